@@ -1,0 +1,68 @@
+// Checked views of numpy arrays, and the poll that lets Ctrl-C through.
+//
+// Order in every binding: make the views (they throw ValueError naming the argument), release the GIL,
+// call the core, take the GIL, build the result. No Python object is touched while the GIL is free.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "moefast/types.hpp"
+
+namespace moefast::bindings {
+
+namespace py = pybind11;
+
+// Mirrored in _core.pyi as NDArray[np.float64]. noconvert at each argument: Python converts, C++ insists.
+using Array = py::array_t<double, py::array::c_style>;
+
+inline std::string shape_text(const py::array& array) {
+  std::string text = "(";
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    text += (i ? ", " : "") + std::to_string(array.shape(i));
+  }
+  return text + (array.ndim() == 1 ? ",)" : ")");
+}
+
+inline void require_shape(const py::array& array, const char* name, const std::vector<py::ssize_t>& shape) {
+  bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
+  std::string wanted = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    same = same && array.shape(static_cast<py::ssize_t>(i)) == shape[i];
+    wanted += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  if (!same) {
+    throw py::value_error(std::string(name) + " must have shape " + wanted +
+                          (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(array));
+  }
+}
+
+inline void require_ndim(const py::array& array, const char* name, py::ssize_t ndim) {
+  if (array.ndim() != ndim) {
+    throw py::value_error(std::string(name) + " must have " + std::to_string(ndim) +
+                          " dimension(s), got shape " + shape_text(array));
+  }
+}
+
+inline Array make_array(const std::vector<double>& values, std::vector<py::ssize_t> shape) {
+  Array array(std::move(shape));
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+// Takes the GIL and runs pending signal handlers, at most every 50 ms.
+inline Poll make_poll() {
+  return [last = std::chrono::steady_clock::now()]() mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last < std::chrono::milliseconds(50)) return;
+    last = now;
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  };
+}
+
+}  // namespace moefast::bindings

@@ -1,0 +1,46 @@
+#include <pybind11/pybind11.h>
+
+#include <Eigen/Core>
+#include <string>
+
+#include "moefast/moments.hpp"
+#include "moefast/parallel.hpp"
+
+namespace py = pybind11;
+
+namespace moefast::bindings {
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "Clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "GCC " __VERSION__;
+#elif defined(_MSC_VER)
+  return "MSVC " + std::to_string(_MSC_VER);
+#else
+  return "unknown";
+#endif
+}
+
+}  // namespace
+
+void bind_build_info(py::module_& m) {
+  m.attr("__version__") = MOEFAST_VERSION;
+  m.def(
+      "build_info",
+      [] {
+        py::dict info;
+        info["version"] = MOEFAST_VERSION;
+        info["compiler"] = compiler();
+        info["openmp"] = openmp_enabled();
+        info["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
+                        "." + std::to_string(EIGEN_MINOR_VERSION);
+        info["instruction_set"] = "baseline";
+        info["super_block_rows"] = MomentAccumulator<double>::kSuperBlock;
+        return info;
+      },
+      "What the extension was built with.");
+}
+
+}  // namespace moefast::bindings

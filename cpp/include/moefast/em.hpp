@@ -1,0 +1,82 @@
+// EM for the mixture of experts
+//
+//     P(y | x) = sum_i p_i(x) N(y | a_i.x + b_i, s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
+//
+// One pass over the samples gives every statistic of an iteration (em_pass.cpp); a run repeats passes
+// and M-steps (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim, constant last.
+#pragma once
+
+#include <vector>
+
+#include "moefast/types.hpp"
+
+namespace moefast {
+
+// Not owned. Rows of weight zero are allowed and count for nothing.
+struct EmData {
+  const double* X = nullptr;  // n x d, row-major
+  const double* y = nullptr;  // n
+  const double* w = nullptr;  // n
+  const double* means =
+      nullptr;  // n x k: predictions of frozen experts (any link); then experts are not updated
+  index_t n = 0;
+  index_t d = 0;
+};
+
+struct MixtureParameters {
+  index_t k = 0;
+  index_t dim = 0;               // d + 1
+  std::vector<double> experts;   // k x dim: a_i, b_i
+  std::vector<double> gates;     // k x dim: W_i, c_i; the last row stays 0
+  std::vector<double> variance;  // k: s_i^2
+};
+
+struct EmSettings {
+  int max_iter = 1000;
+  double tol = 1e-8;  // on the change of the mean log-likelihood, relative to max(1, |mean|)
+  bool expert_intercept = true;
+  bool gate_intercept = true;
+  bool update_noise = true;
+  bool update_gates = true;
+  bool shared_noise = false;  // s_1 = ... = s_k
+  double variance_floor = 0;  // smallest s_i^2
+  double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
+  double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off
+  int n_threads = 1;
+  void check() const;  // throws std::invalid_argument
+};
+
+// What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - a_i.x - b_i.
+struct EmStatistics {
+  double log_likelihood = 0;       // sum_n w log P(y | x)
+  std::vector<double> totals;      // k: N_i = sum_n w r_i
+  std::vector<double> squares;     // k: sum_n w r_i e_i^2
+  std::vector<double> residuals;   // k x dim: sum_n w r_i e_i u
+  std::vector<double> gate_slope;  // k x dim: sum_n w (r_i - p_i) u
+  // k expert rows sum_n w r_i u_a u_b, then a row for every pair i <= j < k - 1 of gates
+  // sum_n w p_i (delta_ij - p_j) u_a u_b; columns are the pairs a <= b, sorted by b then a.
+  std::vector<double> products;
+};
+
+// The E-step and every statistic of the M-step, in one pass. `responsibilities` (n x k) replaces the
+// posterior when given (a start from an assignment). The result does not depend on n_threads.
+EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
+                     const double* responsibilities, const Poll& poll);
+
+struct EmResult {
+  MixtureParameters parameters;
+  double log_likelihood = 0;
+  std::vector<double> trace;   // log-likelihood less the ridges, before the first update and after each
+  std::vector<double> totals;  // k: sum_n w r_i at the result
+  int n_iter = 0;
+  Status status = Status::iteration_limit;
+};
+
+// EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares.
+// Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
+// (penalised) log-likelihood does not fall. When `responsibilities` is given, the first M-step uses it and
+// only `gates` of the start matter.
+EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
+                const double* responsibilities, const Poll& poll);
+
+}  // namespace moefast

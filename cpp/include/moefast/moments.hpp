@@ -1,0 +1,72 @@
+// One pass over the samples: the raw moments of (x, y) from which every score tensor follows.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "moefast/moment_sums.hpp"
+#include "moefast/types.hpp"
+
+namespace moefast {
+
+// Samples as the caller holds them: any strides (in bytes, of either sign), float32 or float64.
+template <class Scalar>
+struct SampleView {
+  const char* x = nullptr;  // n x n_features
+  const char* y = nullptr;  // n
+  const char* w = nullptr;  // n, or nullptr for weights of 1
+  index_t n = 0;
+  index_t x_row_stride = 0, x_col_stride = 0, y_stride = 0, w_stride = 0;
+
+  static Scalar load(const char* p) { return *reinterpret_cast<const Scalar*>(p); }
+  Scalar feature(index_t row, index_t col) const { return load(x + row * x_row_stride + col * x_col_stride); }
+  Scalar response(index_t row) const { return load(y + row * y_stride); }
+  double weight(index_t row) const { return w ? *reinterpret_cast<const double*>(w + row * w_stride) : 1.0; }
+};
+
+// Adds rows in super-blocks of kSuperBlock rows. Their boundaries are set by the running row index
+// alone (rows that do not fill a block wait in `pending`), each block is centred on its own means and
+// summed by one thread, and blocks are merged in order. So the state does not depend, bit for bit, on the
+// number of threads, on how rows were cut into calls or on the memory layout; sorted data, a leading
+// outlier and means far from zero cost no digits.
+template <class Scalar>
+class MomentAccumulator {
+ public:
+  static constexpr index_t kSuperBlock = 4096;
+
+  explicit MomentAccumulator(index_t n_features);
+
+  // Strong guarantee: when this throws (bad values, overflow, an exception of poll), nothing has changed.
+  // Weights must be positive: rows of weight zero are the caller's to drop.
+  void update(const SampleView<Scalar>& samples, int n_threads, const Poll& poll);
+  void merge(const MomentAccumulator& other);
+
+  // All rows so far, pending ones included, centred on the means.
+  MomentSums snapshot() const;
+
+  index_t n_features() const { return total_.n_features; }
+  index_t n_samples() const { return total_.count + pending_rows(); }
+  index_t pending_rows() const { return static_cast<index_t>(pending_w_.size()); }
+
+  // The whole state, for serialising.
+  const MomentSums& total() const { return total_; }
+  const std::vector<Scalar>& pending_x() const { return pending_x_; }
+  const std::vector<Scalar>& pending_y() const { return pending_y_; }
+  const std::vector<double>& pending_w() const { return pending_w_; }
+  void restore(MomentSums total, const SampleView<Scalar>& pending);
+
+ private:
+  SampleView<Scalar> pending_view() const;
+  void append(const SampleView<Scalar>& rows);
+
+  MomentSums total_;               // the full super-blocks
+  std::vector<Scalar> pending_x_;  // pending rows, row-major
+  std::vector<Scalar> pending_y_;
+  std::vector<double> pending_w_;
+  std::array<double, 3> pending_bound_{};  // largest |x|, |y| and w of the pending rows
+};
+
+extern template class MomentAccumulator<double>;
+extern template class MomentAccumulator<float>;
+
+}  // namespace moefast

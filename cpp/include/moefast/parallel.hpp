@@ -1,0 +1,37 @@
+// Threads: one loop over independent tasks, safe to interrupt, safe after fork.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+
+#include "moefast/types.hpp"
+
+namespace moefast {
+
+bool openmp_enabled();
+
+// The number of threads a loop of n_tasks would really use: 1 without OpenMP, and 1 in a child
+// process forked after threads had been started (libgomp's pool does not survive a fork).
+int usable_threads(int n_threads, index_t n_tasks);
+
+// Handed to each task; a task that can be long calls check() now and then.
+class Checkpoint {
+ public:
+  Checkpoint(const Poll& poll, std::atomic<bool>& stop, bool polls)
+      : poll_(poll), stop_(stop), polls_(polls) {}
+  // Throws when the work has to end. Polls at most every 50 ms, and only on the calling thread.
+  void check();
+
+ private:
+  const Poll& poll_;
+  std::atomic<bool>& stop_;
+  bool polls_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// Runs task(t, checkpoint) for t = 0 .. n_tasks - 1 in any order on up to n_threads threads. The
+// first exception (of a task or of poll) stops the others and is rethrown once all have ended.
+void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
+                  const std::function<void(index_t, Checkpoint&)>& task);
+
+}  // namespace moefast

@@ -1,0 +1,212 @@
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "moefast/em.hpp"
+#include "solve.hpp"
+
+namespace moefast {
+namespace {
+
+using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
+constexpr double kSmallestShare = 1e-12;
+constexpr int kMaxHalvings = 30;
+
+// Row `row` of the packed products (pairs a <= b by b) as the leading m x m lower triangle.
+Eigen::MatrixXd unpack(const EmStatistics& stats, index_t row, index_t dim, index_t m) {
+  const double* packed = stats.products.data() + row * (dim * (dim + 1) / 2);
+  Eigen::MatrixXd matrix = Eigen::MatrixXd::Zero(m, m);
+  for (index_t b = 0; b < m; ++b) {
+    for (index_t a = 0; a <= b; ++a) matrix(b, a) = packed[b * (b + 1) / 2 + a];
+  }
+  return matrix;
+}
+
+class Run {
+ public:
+  Run(const EmData& data, const EmSettings& settings, const Poll& poll)
+      : data_(data), settings_(settings), poll_(poll) {
+    for (index_t i = 0; i < data.n; ++i) weight_ += data.w[i];
+  }
+
+  EmStatistics pass(const MixtureParameters& p, const double* responsibilities = nullptr) const {
+    return em_pass(data_, p, settings_, responsibilities, poll_);
+  }
+
+  // The log-likelihood less the ridges: what EM climbs.
+  double objective(const MixtureParameters& p, const EmStatistics& stats) const {
+    double value = stats.log_likelihood;
+    const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim),
+        experts(p.experts.data(), p.k, p.dim);
+    if (settings_.gate_alpha > 0) {
+      value -= 0.5 * settings_.gate_alpha * (gates.rowwise() - gates.colwise().mean()).squaredNorm();
+    }
+    if (settings_.alpha > 0 && !data_.means) {
+      for (index_t i = 0; i < p.k; ++i) {
+        value -= 0.5 * settings_.alpha * experts.row(i).head(p.dim - 1).squaredNorm() / p.variance[i];
+      }
+    }
+    return value;
+  }
+
+  // Weighted least squares for every expert, then the noise. Written in residuals (delta = G^-1 sum r e u),
+  // so that near the end nothing cancels.
+  void update_experts(MixtureParameters& p, const EmStatistics& stats) const {
+    const index_t m = p.dim - 1 + (settings_.expert_intercept ? 1 : 0);
+    std::vector<double> squares = stats.squares;
+    for (index_t i = 0; i < p.k && !data_.means; ++i) {
+      if (stats.totals[i] <= kSmallestShare * weight_) continue;
+      Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.dim], m);
+      const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.dim], m);
+      const Eigen::MatrixXd gram = unpack(stats, i, p.dim, m);
+      Eigen::MatrixXd ridged = gram;
+      Eigen::VectorXd target = slope;
+      ridged.diagonal().head(p.dim - 1).array() += settings_.alpha;
+      target.head(p.dim - 1) -= settings_.alpha * a.head(p.dim - 1);
+      const Eigen::VectorXd delta = solve_semidefinite(ridged, target);
+      a += delta;
+      const Eigen::VectorXd image = gram.selfadjointView<Eigen::Lower>() * delta;
+      squares[i] = std::max(0.0, squares[i] + delta.dot(image - 2 * slope)) +
+                   settings_.alpha * a.head(p.dim - 1).squaredNorm();
+    }
+    if (settings_.update_noise) update_noise(p, squares, stats.totals);
+  }
+
+  // The gates' Newton direction, k x dim: (H + ridge)^-1 (slope - ridge gates); last row 0.
+  std::vector<double> gate_direction(const MixtureParameters& p, const EmStatistics& stats) const {
+    std::vector<double> direction(p.gates.size(), 0.0);
+    if (p.k < 2 || !settings_.update_gates) return direction;
+    const index_t free = p.k - 1, m = p.dim - 1 + (settings_.gate_intercept ? 1 : 0);
+    if (m == 0) return direction;
+    const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim),
+        slope(stats.gate_slope.data(), p.k, p.dim);
+    const Eigen::RowVectorXd mean = gates.colwise().mean();
+    Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(free * m, free * m);
+    Eigen::VectorXd gradient(free * m);
+    index_t row = p.k;
+    for (index_t i = 0; i < free; ++i) {
+      gradient.segment(i * m, m) =
+          (slope.row(i) - settings_.gate_alpha * (gates.row(i) - mean)).head(m).transpose();
+      for (index_t j = i; j < free; ++j, ++row) {
+        Eigen::MatrixXd block = unpack(stats, row, p.dim, m);
+        block.triangularView<Eigen::StrictlyUpper>() = block.transpose();
+        block.diagonal().array() += settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
+        hessian.block(j * m, i * m, m, m) = block;
+      }
+    }
+    const Eigen::VectorXd step = solve_semidefinite(hessian, gradient);
+    for (index_t i = 0; i < free; ++i) {
+      std::copy_n(step.data() + i * m, m, direction.begin() + i * p.dim);
+    }
+    return direction;
+  }
+
+  double weight() const { return weight_; }
+
+ private:
+  void update_noise(MixtureParameters& p, const std::vector<double>& squares,
+                    const std::vector<double>& totals) const {
+    if (settings_.shared_noise) {
+      double sum = 0;
+      for (double s : squares) sum += s;
+      std::fill(p.variance.begin(), p.variance.end(), std::max(settings_.variance_floor, sum / weight_));
+      return;
+    }
+    for (index_t i = 0; i < p.k; ++i) {
+      if (totals[i] > kSmallestShare * weight_) {
+        p.variance[i] = std::max(settings_.variance_floor, squares[i] / totals[i]);
+      }
+    }
+  }
+
+  const EmData& data_;
+  const EmSettings& settings_;
+  const Poll& poll_;
+  double weight_ = 0;
+};
+
+void move_gates(MixtureParameters& p, const std::vector<double>& from, const std::vector<double>& direction,
+                double step) {
+  for (std::size_t i = 0; i < p.gates.size(); ++i) p.gates[i] = from[i] + step * direction[i];
+}
+
+}  // namespace
+
+void EmSettings::check() const {
+  const auto require = [](bool ok, const char* what) {
+    if (!ok) throw std::invalid_argument(what);
+  };
+  require(max_iter >= 0, "max_iter must not be negative");
+  require(tol >= 0, "tol must not be negative");
+  require(variance_floor > 0 && std::isfinite(variance_floor), "variance_floor must be positive");
+  require(alpha >= 0 && std::isfinite(alpha), "alpha must not be negative");
+  require(gate_alpha >= 0 && std::isfinite(gate_alpha), "gate_alpha must not be negative");
+  require(n_threads >= 1, "n_threads must be at least 1");
+}
+
+EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
+                const double* responsibilities, const Poll& poll) {
+  settings.check();
+  const Run run(data, settings, poll);
+  EmResult result;
+  result.parameters = std::move(start);
+  MixtureParameters& current = result.parameters;
+  if (responsibilities) {
+    const EmStatistics assigned = run.pass(current, responsibilities);
+    const std::vector<double> gates = current.gates;
+    move_gates(current, gates, run.gate_direction(current, assigned), 1);
+    run.update_experts(current, assigned);
+  }
+
+  EmStatistics stats = run.pass(current);
+  double objective = run.objective(current, stats);
+  result.trace.push_back(objective);
+  double previous_gain = 0;
+  while (result.n_iter < settings.max_iter) {
+    if (!std::isfinite(objective)) {
+      result.status = Status::degenerate;
+      break;
+    }
+    const std::vector<double> direction = run.gate_direction(current, stats);
+    MixtureParameters candidate = current;
+    run.update_experts(candidate, stats);
+    // Experts and noise alone cannot lower the objective, so halving the gates' step ends well; what is
+    // left then is rounding, and the run has arrived.
+    const double rounding = 1e-13 * (std::abs(objective) + run.weight());
+    EmStatistics next;
+    double value = 0;
+    double step = 1;
+    for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
+      move_gates(candidate, current.gates, direction, halving < kMaxHalvings ? step : 0);
+      next = run.pass(candidate);
+      value = run.objective(candidate, next);
+      if (value >= objective - rounding) break;
+    }
+    if (!(value >= objective - rounding)) {
+      result.status = std::isfinite(value) ? Status::converged : Status::degenerate;
+      break;
+    }
+    const double gain = (value - objective) / run.weight();
+    current = std::move(candidate);
+    stats = std::move(next);
+    objective = value;
+    result.trace.push_back(objective);
+    ++result.n_iter;
+    // A gain that still grows is a run leaving a saddle (experts that are nearly the same), not one arriving.
+    const bool settled = gain <= settings.tol * std::max(1.0, std::abs(objective / run.weight()));
+    if (settled && (result.n_iter == 1 || gain <= previous_gain)) {
+      result.status = Status::converged;
+      break;
+    }
+    previous_gain = gain;
+  }
+  result.log_likelihood = stats.log_likelihood;
+  result.totals = std::move(stats.totals);
+  return result;
+}
+
+}  // namespace moefast

@@ -1,0 +1,102 @@
+#include "moefast/parallel.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <mutex>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#if defined(_OPENMP) && !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+namespace moefast {
+namespace {
+
+// Thrown inside a task when another thread has already failed; never leaves parallel_for.
+struct Stopped {};
+
+#if defined(_OPENMP) && !defined(_WIN32)
+std::atomic<bool> pool_lost{false};  // true in a child forked after a parallel region
+std::atomic<bool> pool_started{false};
+
+void watch_forks() {
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { pool_lost = pool_started.load(); }); });
+  pool_started = true;
+}
+#endif
+
+}  // namespace
+
+bool openmp_enabled() {
+#ifdef _OPENMP
+  return true;
+#else
+  return false;
+#endif
+}
+
+int usable_threads(int n_threads, index_t n_tasks) {
+#ifdef _OPENMP
+#ifndef _WIN32
+  if (pool_lost) return 1;
+#endif
+  return static_cast<int>(std::max<index_t>(1, std::min<index_t>(n_threads, n_tasks)));
+#else
+  (void)n_threads, (void)n_tasks;
+  return 1;
+#endif
+}
+
+void Checkpoint::check() {
+  if (stop_.load(std::memory_order_relaxed)) throw Stopped{};
+  if (!polls_ || !poll_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_ < std::chrono::milliseconds(50)) return;
+  last_ = now;
+  poll_();
+}
+
+void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
+                  const std::function<void(index_t, Checkpoint&)>& task) {
+  std::atomic<bool> stop{false};
+  std::atomic<index_t> next{0};
+  std::exception_ptr error;
+  std::mutex error_mutex;
+
+  const auto work = [&](bool calling_thread) {
+    Checkpoint checkpoint(poll, stop, calling_thread);
+    try {
+      for (index_t t = next++; t < n_tasks; t = next++) {
+        checkpoint.check();
+        task(t, checkpoint);
+      }
+    } catch (const Stopped&) {
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(error_mutex);
+      if (!error) error = std::current_exception();
+      stop = true;
+    }
+  };
+
+  const int threads = usable_threads(n_threads, n_tasks);
+#ifdef _OPENMP
+  if (threads > 1) {
+#ifndef _WIN32
+    watch_forks();
+#endif
+#pragma omp parallel num_threads(threads)
+    work(omp_get_thread_num() == 0);
+  } else {
+    work(true);
+  }
+#else
+  (void)threads;
+  work(true);
+#endif
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace moefast

@@ -1,0 +1,42 @@
+"""Mixtures of experts for regression, fitted from cross-moment tensors and EM with a C++ core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moefast import _core
+from moefast.estimator import MixtureOfExpertsRegressor
+from moefast.exceptions import DegenerateDataWarning, ModelFileError
+from moefast.moments import MomentAccumulator
+from moefast.threads import resolve_threads
+
+__all__ = [
+    "DegenerateDataWarning",
+    "MixtureOfExpertsRegressor",
+    "ModelFileError",
+    "MomentAccumulator",
+    "__version__",
+    "build_info",
+]
+
+__version__: str = _core.__version__
+
+
+def build_info() -> dict[str, Any]:
+    """Tell what the extension was built with and how it runs.
+
+    Returns
+    -------
+    dict
+        version, compiler, openmp (whether threads are there at all), eigen, instruction_set,
+        super_block_rows, and threads: how many ``n_threads=None`` uses now.
+
+    Examples
+    --------
+    >>> import moefast
+    >>> moefast.build_info()["version"] == moefast.__version__
+    True
+    """
+    info: dict[str, Any] = dict(_core.build_info())
+    info["threads"] = resolve_threads(None) if info["openmp"] else 1
+    return info

@@ -1,0 +1,144 @@
+r"""From score tensors to directions: whiten by T2, decompose T3 by the robust power method.
+
+:math:`T_2 = \sum_i \lambda_i v_i v_i^T` and :math:`T_3 = \sum_i \mu_i v_i^{\otimes 3}` with linearly independent
+:math:`v_i`. With W such that :math:`W^T T_2 W = I` the vectors :math:`\sqrt{\lambda_i} W^T v_i` are
+orthonormal, so :math:`T_3(W, W, W)` is an orthogonal tensor; its eigenvectors, taken back through the
+pseudo-inverse of W, are the :math:`v_i`.
+
+Source: Anandkumar, Ge, Hsu, Kakade, Telgarsky, "Tensor decompositions for learning latent variable
+models", JMLR 2014.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast import _core
+from moefast.randomness import RandomState, get_generator
+
+__all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TensorPairs:
+    """Eigenpairs of a symmetric order-3 tensor.
+
+    Attributes
+    ----------
+    values : ndarray of shape (rank,)
+        Not negative; 0 where a pair is degenerate.
+    vectors : ndarray of shape (rank, dim)
+        Unit rows.
+    residuals : ndarray of shape (rank,)
+        Norm of T(I, u, u) - value u, on the tensor deflated so far.
+    n_iter : tuple of int
+    statuses : tuple of str
+        "converged", "iteration_limit" or "degenerate".
+    """
+
+    values: Floats
+    vectors: Floats
+    residuals: Floats
+    n_iter: tuple[int, ...]
+    statuses: tuple[str, ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether every pair settled."""
+        return all(status == "converged" for status in self.statuses)
+
+
+def power_iteration(
+    tensor: npt.ArrayLike,
+    rank: int,
+    *,
+    n_restarts: int = 30,
+    max_iter: int = 300,
+    tol: float = 1e-12,
+    random_state: RandomState = None,
+) -> TensorPairs:
+    """Robust tensor power method with restarts and deflation.
+
+    Parameters
+    ----------
+    tensor : array-like of shape (dim, dim, dim)
+        Symmetric.
+    rank : int
+        The number of pairs, at most dim.
+    n_restarts : int
+        Random starting vectors; each pair keeps the best.
+    max_iter : int
+        Updates of each restart.
+    tol : float
+        On the change of the unit vector.
+    random_state : int, Generator, RandomState or None
+        For the starting vectors.
+
+    Returns
+    -------
+    TensorPairs
+        In the order found, by and large by decreasing value.
+
+    Raises
+    ------
+    ValueError
+        For a tensor that is not cubic, not finite or not symmetric, or a rank out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.decomposition import power_iteration
+    >>> T = 2.0 * np.einsum("i,j,k->ijk", *[np.eye(3)[0]] * 3) + np.einsum("i,j,k->ijk", *[np.eye(3)[2]] * 3)
+    >>> power_iteration(T, rank=2, random_state=0).values.round(6)
+    array([2., 1.])
+    """
+    T = np.ascontiguousarray(tensor, dtype=np.float64)
+    if T.ndim != 3 or len(set(T.shape)) != 1:
+        raise ValueError(f"tensor must have shape (dim, dim, dim), got {T.shape}")
+    if not np.isfinite(T).all():
+        raise ValueError("tensor contains NaN or infinity")
+    scale = float(np.abs(T).max(initial=0.0))
+    asymmetry = max(float(np.abs(T - T.transpose(p)).max(initial=0.0)) for p in ((1, 0, 2), (0, 2, 1)))
+    if asymmetry > 1e-8 * scale:
+        raise ValueError(f"tensor is not symmetric: entries differ by up to {asymmetry:.3g}")
+    if n_restarts < 1:
+        raise ValueError(f"n_restarts must be at least 1, got {n_restarts}")
+    rng = get_generator(random_state)
+    starts = np.ascontiguousarray(rng.normal(size=(n_restarts, len(T))))
+    # The iteration does not see the scale; a tensor of order 1 keeps its products in range.
+    values, vectors, residuals, n_iter, statuses = _core.power_iteration(
+        T / (scale or 1.0), starts, rank, max_iter, tol
+    )
+    return TensorPairs(values * scale, vectors, residuals * scale, tuple(n_iter), tuple(statuses))
+
+
+def subspace_whitening(T2: Floats, rank: int) -> tuple[Floats, Floats, Floats]:
+    """Return W with W' T2 W = I on the leading eigenvectors of T2.
+
+    Parameters
+    ----------
+    T2 : ndarray of shape (r, r)
+        Symmetric; positive semi-definite up to sampling error.
+    rank : int
+        The number of directions k <= r.
+
+    Returns
+    -------
+    W : ndarray of shape (r, rank)
+    back : ndarray of shape (r, rank)
+        The pseudo-inverse of W', which takes eigenvectors back: v_i is parallel to back @ u_i.
+    spectrum : ndarray of shape (r,)
+        All eigenvalues, in decreasing order. Eigenvalues of the leading ones that are not clearly positive
+        are lifted to 1e-3 of the first one, so that noise cannot blow up W.
+    """
+    values, vectors = np.linalg.eigh(T2)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    lifted = np.maximum(values[:rank], 1e-3 * max(float(np.abs(values).max()), 1e-300))
+    U = vectors[:, :rank]
+    return U / np.sqrt(lifted), U * np.sqrt(lifted), values

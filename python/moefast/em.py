@@ -1,0 +1,356 @@
+r"""Joint EM for linear experts and softmax gates.
+
+The E-step and all statistics of the M-step are one pass over the samples in C++; experts are solved by
+weighted least squares, gates take one Newton step of the weighted multinomial logistic regression, halved
+until the objective does not fall. The objective is
+
+.. math::
+
+    \sum_n w_n \log P(y_n \mid x_n) - \tfrac{\alpha}{2} \sum_i \|a_i\|^2 / s_i^2
+        - \tfrac{\lambda}{2} \sum_i \|W_i - \overline{W}\|^2
+
+in standard units (features and response divided by their standard deviations), so neither ridge depends on
+the units of the data nor on which gate row is the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.lapack import dpstrf
+
+from moefast import _core
+from moefast.mixture import Mixture, Standardisation
+from moefast.threads import resolve_threads
+from moefast.validation import check_choice, check_samples
+
+__all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "fit_em"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+GATE_ALPHA_AUTO = 1e-5
+"""The gate ridge behind ``gate_alpha="auto"``.
+
+Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops
+it: in standard units a gate of norm 100 costs a twentieth of a unit of log-likelihood, one of norm 10 a hundred times less.
+"""
+
+
+@dataclass(frozen=True)
+class EmOptions:
+    """Settings of EM, checked when made.
+
+    Parameters
+    ----------
+    noise : {"per_expert", "shared"}
+    fit_intercept : bool
+        Experts have intercepts b_i.
+    fit_gate_intercept : bool
+        Gates have intercepts c_i.
+    alpha : float
+        Ridge of the experts, in standard units.
+    gate_alpha : float or "auto"
+        Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`.
+    noise_floor : float
+        Smallest s_i, in standard deviations of y; more than 0.
+    max_iter : int
+    tol : float
+        A run has converged when an iteration raises the mean objective by no more than this, relative to
+        max(1, its absolute value), both in standard units.
+    n_threads : int or None
+    """
+
+    noise: Literal["per_expert", "shared"] = "per_expert"
+    fit_intercept: bool = True
+    fit_gate_intercept: bool = True
+    alpha: float = 0.0
+    gate_alpha: float | Literal["auto"] = "auto"
+    noise_floor: float = 0.02
+    max_iter: int = 1000
+    tol: float = 1e-8
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("noise", self.noise, ("per_expert", "shared"))
+        if isinstance(self.gate_alpha, str):
+            check_choice("gate_alpha", self.gate_alpha, ("auto",))
+        else:
+            _check_number("gate_alpha", self.gate_alpha, low=0.0)
+        _check_number("alpha", self.alpha, low=0.0)
+        _check_number("tol", self.tol, low=0.0)
+        _check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
+        if (
+            isinstance(self.max_iter, bool)
+            or not isinstance(self.max_iter, (int, np.integer))
+            or self.max_iter < 1
+        ):
+            raise ValueError(f"max_iter must be an integer not below 1, got {self.max_iter!r}")
+        resolve_threads(self.n_threads)
+
+
+def _check_number(name: str, value: Any, low: float, open_low: bool = False) -> None:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < low or (open_low and value == low):
+        raise ValueError(
+            f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
+        )
+
+
+@dataclass(frozen=True)
+class EmFit:
+    """The end of an EM run.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    log_likelihood : float
+        Natural log, summed over rows with their weights, all constants included; in the units of `mixture`.
+    trace : ndarray
+        The objective in standard units, before the first iteration and after each; it never falls.
+    totals : ndarray of shape (k,)
+        Weight of the rows each expert is responsible for.
+    n_iter : int
+    status : str
+        "converged", "iteration_limit" or "degenerate".
+    collapsed : tuple of int
+        Experts at the noise floor or responsible for less than d + 2 rows' weight.
+    """
+
+    mixture: Mixture
+    log_likelihood: float
+    trace: Floats
+    totals: Floats
+    n_iter: int
+    status: str
+    collapsed: tuple[int, ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether the run settled before its iteration limit."""
+        return self.status == "converged"
+
+
+class EmProblem:
+    """One data set in standard units, on which EM runs from many starts.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float64
+    y : ndarray of shape (n,), float64
+    weights : ndarray of shape (n,), float64
+        Positive.
+    options : EmOptions
+
+    Attributes
+    ----------
+    Z : ndarray of shape (n, d)
+        Standard features. They are centred only when both experts and gates have intercepts, since a shift
+        would otherwise bring intercepts in; likewise t.
+    t : ndarray of shape (n,)
+        Standard response.
+    standardisation : Standardisation
+    constant, collinear : list of int
+        Columns that do not vary, and columns that depend linearly on the others.
+    """
+
+    def __init__(self, X: Floats, y: Floats, weights: Floats, options: EmOptions) -> None:
+        self.options = options
+        self.weights = np.ascontiguousarray(weights)
+        centre_x = options.fit_intercept and options.fit_gate_intercept
+        share = self.weights / self.weights.sum()
+        x_mean, x_spread = _location_and_scale(X, share)
+        y_mean, y_spread = _location_and_scale(y[:, None], share)
+        self.constant = [int(j) for j in np.flatnonzero(x_spread == 0)] if centre_x else []
+        self.constant_response = bool(y_spread[0] == 0)
+        # Without centring the second moment about zero takes the place of the variance.
+        x_scale = x_spread if centre_x else np.hypot(x_spread, x_mean)
+        y_scale = float(y_spread[0] if options.fit_intercept else np.hypot(y_spread[0], y_mean[0]))
+        self.standardisation = Standardisation(
+            x_mean=x_mean if centre_x else np.zeros_like(x_mean),
+            x_scale=np.where(x_scale > 0, x_scale, 1.0),
+            y_mean=float(y_mean[0]) if options.fit_intercept else 0.0,
+            y_scale=y_scale if y_scale > 0 else 1.0,
+        )
+        self.Z = self.standardisation.features(X)
+        self.t = np.ascontiguousarray(self.standardisation.response(y))
+        spread = (float(y_spread[0]) or 1.0) / self.standardisation.y_scale
+        self._variance_floor = max((options.noise_floor * spread) ** 2, 1e-300)
+        self.collinear = self._dependent_columns()
+
+    @property
+    def total_weight(self) -> float:
+        """The sum of the weights, which counts as the number of rows."""
+        return float(self.weights.sum())
+
+    def _dependent_columns(self) -> list[int]:
+        """Columns with 1 - R^2 below 1e-10 on the others, by a pivoted Cholesky of the correlations."""
+        gram = self.Z.T @ (self.Z * (self.weights / self.total_weight)[:, None])
+        _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
+        return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
+
+    def _settings(self, max_iter: int, frozen_noise: bool = False) -> Any:
+        o = self.options
+        return _core.EmSettings(
+            max_iter=max_iter,
+            tol=o.tol,
+            expert_intercept=o.fit_intercept,
+            gate_intercept=o.fit_gate_intercept,
+            update_noise=not frozen_noise,
+            update_gates=True,
+            shared_noise=o.noise == "shared",
+            variance_floor=self._variance_floor,
+            alpha=float(o.alpha),
+            gate_alpha=GATE_ALPHA_AUTO if o.gate_alpha == "auto" else float(o.gate_alpha),
+            n_threads=resolve_threads(o.n_threads),
+        )
+
+    def run(
+        self,
+        start: Mixture | None = None,
+        *,
+        responsibilities: Floats | None = None,
+        means: Floats | None = None,
+        frozen_noise: bool = False,
+        max_iter: int | None = None,
+    ) -> EmFit:
+        """Run EM in standard units.
+
+        Parameters
+        ----------
+        start : Mixture, optional
+            In standard units. May be left out when `responsibilities` are given.
+        responsibilities : ndarray of shape (n, k), optional
+            The first M-step uses these in place of the posterior.
+        means : ndarray of shape (n, k), optional
+            Predictions of frozen experts in standard units: only gates and noise are then fitted.
+        frozen_noise : bool
+            Keep the noise of `start`.
+        max_iter : int, optional
+            The default is that of the options.
+
+        Returns
+        -------
+        EmFit
+            In standard units.
+        """
+        if start is None:
+            if responsibilities is None:
+                raise ValueError("either start or responsibilities must be given")
+            k, d = responsibilities.shape[1], self.Z.shape[1]
+            start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k))
+        k = start.n_experts
+        start = start.ordered(np.arange(k))  # last gate row 0
+        intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
+        gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
+        variance = np.maximum(start.sigma**2, self._variance_floor)
+        if self.options.noise == "shared" and not frozen_noise:
+            variance = np.full(k, variance.mean())
+        out = _core.em_run(
+            self.Z,
+            self.t,
+            self.weights,
+            np.column_stack([start.coef, intercept]),
+            np.column_stack([start.gate_coef, gate_intercept]),
+            variance,
+            self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise),
+            responsibilities,
+            means,
+        )
+        mixture = replace(
+            start,
+            coef=out["experts"][:, :-1],
+            intercept=out["experts"][:, -1],
+            gate_coef=out["gates"][:, :-1],
+            gate_intercept=out["gates"][:, -1],
+            sigma=np.sqrt(out["variance"]),
+        )
+        at_floor = out["variance"] <= self._variance_floor * (1 + 1e-9)
+        small = out["totals"] < self.Z.shape[1] + 2
+        return EmFit(
+            mixture=mixture,
+            log_likelihood=float(out["log_likelihood"]),
+            trace=out["trace"],
+            totals=out["totals"],
+            n_iter=int(out["n_iter"]),
+            status=str(out["status"]),
+            collapsed=tuple(int(i) for i in np.flatnonzero(at_floor | small)),
+        )
+
+    def to_units(self, fit: EmFit) -> EmFit:
+        """Return a fit made in standard units in the units of the data."""
+        shift = self.total_weight * np.log(self.standardisation.y_scale)
+        return replace(
+            fit, mixture=fit.mixture.to_units(self.standardisation), log_likelihood=fit.log_likelihood - shift
+        )
+
+
+def fit_em(
+    X: Any, y: Any, start: Mixture, *, sample_weight: Any = None, options: EmOptions | None = None
+) -> EmFit:
+    """Run joint EM with linear experts from a given start until it settles.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,)
+    start : Mixture
+        In the units of the data, for instance the truth of a simulation.
+    sample_weight : array-like of shape (n,), optional
+    options : EmOptions, optional
+
+    Returns
+    -------
+    EmFit
+        In the units of the data.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input (the column is named), or a start of another shape or link.
+
+    Examples
+    --------
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.em import fit_em
+    >>> X, y, truth = make_moe(2000, 3, 2, random_state=0)
+    >>> fit = fit_em(X, y, truth)
+    >>> fit.converged, bool(abs(fit.mixture.coef - truth.coef).max() < 0.02)
+    (True, True)
+    """
+    X, y, weights = check_samples(X, y, sample_weight)
+    if start.n_features != X.shape[1]:
+        raise ValueError(f"start has {start.n_features} features, X has {X.shape[1]}")
+    if start.link.name != "linear":
+        raise ValueError(f"joint EM serves linear experts, start has link {start.link.name!r}")
+    problem = EmProblem(X, y, weights, options or EmOptions())
+    return problem.to_units(problem.run(start.to_standard(problem.standardisation)))
+
+
+def _location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean and standard deviation (ddof = 0) of each column, safe for huge and tiny values.
+
+    A column whose values differ by rounding only has its own value as the mean and scale 0.
+    """
+    anchor = columns[0]
+    largest = np.abs(columns).max(axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    deviation = columns / unit - anchor / unit
+    mean = share @ deviation
+    centred = deviation - mean
+    width = np.abs(centred).max(axis=0)
+    varies = width > 8 * np.finfo(np.float64).eps
+    width = np.where(varies, width, 1.0)
+    scale = width * np.sqrt(share @ (centred / width) ** 2)
+    return (
+        np.where(varies, anchor + mean * unit, anchor),
+        np.where(varies, scale * unit, 0.0),
+    )
+
+
+def describe_columns(indices: Sequence[int], names: Sequence[str] | None) -> str:
+    """List columns by name, or by number where there are no names."""
+    return ", ".join(str(j) if names is None else repr(names[j]) for j in indices)

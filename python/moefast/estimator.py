@@ -1,0 +1,500 @@
+"""The estimator: one ``fit`` from a table to a mixture of experts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from moefast import gating, spectral
+from moefast.em import EmFit, EmOptions, EmProblem, describe_columns
+from moefast.exceptions import DegenerateDataWarning
+from moefast.links import Link, get_link
+from moefast.mixture import Mixture
+from moefast.randomness import RandomState, get_generator
+from moefast.search import FitReport, StartReport, race
+from moefast.starts import Start, least_squares_start, random_assignment_start, spectral_start
+from moefast.summary import summary_text
+from moefast.validation import (
+    check_choice,
+    check_finite,
+    check_weights,
+    column_names,
+    drop_weightless,
+    explain_conversion,
+)
+
+__all__ = ["MixtureOfExpertsRegressor"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+# n_init="auto"
+_SPECTRAL_STARTS = 2
+_RANDOM_STARTS = 8
+
+
+class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    r"""Mixture of experts: a response that follows different laws in different regions of the input.
+
+    .. math::
+
+        P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad
+        p(x) = \mathrm{softmax}(W x + c)
+
+    Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
+    random assignments race in short EM runs, and the best goes on by EM until it settles.
+
+    Parameters
+    ----------
+    n_experts : int
+        k. One expert is least squares.
+    link : {"linear", "sigmoid", "tanh", "relu"}, Link or callable
+        g. Links other than linear need ``polish=False``.
+    noise : {"per_expert", "shared"}
+        Each expert has an s_i of its own, or all have one.
+    fit_intercept : bool
+        Experts have intercepts b_i.
+    fit_gate_intercept : bool
+        Gates have intercepts c_i.
+    start : {"auto", "spectral", "random"}
+        What races: both kinds, or one of them.
+    polish : bool
+        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper.
+    n_init : int or "auto"
+        How many starts race. With ``start="auto"`` about a fifth of them are spectral.
+    max_iter : int
+        EM iterations of the winner at most.
+    tol : float
+        EM stops when an iteration raises the mean log-likelihood, in standard units, by no more than this
+        relative to max(1, its absolute value).
+    alpha : float
+        Ridge of the experts, on coefficients in standard units: with one expert it is that of
+        :class:`sklearn.linear_model.Ridge` on standardised columns.
+    gate_alpha : float or "auto"
+        Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
+        to keep the gate of separable regions finite.
+    noise_floor : float
+        Smallest s_i in standard deviations of y. It keeps the likelihood, which is unbounded when an expert
+        fits few points exactly, finite.
+    time_budget : float, optional
+        Seconds after which no further start is begun. The only option whose result depends on the machine.
+    random_state : int, Generator, RandomState or None
+    n_threads : int or None
+        None means the CPUs this process may use. The result does not depend on it.
+    verbose : int
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (k, d)
+        a_i, in the units of the data, like all below. Experts stand in decreasing order of the weight of
+        the rows they are responsible for.
+    intercept_ : ndarray of shape (k,)
+    gate_coef_ : ndarray of shape (k, d)
+        The last row is 0.
+    gate_intercept_ : ndarray of shape (k,)
+        The last entry is 0.
+    sigma_ : ndarray of shape (k,)
+    shares_ : ndarray of shape (k,)
+        Share of the weight each expert is responsible for.
+    log_likelihood_ : float
+        Of the training data: natural log, summed with the sample weights, all constants included.
+    n_iter_ : int
+    converged_ : bool
+    fit_report_ : FitReport
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had column names.
+
+    Notes
+    -----
+    Bad input raises ValueError, TypeError or OverflowError naming the column. Constant or collinear columns,
+    fewer rows than parameters and collapsed experts give a DegenerateDataWarning and finite coefficients;
+    not converging gives a ConvergenceWarning and ``converged_ = False``.
+
+    References
+    ----------
+    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> X, y, truth = make_moe(2000, 4, 2, random_state=1)
+    >>> model = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> model.converged_, model.sigma_.round(2)
+    (True, array([0.1, 0.1]))
+    """
+
+    def __init__(
+        self,
+        n_experts: int = 2,
+        *,
+        link: str | Link | Callable[[Any], Any] = "linear",
+        noise: Literal["per_expert", "shared"] = "per_expert",
+        fit_intercept: bool = True,
+        fit_gate_intercept: bool = True,
+        start: Literal["auto", "spectral", "random"] = "auto",
+        polish: bool = True,
+        n_init: int | Literal["auto"] = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        alpha: float = 0.0,
+        gate_alpha: float | Literal["auto"] = "auto",
+        noise_floor: float = 0.02,
+        time_budget: float | None = None,
+        random_state: RandomState = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts
+        self.link = link
+        self.noise = noise
+        self.fit_intercept = fit_intercept
+        self.fit_gate_intercept = fit_gate_intercept
+        self.start = start
+        self.polish = polish
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.noise_floor = noise_floor
+        self.time_budget = time_budget
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    # ---- fitting ---------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MixtureOfExpertsRegressor:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), optional
+            Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as
+            repeating it.
+
+        Returns
+        -------
+        MixtureOfExpertsRegressor
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError, OverflowError
+            For parameters out of range and bad data; the message names the culprit.
+        """
+        options, link = self._checked_parameters()
+        names = column_names(X)
+        given = X
+        try:
+            X, y = validate_data(
+                self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
+            )
+        except (TypeError, ValueError) as error:
+            raise explain_conversion(given, error) from None
+        y = np.asarray(y, dtype=np.float64)
+        check_finite(X, names)
+        check_finite(y, what="y")
+        X, y, weights = drop_weightless(X, y, check_weights(sample_weight, len(y)))
+        if len(y) < self.n_experts:
+            raise ValueError(
+                f"n_samples={len(y)} rows of positive weight are fewer than n_experts={self.n_experts}; "
+                "ask for fewer experts or give more data"
+            )
+        self._fit(X, y, weights, options, link, names)
+        return self
+
+    def _fit(
+        self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, names: list[str] | None
+    ) -> None:
+        """Choose the way, run it, and only then set the fitted attributes."""
+        rng = get_generator(self.random_state)
+        problem = EmProblem(X, y, weights, options)
+        self._warn_of_degenerate_data(problem, names)
+        if self.polish:
+            fit, report = race(
+                problem, self._starts(problem, rng), time_budget=self.time_budget, verbose=self.verbose
+            )
+            fit = problem.to_units(fit)
+        else:
+            fit, report = self._fit_unpolished(X, y, weights, options, link, rng)
+        order = _canonical_order(fit)
+        report = replace(
+            report, collapsed=tuple(int(np.flatnonzero(order == i)[0]) for i in report.collapsed)
+        )
+        mixture = fit.mixture.ordered(order)
+        parameters = (
+            mixture.coef,
+            mixture.intercept,
+            mixture.gate_coef,
+            mixture.gate_intercept,
+            mixture.sigma,
+        )
+        if not all(np.isfinite(p).all() for p in parameters) or not np.isfinite(fit.log_likelihood):
+            raise OverflowError(
+                "the coefficients leave the range of float64 in the units of the data; rescale "
+                f"{_most_extreme_column(problem, names)}"
+            )
+        self.coef_, self.intercept_ = mixture.coef, mixture.intercept
+        self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
+        self.sigma_ = mixture.sigma
+        self.shares_ = fit.totals[order] / fit.totals.sum()
+        self.log_likelihood_ = fit.log_likelihood
+        self.n_iter_ = fit.n_iter
+        self.converged_ = fit.converged
+        self.fit_report_ = report
+        self.training_weight_ = problem.total_weight
+        if not self.converged_:
+            warnings.warn(
+                f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise max_iter or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if report.collapsed:
+            who = ", ".join(str(i) for i in report.collapsed)
+            warnings.warn(
+                f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 rows; use fewer experts, "
+                'noise="shared" or more data',
+                DegenerateDataWarning,
+                stacklevel=3,
+            )
+
+    def _fit_unpolished(
+        self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, rng: np.random.Generator
+    ) -> tuple[EmFit, FitReport]:
+        """Experts from the moments, gates by EM with the experts frozen."""
+        experts = spectral.recover_experts(
+            X, y, self.n_experts, link=link, sample_weight=weights, random_state=rng, n_threads=self.n_threads
+        )
+        floor = options.noise_floor * float(np.std(y)) or 1.0
+        gates = gating.fit_gates(
+            X,
+            y,
+            experts,
+            sigma=max(experts.sigma, floor),
+            update_noise=True,
+            sample_weight=weights,
+            options=options,
+        )
+        status = "converged" if gates.converged and experts.converged else "iteration_limit"
+        fit = EmFit(
+            gates.mixture,
+            gates.log_likelihood,
+            gates.trace,
+            gates.totals,
+            gates.n_iter,
+            status,
+            gates.collapsed,
+        )
+        start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, status, fit.collapsed)
+        return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
+
+    def _starts(self, problem: EmProblem, rng: np.random.Generator) -> list[Start]:
+        k = self.n_experts
+        if k == 1:
+            return [least_squares_start(problem)]
+        n = _SPECTRAL_STARTS + _RANDOM_STARTS if self.n_init == "auto" else int(self.n_init)
+        independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
+        if self.start == "spectral" and independent < k:
+            raise ValueError(
+                f'start="spectral" needs at least n_experts={k} linearly independent columns, X has {independent}; '
+                'use start="auto"'
+            )
+        if self.start == "random" or independent < k:
+            n_spectral = 0
+        elif self.start == "spectral":
+            n_spectral = n
+        else:
+            n_spectral = max(1, n // 5)
+        starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
+        return starts + [random_assignment_start(problem, k, rng) for _ in range(n - n_spectral)]
+
+    def _checked_parameters(self) -> tuple[EmOptions, Link]:
+        for name, value in (("n_experts", self.n_experts), ("n_init", self.n_init)):
+            if name == "n_init" and isinstance(value, str):
+                check_choice(name, value, ("auto",))
+            elif isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            elif value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_choice("start", self.start, ("auto", "spectral", "random"))
+        budget = self.time_budget
+        if budget is not None and not (isinstance(budget, (int, float)) and budget > 0):
+            raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
+        link = get_link(self.link)
+        if self.polish and link.name != "linear":
+            raise ValueError(
+                f"link={link.name!r} cannot be polished by EM yet: use polish=False (experts from the moments, "
+                'gates by EM) or link="linear"'
+            )
+        if not self.polish and self.start == "random":
+            raise ValueError(
+                'start="random" needs polish=True: without EM there is nothing to learn the experts'
+            )
+        return (
+            EmOptions(
+                noise=self.noise,
+                fit_intercept=self.fit_intercept,
+                fit_gate_intercept=self.fit_gate_intercept,
+                alpha=self.alpha,
+                gate_alpha=self.gate_alpha,
+                noise_floor=self.noise_floor,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                n_threads=self.n_threads,
+            ),
+            link,
+        )
+
+    def _warn_of_degenerate_data(self, problem: EmProblem, names: list[str] | None) -> None:
+        def warn(message: str) -> None:
+            warnings.warn(message, DegenerateDataWarning, stacklevel=5)
+
+        if problem.constant:
+            warn(
+                f"X column(s) {describe_columns(problem.constant, names)} are constant; their coefficients are 0"
+            )
+        if problem.collinear:
+            warn(
+                f"X column(s) {describe_columns(problem.collinear, names)} are linear combinations of the others; "
+                "of all equally good coefficients the smallest are returned"
+            )
+        if problem.constant_response:
+            warn("y is constant")
+        n_parameters = self._count_parameters(problem.Z.shape[1])
+        if len(problem.t) < n_parameters:
+            warn(
+                f"{len(problem.t)} rows are fewer than the {n_parameters} parameters of {self.n_experts} expert(s)"
+            )
+
+    def _count_parameters(self, d: int) -> int:
+        k = int(self.n_experts)
+        experts = k * (d + bool(self.fit_intercept))
+        gates = (k - 1) * (d + bool(self.fit_gate_intercept))
+        return experts + gates + (1 if self.noise == "shared" else k)
+
+    # ---- using the fit ---------------------------------------------------------------------------
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
+        check_is_fitted(self)
+        return Mixture(
+            self.coef_,
+            self.intercept_,
+            self.gate_coef_,
+            self.gate_intercept_,
+            self.sigma_,
+            get_link(self.link),
+        )
+
+    @property
+    def n_parameters_(self) -> int:
+        """The number of free parameters, as AIC and BIC count them."""
+        check_is_fitted(self)
+        return self._count_parameters(int(self.n_features_in_))
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return E[y | x], and with `return_std` the standard deviation of y given x.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        return_std : bool
+
+        Returns
+        -------
+        mean : ndarray of shape (n,)
+        std : ndarray of shape (n,)
+            Only with `return_std`.
+        """
+        X = self._checked_features(X)
+        mean = self.mixture_.mean(X)
+        return (mean, self.mixture_.std(X)) if return_std else mean
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the gates p_i(x): how likely each expert is before y is seen, shape (n, k)."""
+        return self.mixture_.gate_proba(self._checked_features(X))
+
+    def responsibilities(self, X: Any, y: Any) -> Floats:
+        """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
+        X, y = self._checked_samples(X, y)
+        return self.mixture_.responsibilities(X, y)
+
+    def score_samples(self, X: Any, y: Any = None) -> Floats:
+        """Return log P(y | x) for each row, shape (n,).
+
+        Without `y` the density is that of the model's own prediction ``predict(X)``, which tells how
+        sharp the model is at each x.
+        """
+        X, y = self._checked_samples(X, self.predict(X) if y is None else y)
+        return self.mixture_.log_density(X, y)
+
+    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the sum of log P(y | x) over the rows, with their weights."""
+        values = self.score_samples(X, y)
+        return float(values @ check_weights(sample_weight, len(values)))
+
+    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
+        return 2.0 * self.n_parameters_ - 2.0 * self.log_likelihood(X, y, sample_weight)
+
+    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
+
+        n is the sum of the weights.
+        """
+        n = check_weights(sample_weight, len(y)).sum()
+        return float(np.log(n) * self.n_parameters_ - 2.0 * self.log_likelihood(X, y, sample_weight))
+
+    def sample(self, X: Any, random_state: RandomState = None) -> Floats:
+        """Draw one response for each row of X from the fitted model, shape (n,)."""
+        return self.mixture_.draw(self._checked_features(X), get_generator(random_state))
+
+    def summary(self) -> str:
+        """Return a table of experts and gates by column name, with the figures of the fit."""
+        check_is_fitted(self)
+        return summary_text(self)
+
+    def _checked_features(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        names, given = column_names(X), X
+        try:
+            X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+        except (TypeError, ValueError) as error:
+            raise explain_conversion(given, error) from None
+        check_finite(X, names)
+        return np.asarray(X)
+
+    def _checked_samples(self, X: Any, y: Any) -> tuple[Floats, Floats]:
+        X = self._checked_features(X)
+        y = np.asarray(y, dtype=np.float64)
+        if y.shape != (len(X),):
+            raise ValueError(f"y must have shape ({len(X)},), got {y.shape}")
+        check_finite(y, what="y")
+        return X, y
+
+
+def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
+    """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
+    keys = [*fit.mixture.coef.T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
+    return np.lexsort(keys)
+
+
+def _most_extreme_column(problem: EmProblem, names: list[str] | None) -> str:
+    s = problem.standardisation
+    logs = np.abs(np.log(np.append(s.x_scale, s.y_scale)))
+    j = int(np.argmax(logs))
+    return "y" if j == len(s.x_scale) else f"X column {describe_columns([j], names)}"

@@ -1,0 +1,147 @@
+r"""Gates by EM with the experts frozen, as in the last step of both papers.
+
+E-step: :math:`r_i \propto p_i(x)\, N(y \mid \mu_i(x), s_i^2)`; M-step: one Newton step, halved until the
+likelihood does not fall, of the multinomial logistic regression of r on x.
+
+Source: Makkuva, Oh, Kannan, Viswanath, ICML 2019, Section on learning the gating.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em import EmOptions, EmProblem
+from moefast.links import Link
+from moefast.mixture import Mixture
+from moefast.validation import check_choice, check_samples
+
+__all__ = ["GateFit", "fit_gates"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class Experts(Protocol):
+    """What a set of experts has to tell: a Mixture, SpectralExperts or an object of yours."""
+
+    @property
+    def coef(self) -> Floats:
+        """a_i, shape (k, d)."""
+
+    @property
+    def intercept(self) -> Floats:
+        """b_i, shape (k,)."""
+
+    @property
+    def link(self) -> Link:
+        """g."""
+
+
+@dataclass(frozen=True)
+class GateFit:
+    """Gates fitted to frozen experts, in the units of the data.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        The experts given, the gates found and the noise.
+    log_likelihood : float
+    trace : ndarray
+        The objective in standard units at the start and after each iteration.
+    n_iter : int
+    converged : bool
+    collapsed : tuple of int
+        Experts at the noise floor or responsible for less than d + 2 rows' weight.
+    totals : ndarray of shape (k,)
+        Weight of the rows each expert is responsible for.
+    """
+
+    mixture: Mixture
+    log_likelihood: float
+    trace: Floats
+    n_iter: int
+    converged: bool
+    collapsed: tuple[int, ...]
+    totals: Floats
+
+
+def fit_gates(
+    X: Any,
+    y: Any,
+    experts: Experts,
+    *,
+    sigma: float | npt.ArrayLike,
+    method: Literal["em"] = "em",
+    update_noise: bool = False,
+    sample_weight: Any = None,
+    options: EmOptions | None = None,
+) -> GateFit:
+    """Fit the softmax gates with the experts held fixed.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,)
+    experts : Mixture, SpectralExperts or any object with coef (k, d), intercept (k,) and link
+        In the units of the data.
+    sigma : float or array-like of shape (k,)
+        The noise's standard deviation, positive.
+    method : {"em"}
+    update_noise : bool
+        Take `sigma` as a start and fit it too.
+    sample_weight : array-like of shape (n,), optional
+    options : EmOptions, optional
+        `fit_gate_intercept`, `gate_alpha`, `noise`, `noise_floor`, `max_iter`, `tol` and `n_threads` matter.
+
+    Returns
+    -------
+    GateFit
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input (the column is named), experts of another shape, or a sigma that is not positive.
+
+    Examples
+    --------
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.gating import fit_gates
+    >>> X, y, truth = make_moe(5000, 3, 2, random_state=0)
+    >>> gates = fit_gates(X, y, truth, sigma=0.1)
+    >>> bool(abs(gates.mixture.gate_coef - truth.gate_coef).max() < 0.3)
+    True
+    """
+    check_choice("method", method, ("em",))
+    X, y, weights = check_samples(X, y, sample_weight)
+    options = options or EmOptions()
+    k, d = experts.coef.shape
+    if d != X.shape[1]:
+        raise ValueError(f"experts have {d} features, X has {X.shape[1]}")
+    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (k,)).copy()
+    if not (np.isfinite(noise).all() and (noise > 0).all()):
+        raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
+    problem = EmProblem(X, y, weights, options)
+    s = problem.standardisation
+    means = experts.link(X @ experts.coef.T + experts.intercept)
+    start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), noise / s.y_scale)
+    run = problem.run(start, means=np.ascontiguousarray(s.response(means)), frozen_noise=not update_noise)
+    fit = problem.to_units(run)
+    return GateFit(
+        mixture=Mixture(
+            coef=np.array(experts.coef),
+            intercept=np.array(experts.intercept),
+            gate_coef=fit.mixture.gate_coef,
+            gate_intercept=fit.mixture.gate_intercept,
+            sigma=fit.mixture.sigma,
+            link=experts.link,
+        ),
+        log_likelihood=fit.log_likelihood,
+        trace=run.trace,
+        n_iter=run.n_iter,
+        converged=run.converged,
+        collapsed=run.collapsed,
+        totals=run.totals,
+    )

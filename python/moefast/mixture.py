@@ -1,0 +1,176 @@
+r"""The model itself: parameters of a mixture of experts and what follows from them.
+
+.. math::
+
+    P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad p(x) = \mathrm{softmax}(W x + c)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax, logsumexp
+
+from moefast.links import LINKS, Link
+
+__all__ = ["Mixture", "Standardisation"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """The change of units x -> (x - x_mean) / x_scale, y -> (y - y_mean) / y_scale.
+
+    Attributes
+    ----------
+    x_mean, x_scale : ndarray of shape (n_features,)
+    y_mean, y_scale : float
+    """
+
+    x_mean: Floats
+    x_scale: Floats
+    y_mean: float
+    y_scale: float
+
+    def features(self, X: Floats) -> Floats:
+        """Return X in standard units, C-ordered."""
+        return np.ascontiguousarray((X - self.x_mean) / self.x_scale)
+
+    def response(self, y: Floats) -> Floats:
+        """Return y in standard units."""
+        return (y - self.y_mean) / self.y_scale
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Parameters of a mixture of k experts over d features.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (k, d)
+        a_i.
+    intercept : ndarray of shape (k,)
+        b_i.
+    gate_coef : ndarray of shape (k, d)
+        W; the last row is 0.
+    gate_intercept : ndarray of shape (k,)
+        c; the last entry is 0.
+    sigma : ndarray of shape (k,)
+        s_i.
+    link : Link
+        g.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.mixture import Mixture
+    >>> m = Mixture(np.eye(2), np.zeros(2), np.array([[5.0, 0.0], [0.0, 0.0]]), np.zeros(2), np.full(2, 0.1))
+    >>> m.mean(np.array([[2.0, 3.0]])).round(3)
+    array([2.])
+    """
+
+    coef: Floats
+    intercept: Floats
+    gate_coef: Floats
+    gate_intercept: Floats
+    sigma: Floats
+    link: Link = field(default=LINKS["linear"])
+
+    @property
+    def n_experts(self) -> int:
+        """The number of experts k."""
+        return len(self.coef)
+
+    @property
+    def n_features(self) -> int:
+        """The number of features d."""
+        return self.coef.shape[1]
+
+    def expert_means(self, X: Floats) -> Floats:
+        """Return g(a_i.x + b_i), shape (n, k)."""
+        return self.link(X @ self.coef.T + self.intercept)
+
+    def gate_log_proba(self, X: Floats) -> Floats:
+        """Return log p_i(x), shape (n, k)."""
+        values: Floats = log_softmax(X @ self.gate_coef.T + self.gate_intercept, axis=1)
+        return values
+
+    def gate_proba(self, X: Floats) -> Floats:
+        """Return p_i(x), shape (n, k)."""
+        return np.exp(self.gate_log_proba(X))
+
+    def joint_log_density(self, X: Floats, y: Floats) -> Floats:
+        """Return log p_i(x) + log N(y | expert i), shape (n, k)."""
+        z = (y[:, None] - self.expert_means(X)) / self.sigma
+        return self.gate_log_proba(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
+
+    def log_density(self, X: Floats, y: Floats) -> Floats:
+        """Return log P(y | x), shape (n,)."""
+        values: Floats = logsumexp(self.joint_log_density(X, y), axis=1)
+        return values
+
+    def responsibilities(self, X: Floats, y: Floats) -> Floats:
+        """Return P(expert i | x, y), shape (n, k)."""
+        joint = self.joint_log_density(X, y)
+        return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), dtype=np.float64)
+
+    def mean(self, X: Floats) -> Floats:
+        """Return E[y | x], shape (n,)."""
+        return np.asarray(np.sum(self.gate_proba(X) * self.expert_means(X), axis=1))
+
+    def std(self, X: Floats) -> Floats:
+        """Return the standard deviation of y given x, shape (n,)."""
+        p, means = self.gate_proba(X), self.expert_means(X)
+        centre = np.sum(p * means, axis=1, keepdims=True)
+        return np.asarray(np.sqrt(np.sum(p * (self.sigma**2 + (means - centre) ** 2), axis=1)))
+
+    def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
+        """Return one y for each row of X, shape (n,)."""
+        p = self.gate_proba(X)
+        u = np.asarray(rng.uniform(size=(len(X), 1)))
+        chosen = np.minimum((np.cumsum(p, axis=1) < u).sum(axis=1), self.n_experts - 1)
+        rows = np.arange(len(X))
+        return np.asarray(self.expert_means(X)[rows, chosen] + self.sigma[chosen] * rng.normal(size=len(X)))
+
+    def ordered(self, order: npt.NDArray[np.intp]) -> Mixture:
+        """Return the same mixture with its experts in another order; the last gate row is again 0."""
+        gate_coef, gate_intercept = self.gate_coef[order], self.gate_intercept[order]
+        return replace(
+            self,
+            coef=self.coef[order],
+            intercept=self.intercept[order],
+            gate_coef=gate_coef - gate_coef[-1],
+            gate_intercept=gate_intercept - gate_intercept[-1],
+            sigma=self.sigma[order],
+        )
+
+    def to_units(self, s: Standardisation) -> Mixture:
+        """Return a mixture found in standard units in the units of the data.
+
+        Only linear experts can be rescaled in y; for other links `s` has y_mean 0 and y_scale 1.
+        """
+        coef = self.coef * (s.y_scale / s.x_scale)
+        gate_coef = self.gate_coef / s.x_scale
+        return replace(
+            self,
+            coef=coef,
+            intercept=s.y_mean + s.y_scale * self.intercept - coef @ s.x_mean,
+            gate_coef=gate_coef,
+            gate_intercept=self.gate_intercept - gate_coef @ s.x_mean,
+            sigma=self.sigma * s.y_scale,
+        )
+
+    def to_standard(self, s: Standardisation) -> Mixture:
+        """Undo :meth:`to_units`."""
+        return replace(
+            self,
+            coef=self.coef * (s.x_scale / s.y_scale),
+            intercept=(self.intercept + self.coef @ s.x_mean - s.y_mean) / s.y_scale,
+            gate_coef=self.gate_coef * s.x_scale,
+            gate_intercept=self.gate_intercept + self.gate_coef @ s.x_mean,
+            sigma=self.sigma / s.y_scale,
+        )

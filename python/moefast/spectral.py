@@ -1,0 +1,239 @@
+r"""Method 1 of the papers: expert directions from the cubic and quadratic transforms.
+
+.. math::
+
+    E[P_2(y) S_2(z)] = c_2 \sum_i p_i \|a_i\|^2 v_i v_i^T, \qquad
+    E[P_3(y) S_3(z)] = c_3 \sum_i p_i \|a_i\|^3 v_i^{\otimes 3}
+
+with z the whitened input and :math:`v_i` the unit direction of expert i in z.
+
+Promised when, after whitening x, it is standard normal, all experts have one common norm and one common
+intercept, and the gates are orthogonal to the span of the experts. Elsewhere (intercepts, generic gates, a
+nonzero mean of x together with intercepts, non-Gaussian x) a bias is left that no sample size removes; the
+answer is then a start for EM, not an estimate.
+
+Source: Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+
+from moefast.decomposition import TensorPairs, power_iteration, subspace_whitening
+from moefast.links import Link, get_link
+from moefast.moments import MomentAccumulator
+from moefast.randomness import RandomState
+from moefast.scores import ScoreMoments
+from moefast.transforms import (
+    PolynomialTransform,
+    cubic_transform,
+    hermite_moment,
+    mean_slope,
+    quadratic_transform,
+)
+from moefast.validation import check_choice, check_samples
+
+__all__ = ["SpectralExperts", "recover_experts", "recover_from_moments"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpectralExperts:
+    """What the spectral method finds, in the units of the data.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (k, d)
+        a_i. For a link other than linear the norm is 1 in whitened coordinates.
+    intercept : ndarray of shape (k,)
+        b_i: the common one; the moments do not show differences.
+    weights : ndarray of shape (k,)
+        p_i = E[p_i(x)], estimated.
+    sigma : float
+        The common noise, given or estimated.
+    directions : ndarray of shape (k, rank)
+        Unit vectors v_i in whitened coordinates.
+    spectrum : ndarray of shape (rank,)
+        Eigenvalues of T2 over c_2. A clear drop after the k-th supports the number of experts.
+    pairs : TensorPairs
+        The power method's report.
+    link : Link
+    """
+
+    coef: Floats
+    intercept: Floats
+    weights: Floats
+    sigma: float
+    directions: Floats
+    spectrum: Floats
+    pairs: TensorPairs
+    link: Link
+
+    @property
+    def converged(self) -> bool:
+        """Whether every direction settled."""
+        return self.pairs.converged
+
+
+def recover_experts(
+    X: Any,
+    y: Any,
+    n_experts: int,
+    *,
+    link: str | Link | Callable[[Any], Any] = "linear",
+    sigma: float | None = None,
+    strategy: str = "auto",
+    transform: str = "polynomial",
+    sample_weight: Any = None,
+    random_state: RandomState = None,
+    n_threads: int | None = None,
+) -> SpectralExperts:
+    """Recover the experts of a mixture from third-order cross moments.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,)
+    n_experts : int
+        k, at most d: the directions must be linearly independent.
+    link : str, Link or callable
+        g.
+    sigma : float, optional
+        The noise's standard deviation. Linear experts do not need it; for other links it is estimated as
+        mean(y^2) - E[g(Z)^2] when it is not given.
+    strategy : {"auto", "one_pass"}
+        How T3 is formed: one pass that accumulates the packed tensor.
+    transform : {"polynomial"}
+        The transforms of the ICML 2019 paper.
+    sample_weight : array-like of shape (n,), optional
+    random_state : int, Generator, RandomState or None
+        For the restarts of the power method.
+    n_threads : int or None
+
+    Returns
+    -------
+    SpectralExperts
+
+    Raises
+    ------
+    ValueError
+        For bad input, more experts than linearly independent columns, or a link that the method cannot serve
+        (the message has the vanishing number).
+    OverflowError
+        When third-order products leave the range of float64; the column is named.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When a direction did not settle: as a rule there are fewer experts in the moments than asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.spectral import recover_experts
+    >>> X, y, truth = make_moe(100_000, 5, 2, noise=0.1, orthogonal_gate=True, random_state=0)
+    >>> found = recover_experts(X, y, 2, random_state=0).coef
+    >>> bool(np.abs(found @ truth.coef.T).max(axis=1).min() > 0.99)
+    True
+    """
+    X, y, weights = check_samples(X, y, sample_weight)
+    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X, y, weights)
+    check_choice("strategy", strategy, ("auto", "one_pass"))
+    check_choice("transform", transform, ("polynomial",))
+    result = recover_from_moments(
+        accumulator.score_moments(), n_experts, link=get_link(link), sigma=sigma, random_state=random_state
+    )
+    if not result.converged:
+        warnings.warn(
+            f"the tensor power method did not settle on {n_experts} directions: {', '.join(result.pairs.statuses)}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def recover_from_moments(
+    moments: ScoreMoments,
+    n_experts: int,
+    *,
+    link: Link,
+    sigma: float | None = None,
+    random_state: RandomState = None,
+) -> SpectralExperts:
+    """Do the same as :func:`recover_experts` from accumulated moments; parameters as there."""
+    k = n_experts
+    if not 1 <= k <= moments.rank:
+        raise ValueError(
+            f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
+            f"for the spectral method, got {k}"
+        )
+    if link.name == "linear":
+        second, third = _linear_transforms(moments)
+    else:
+        if sigma is None:
+            sigma = _estimate_sigma(moments, link)
+        second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
+
+    T2 = moments.score_tensor(2, second) / second.constant
+    W, back, spectrum = subspace_whitening(T2, k)
+    pairs = power_iteration(moments.score_tensor(3, third, W) / third.constant, k, random_state=random_state)
+    raw = pairs.vectors @ back.T
+    norms = np.linalg.norm(raw, axis=1, keepdims=True)
+    V = np.divide(raw, norms, out=np.zeros_like(raw), where=norms > 0)
+
+    # Signs and weights from the lowest moment, which has the least variance: E[y z] = E[g'] sum_i q_i v_i.
+    q = np.linalg.lstsq(V.T, moments.cross_moment(), rcond=1e-6)[0] / mean_slope(link)
+    V = V * np.where(q < 0, -1.0, 1.0)[:, None]
+    q = np.abs(q)
+    if link.name == "linear":
+        scales, weights = _linear_scales(V, q, T2, moments.y_variance)
+        noise = np.sqrt(max(moments.y_variance - float(weights @ scales**2), 1e-4 * moments.y_variance))
+        shift = moments.y_mean
+    else:
+        scales, weights, noise, shift = np.ones(k), q, float(sigma or 0.0), 0.0
+    weights = np.maximum(weights, 1e-3 * max(float(weights.max()), 1e-300))
+    coef = scales[:, None] * V @ moments.whitening.T
+    return SpectralExperts(
+        coef=coef,
+        intercept=shift - coef @ moments.x_mean,
+        weights=weights / weights.sum(),
+        sigma=float(noise) if sigma is None else float(sigma),
+        directions=V,
+        spectrum=spectrum,
+        pairs=pairs,
+        link=link,
+    )
+
+
+def _linear_transforms(moments: ScoreMoments) -> tuple[PolynomialTransform, PolynomialTransform]:
+    """Return t^2 and t^3 - 3 t mean(t^2), t = y - mean(y): they need neither the norm nor the noise."""
+    about = moments.y_mean
+    return (
+        PolynomialTransform((0.0, 0.0, 1.0), 2.0, order=2, about=about),
+        PolynomialTransform((0.0, -3.0 * moments.y_variance, 0.0, 1.0), 6.0, order=3, about=about),
+    )
+
+
+def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[Floats, Floats]:
+    """Norms and weights of linear experts from q_i = p_i |a_i| and T2 = sum_i p_i |a_i|^2 v_i v_i'."""
+    inverse = np.linalg.pinv(V, rcond=1e-6)
+    energy = np.maximum(np.einsum("ai,ab,bi->i", inverse, T2, inverse), 0.0)
+    common = np.sqrt(max(float(energy.sum()), 1e-6 * variance))
+    ratio = np.divide(energy, q, out=np.full_like(q, common), where=q > 1e-6 * common)
+    scales = np.clip(ratio, 0.25 * common, 4.0 * common)
+    return scales, q / scales
+
+
+def _estimate_sigma(moments: ScoreMoments, link: Link) -> float:
+    """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y."""
+    square = moments.y_variance + moments.y_mean**2
+    return float(np.sqrt(max(square - hermite_moment(link, 2, 0)[0], 1e-4 * moments.y_variance)))

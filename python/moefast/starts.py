@@ -1,0 +1,96 @@
+"""Where EM starts from: spectral experts and random assignments.
+
+A random start is drawn as a function of a row's values, not of its place: rows that are equal go together
+and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em import EmFit, EmProblem
+from moefast.links import LINKS
+from moefast.mixture import Mixture
+from moefast.moments import MomentAccumulator
+from moefast.scores import ScoreMoments
+from moefast.spectral import recover_from_moments
+
+__all__ = ["Start", "least_squares_start", "random_assignment_start", "spectral_start"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+# Cycles per standard deviation of the wave whose phase decides a row's place: fast enough that neighbours
+# are independent, slow enough that rounding moves practically no row.
+_FREQUENCY = 1000.0
+_GATE_ITERATIONS = 30
+
+
+@dataclass(frozen=True)
+class Start:
+    """A way to begin: its kind, and a run of a given number of iterations from it."""
+
+    kind: str
+    run: Callable[[int], EmFit]
+
+
+def _row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
+    """Return a number in [0, 1) for each row that depends on its values (z, t) alone."""
+    wave = _FREQUENCY * rng.normal(size=problem.Z.shape[1] + 1)
+    return np.asarray(np.mod(problem.Z @ wave[:-1] + problem.t * wave[-1] + rng.uniform(), 1.0))
+
+
+def least_squares_start(problem: EmProblem) -> Start:
+    """One expert: weighted least squares."""
+    everything = np.ones((len(problem.t), 1))
+    return Start("least squares", lambda n: problem.run(responsibilities=everything, max_iter=n))
+
+
+def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
+    """Every row belongs to an expert drawn at random; the first M-step fits them."""
+    phase = _row_phase(problem, rng)
+
+    def run(n_iter: int) -> EmFit:
+        chosen = np.minimum((n_experts * phase).astype(np.intp), n_experts - 1)
+        return problem.run(responsibilities=np.eye(n_experts)[chosen], max_iter=n_iter)
+
+    return Start("random assignment", run)
+
+
+def spectral_start(
+    problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False
+) -> Start:
+    """Experts from third-order moments, gates by EM with the experts frozen; see :mod:`moefast.spectral`.
+
+    With `half` the moments are those of a random half of the rows, for a second opinion.
+    """
+    keep = _row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
+    seed = int(rng.integers(2**31))
+
+    def moments(rows: npt.NDArray[np.bool_]) -> ScoreMoments:
+        accumulator = MomentAccumulator(problem.Z.shape[1], n_threads=problem.options.n_threads)
+        return accumulator.update(problem.Z[rows], problem.t[rows], problem.weights[rows]).score_moments()
+
+    def run(n_iter: int) -> EmFit:
+        scores = moments(keep) if keep.sum() > 1 else None
+        if scores is None or scores.rank < n_experts:  # too few different rows in this half
+            scores = moments(np.ones(len(problem.t), dtype=bool))
+        found = recover_from_moments(scores, n_experts, link=LINKS["linear"], random_state=seed)
+        k, d = found.coef.shape
+        start = Mixture(
+            coef=found.coef,
+            intercept=found.intercept if problem.options.fit_intercept else np.zeros(k),
+            gate_coef=np.zeros((k, d)),
+            gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
+            sigma=np.full(k, found.sigma),
+        )
+        gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
+        return problem.run(
+            replace(gated.mixture, coef=start.coef, intercept=start.intercept), max_iter=n_iter
+        )
+
+    return Start("spectral, half the rows" if half else "spectral", run)

@@ -1,0 +1,233 @@
+r"""Transforms of the response that make cross moments with score tensors read off the experts.
+
+For :math:`x \sim N(0, I)` Stein's lemma gives :math:`E[f(x) S_m(x)] = E[\nabla^m f(x)]`. With
+:math:`S(z) = E[P(y) \mid a \cdot x = z]`, a polynomial P chosen such that the lower derivatives of S vanish in
+the mean removes every term in which a derivative falls on a gate, and
+
+.. math::
+
+    E[P_2(y) S_2(x)] = c_2 \sum_i p_i a_i a_i^T, \qquad
+    E[P_3(y) S_3(x)] = c_3 \sum_i p_i a_i^{\otimes 3}.
+
+No derivative of g is needed: :math:`E[h^{(m)}(Z)] = E[h(Z) He_m(Z)]`.
+
+Source: Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numpy.polynomial import Polynomial
+from scipy.integrate import quad
+from scipy.special import eval_hermitenorm
+
+from moefast.links import Link, get_link
+
+__all__ = ["PolynomialTransform", "cubic_transform", "hermite_moment", "mean_slope", "quadratic_transform"]
+
+# Beyond 12 standard deviations the normal density is below 1e-31.
+_RANGE = 12.0
+# A constant this small beside its natural scale cannot be told from zero in data.
+_VANISHING = 1e-6
+
+
+@dataclass(frozen=True)
+class PolynomialTransform:
+    r"""A polynomial :math:`P(y) = \sum_j q_j (y - v)^j` and the constant it puts before the experts' tensor.
+
+    Parameters
+    ----------
+    coefficients : tuple of float
+        :math:`q_0, q_1, \ldots`, at most up to the cube.
+    constant : float
+        :math:`c_m`.
+    order : int
+        m, the order of the score tensor it is made for.
+    about : float
+        v.
+
+    Examples
+    --------
+    >>> from moefast.transforms import cubic_transform
+    >>> P = cubic_transform("linear", sigma=0.0)
+    >>> P(2.0), P.constant  # y^3 - 3 y
+    (2.0, 6.0)
+    """
+
+    coefficients: tuple[float, ...]
+    constant: float
+    order: int
+    about: float = 0.0
+
+    def __call__(self, y: npt.ArrayLike) -> Any:
+        """Evaluate P elementwise."""
+        return Polynomial(self.coefficients)(np.asarray(y, dtype=np.float64) - self.about)
+
+    def channels_about(self, centre: float) -> tuple[float, float, float, float]:
+        """Coefficients of 1, t, t^2, t^3 when P is written in t = y - centre."""
+        shifted = Polynomial(self.coefficients)(Polynomial([centre - self.about, 1.0]))
+        q = np.zeros(4)
+        q[: len(shifted.coef)] = shifted.coef
+        return (float(q[0]), float(q[1]), float(q[2]), float(q[3]))
+
+
+@lru_cache(maxsize=256)
+def _integral(link: Link, power: int, m: int) -> tuple[float, float]:
+    def integrand(z: float) -> float:
+        return float(link(z)) ** power * float(eval_hermitenorm(m, z)) * np.exp(-0.5 * z * z)
+
+    edges = [-_RANGE, *sorted(b for b in link.breakpoints if abs(b) < _RANGE), _RANGE]
+    parts = [
+        quad(integrand, lo, hi, epsabs=1e-13, epsrel=1e-13, limit=400)
+        for lo, hi in zip(edges, edges[1:], strict=False)
+    ]
+    scale = 1.0 / np.sqrt(2.0 * np.pi)
+    return scale * sum(p[0] for p in parts), scale * sum(p[1] for p in parts)
+
+
+def hermite_moment(link: str | Link | Callable[[Any], Any], power: int, m: int) -> tuple[float, float]:
+    r"""Return :math:`E[g(Z)^p He_m(Z)] = E[(g^p)^{(m)}(Z)]`, :math:`Z \sim N(0, 1)`, and its error estimate.
+
+    Adaptive Gauss-Kronrod quadrature, piecewise between the breakpoints of the link.
+
+    Parameters
+    ----------
+    link : str, Link or callable
+        g.
+    power : int
+        p.
+    m : int
+        The order of the Hermite polynomial.
+
+    Returns
+    -------
+    value, error : float
+
+    Examples
+    --------
+    >>> from moefast.transforms import hermite_moment
+    >>> round(hermite_moment("sigmoid", 1, 1)[0], 6)
+    0.206621
+    """
+    return _integral(get_link(link), power, m)
+
+
+def mean_slope(link: str | Link | Callable[[Any], Any]) -> float:
+    """Return E[g'(Z)], the factor between E[y x] and sum_i p_i a_i.
+
+    Raises
+    ------
+    ValueError
+        When it is about zero: E[y x] then says nothing about the signs of the experts.
+    """
+    link = get_link(link)
+    slope = hermite_moment(link, 1, 1)[0]
+    _refuse_vanishing(link, "E[g']", slope, _spread(link))
+    return slope
+
+
+def quadratic_transform(link: str | Link | Callable[[Any], Any], sigma: float = 0.0) -> PolynomialTransform:
+    r"""Return :math:`P_2(y) = y^2 + \gamma y` with :math:`E[S'] = 0`.
+
+    Parameters
+    ----------
+    link : str, Link or callable
+        g.
+    sigma : float
+        The noise's standard deviation; it shifts P2 by a constant only, so it has no influence here.
+
+    Returns
+    -------
+    PolynomialTransform
+        Its constant is :math:`c_2`.
+
+    Raises
+    ------
+    ValueError
+        When :math:`E[g']` or :math:`c_2` is about zero; the message has the number.
+
+    Examples
+    --------
+    >>> from moefast.transforms import quadratic_transform
+    >>> P = quadratic_transform("sigmoid")
+    >>> round(P.coefficients[1], 6), round(P.constant, 6)
+    (-1.0, 0.062396)
+    """
+    link = get_link(link)
+    _check_sigma(sigma)
+    gamma = -hermite_moment(link, 2, 1)[0] / mean_slope(link)
+    c2 = hermite_moment(link, 2, 2)[0] + gamma * hermite_moment(link, 1, 2)[0]
+    _refuse_vanishing(link, "c2", c2, _spread(link) ** 2)
+    return PolynomialTransform((0.0, gamma, 1.0), c2, order=2)
+
+
+def cubic_transform(link: str | Link | Callable[[Any], Any], sigma: float) -> PolynomialTransform:
+    r"""Return :math:`P_3(y) = y^3 + \alpha y^2 + \beta y` with :math:`E[S'] = E[S''] = 0`.
+
+    :math:`(\alpha, \beta + 3 \sigma^2)` solves a 2 x 2 linear system of Gaussian integrals of g.
+
+    Parameters
+    ----------
+    link : str, Link or callable
+        g.
+    sigma : float
+        The noise's standard deviation.
+
+    Returns
+    -------
+    PolynomialTransform
+        Its constant is :math:`c_3`.
+
+    Raises
+    ------
+    ValueError
+        When :math:`E[g']` or :math:`c_3` is about zero or the system is singular; the message has the number.
+
+    Examples
+    --------
+    >>> from moefast.transforms import cubic_transform
+    >>> P = cubic_transform("sigmoid", sigma=0.0)
+    >>> [round(q, 6) for q in P.coefficients], round(P.constant, 6)
+    ([0.0, 0.650993, -1.5, 1.0], 0.022769)
+    """
+    link = get_link(link)
+    _check_sigma(sigma)
+    mean_slope(link)
+    h = {(p, m): hermite_moment(link, p, m)[0] for p in (1, 2, 3) for m in (1, 2, 3)}
+    system = np.array([[h[2, 1], h[1, 1]], [h[2, 2], h[1, 2]]])
+    spread = _spread(link)
+    _refuse_vanishing(link, "the determinant of the 2x2 system", float(np.linalg.det(system)), spread**3)
+    alpha, beta_eff = (float(v) for v in np.linalg.solve(system, [-h[3, 1], -h[3, 2]]))
+    c3 = h[3, 3] + alpha * h[2, 3] + beta_eff * h[1, 3]
+    _refuse_vanishing(link, "c3", c3, spread**3)
+    # E[y^3 | z] = g^3 + 3 sigma^2 g, so beta takes the noise's share off.
+    return PolynomialTransform((0.0, beta_eff - 3.0 * sigma**2, alpha, 1.0), c3, order=3)
+
+
+def _spread(link: Link) -> float:
+    """Return the standard deviation of g(Z)."""
+    mean = hermite_moment(link, 1, 0)[0]
+    return float(np.sqrt(max(0.0, hermite_moment(link, 2, 0)[0] - mean**2)))
+
+
+def _check_sigma(sigma: float) -> None:
+    if not (np.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma must be a finite number not below 0, got {sigma}")
+
+
+def _refuse_vanishing(link: Link, what: str, value: float, scale: float) -> None:
+    if not np.isfinite(value):
+        raise ValueError(
+            f"link {link.name!r}: {what} = {value} is not finite; g grows too fast for this method"
+        )
+    if abs(value) <= _VANISHING * scale or scale <= 1e-150:
+        raise ValueError(
+            f"link {link.name!r}: {what} = {value:.3g} is about zero, so its moments do not show the experts; "
+            "the method needs a g that is neither even nor constant"
+        )

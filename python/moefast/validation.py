@@ -1,0 +1,148 @@
+"""Checks of user input whose errors name the column and the value to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+__all__ = [
+    "check_choice",
+    "check_finite",
+    "check_samples",
+    "check_weights",
+    "column_names",
+    "explain_conversion",
+]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def column_names(X: Any) -> list[str] | None:
+    """Return the column names of a data frame as strings, or None for anything else."""
+    columns = getattr(X, "columns", None)
+    return None if columns is None else [str(name) for name in columns]
+
+
+def column_label(index: int, names: Sequence[str] | None) -> str:
+    """Say which column of X is meant: by name where there is one."""
+    return f"column {index}" if names is None else f"column {names[index]!r}"
+
+
+def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: str = "X") -> None:
+    """Raise ValueError naming the first column and row of X (2-D or 1-D) that is NaN or infinite."""
+    if np.isfinite(X.sum()):  # one fast pass; a sum that overflows is looked at below
+        return
+    bad = ~np.isfinite(X)
+    if not bad.any():
+        return
+    table = bad.reshape(len(X), -1)
+    column = int(np.flatnonzero(table.any(axis=0))[0])
+    row = int(np.flatnonzero(table[:, column])[0])
+    kind = "NaN" if np.isnan(X.reshape(len(X), -1)[row, column]) else "infinity"
+    where = what if X.ndim == 1 else f"{what} in {column_label(column, names)}"
+    raise ValueError(
+        f"Input {where} contains {kind} ({int(table[:, column].sum())} bad value(s), first at row {row}); "
+        "remove or replace these rows"
+    )
+
+
+def explain_conversion(X: Any, error: Exception) -> Exception:
+    """Turn a failed conversion of X to numbers into an error of the same type that names the column."""
+    names = column_names(X)
+    try:
+        table = np.asarray(X, dtype=object)
+    except Exception:
+        return error
+    if table.ndim != 2:
+        return error
+    for j in range(table.shape[1]):
+        try:
+            table[:, j].astype(np.float64)
+        except (TypeError, ValueError) as cause:
+            return type(cause)(f"X {column_label(j, names)} is not numeric: {cause}")
+    return error
+
+
+def check_weights(sample_weight: Any, n_samples: int) -> Floats:
+    """Return `sample_weight` as float64 of shape (n_samples,); ones for None.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a negative or non-finite weight (its row is named), or when all are zero.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weights = np.asarray(sample_weight)
+    if weights.dtype == object or weights.dtype.kind not in "fiub":
+        try:
+            weights = weights.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"sample_weight must be numeric: {error}") from None
+    weights = weights.astype(np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, float(weights))
+    if weights.ndim != 1:
+        raise ValueError(
+            f"Sample weights must be 1D array or scalar, got sample_weight of shape {weights.shape}"
+        )
+    if len(weights) != n_samples:
+        raise ValueError(
+            f"sample_weight must have one entry per row: expected ({n_samples},), got {weights.shape}"
+        )
+    check_finite(weights, what="sample_weight")
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(f"sample_weight must not be negative, got {weights[row]} at row {row}")
+    if n_samples > 0 and not weights.any():
+        raise ValueError("sample_weight is zero for every row; at least one must be positive")
+    return weights
+
+
+def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Floats, Floats]:
+    """Check (X, y, sample_weight) for the plain functions of the package.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,), float64
+    sample_weight : ndarray of shape (n_samples,), float64
+        Rows of weight zero have been removed from all three.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For wrong shapes, values that are not numbers, NaN, infinity and bad weights; the message names
+        the column.
+    """
+    names = column_names(X)
+    try:
+        X = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
+    except (TypeError, ValueError) as error:
+        raise explain_conversion(X, error) from None
+    y = column_or_1d(y, warn=True)
+    try:
+        y = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"y is not numeric: {error}") from None
+    check_consistent_length(X, y)
+    check_finite(X, names)
+    check_finite(y, what="y")
+    weights = check_weights(sample_weight, len(y))
+    return drop_weightless(X, y, weights)
+
+
+def drop_weightless(X: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Remove the rows of weight zero, so that they cannot influence anything."""
+    keep = weights > 0
+    return (X, y, weights) if keep.all() else (X[keep], y[keep], weights[keep])
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
