@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from moefast import _core
+import moefast._core as _core
 from moefast.estimator import MixtureOfExpertsRegressor
 from moefast.exceptions import DegenerateDataWarning, ModelFileError
+from moefast.model_file import load_model, save_model
 from moefast.moments import MomentAccumulator
 from moefast.threads import resolve_threads
 
@@ -17,6 +18,8 @@ __all__ = [
     "MomentAccumulator",
     "__version__",
     "build_info",
+    "load_model",
+    "save_model",
 ]
 
 __version__: str = _core.__version__

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from moefast import _core
+import moefast._core as _core
 from moefast.randomness import RandomState, get_generator
 
 __all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]

@@ -15,7 +15,6 @@ the units of the data nor on which gate row is the reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpstrf
 
-from moefast import _core
+import moefast._core as _core
 from moefast.mixture import Mixture, Standardisation
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_samples
@@ -36,7 +35,8 @@ GATE_ALPHA_AUTO = 1e-5
 """The gate ridge behind ``gate_alpha="auto"``.
 
 Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops
-it: in standard units a gate of norm 100 costs a twentieth of a unit of log-likelihood, one of norm 10 a hundred times less.
+it: in standard units a gate of norm 100 costs a twentieth of a unit of log-likelihood, one of norm 10 a
+hundred times less.
 """
 
 
@@ -153,6 +153,8 @@ class EmProblem:
     t : ndarray of shape (n,)
         Standard response.
     standardisation : Standardisation
+    response_std : float
+        Of y, 1 when it is constant; the noise floor is a multiple of it.
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others.
     """
@@ -169,6 +171,7 @@ class EmProblem:
         # Without centring the second moment about zero takes the place of the variance.
         x_scale = x_spread if centre_x else np.hypot(x_spread, x_mean)
         y_scale = float(y_spread[0] if options.fit_intercept else np.hypot(y_spread[0], y_mean[0]))
+        self.response_std = float(y_spread[0]) or 1.0
         self.standardisation = Standardisation(
             x_mean=x_mean if centre_x else np.zeros_like(x_mean),
             x_scale=np.where(x_scale > 0, x_scale, 1.0),
@@ -177,8 +180,8 @@ class EmProblem:
         )
         self.Z = self.standardisation.features(X)
         self.t = np.ascontiguousarray(self.standardisation.response(y))
-        spread = (float(y_spread[0]) or 1.0) / self.standardisation.y_scale
-        self._variance_floor = max((options.noise_floor * spread) ** 2, 1e-300)
+        floor = options.noise_floor * self.response_std / self.standardisation.y_scale
+        self._variance_floor = max(floor**2, 1e-300)
         self.collinear = self._dependent_columns()
 
     @property
@@ -349,8 +352,3 @@ def _location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]
         np.where(varies, anchor + mean * unit, anchor),
         np.where(varies, scale * unit, 0.0),
     )
-
-
-def describe_columns(indices: Sequence[int], names: Sequence[str] | None) -> str:
-    """List columns by name, or by number where there are no names."""
-    return ", ".join(str(j) if names is None else repr(names[j]) for j in indices)

@@ -14,13 +14,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast import gating, spectral
-from moefast.em import EmFit, EmOptions, EmProblem, describe_columns
+from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
+from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.links import Link, get_link
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.search import FitReport, StartReport, race
-from moefast.starts import Start, least_squares_start, random_assignment_start, spectral_start
+from moefast.starts import portfolio
 from moefast.summary import summary_text
 from moefast.validation import (
     check_choice,
@@ -34,10 +35,6 @@ from moefast.validation import (
 __all__ = ["MixtureOfExpertsRegressor"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-# n_init="auto"
-_SPECTRAL_STARTS = 2
-_RANDOM_STARTS = 8
 
 
 class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -109,6 +106,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     n_iter_ : int
     converged_ : bool
     fit_report_ : FitReport
+    training_weight_, response_std_ : float
+        Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had column names.
@@ -222,18 +221,19 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         """Choose the way, run it, and only then set the fitted attributes."""
         rng = get_generator(self.random_state)
         problem = EmProblem(X, y, weights, options)
-        self._warn_of_degenerate_data(problem, names)
+        warn_of_degenerate_data(problem, self._count_parameters(X.shape[1]), names)
         if self.polish:
             fit, report = race(
-                problem, self._starts(problem, rng), time_budget=self.time_budget, verbose=self.verbose
+                problem,
+                portfolio(problem, int(self.n_experts), start=self.start, n_init=self.n_init, rng=rng),
+                time_budget=self.time_budget,
+                verbose=self.verbose,
             )
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(X, y, weights, options, link, rng)
         order = _canonical_order(fit)
-        report = replace(
-            report, collapsed=tuple(int(np.flatnonzero(order == i)[0]) for i in report.collapsed)
-        )
+        report = replace(report, collapsed=tuple(int(np.flatnonzero(order == i)[0]) for i in report.collapsed))
         mixture = fit.mixture.ordered(order)
         parameters = (
             mixture.coef,
@@ -245,7 +245,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         if not all(np.isfinite(p).all() for p in parameters) or not np.isfinite(fit.log_likelihood):
             raise OverflowError(
                 "the coefficients leave the range of float64 in the units of the data; rescale "
-                f"{_most_extreme_column(problem, names)}"
+                f"{most_extreme_column(problem, names)}"
             )
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
@@ -256,6 +256,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         self.converged_ = fit.converged
         self.fit_report_ = report
         self.training_weight_ = problem.total_weight
+        self.response_std_ = problem.response_std
         if not self.converged_:
             warnings.warn(
                 f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise max_iter or tol",
@@ -278,12 +279,11 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         experts = spectral.recover_experts(
             X, y, self.n_experts, link=link, sample_weight=weights, random_state=rng, n_threads=self.n_threads
         )
-        floor = options.noise_floor * float(np.std(y)) or 1.0
         gates = gating.fit_gates(
             X,
             y,
             experts,
-            sigma=max(experts.sigma, floor),
+            sigma=max(experts.sigma, 1e-300),
             update_noise=True,
             sample_weight=weights,
             options=options,
@@ -300,26 +300,6 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         )
         start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, status, fit.collapsed)
         return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
-
-    def _starts(self, problem: EmProblem, rng: np.random.Generator) -> list[Start]:
-        k = self.n_experts
-        if k == 1:
-            return [least_squares_start(problem)]
-        n = _SPECTRAL_STARTS + _RANDOM_STARTS if self.n_init == "auto" else int(self.n_init)
-        independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
-        if self.start == "spectral" and independent < k:
-            raise ValueError(
-                f'start="spectral" needs at least n_experts={k} linearly independent columns, X has {independent}; '
-                'use start="auto"'
-            )
-        if self.start == "random" or independent < k:
-            n_spectral = 0
-        elif self.start == "spectral":
-            n_spectral = n
-        else:
-            n_spectral = max(1, n // 5)
-        starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
-        return starts + [random_assignment_start(problem, k, rng) for _ in range(n - n_spectral)]
 
     def _checked_parameters(self) -> tuple[EmOptions, Link]:
         for name, value in (("n_experts", self.n_experts), ("n_init", self.n_init)):
@@ -340,9 +320,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
                 'gates by EM) or link="linear"'
             )
         if not self.polish and self.start == "random":
-            raise ValueError(
-                'start="random" needs polish=True: without EM there is nothing to learn the experts'
-            )
+            raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return (
             EmOptions(
                 noise=self.noise,
@@ -357,27 +335,6 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             ),
             link,
         )
-
-    def _warn_of_degenerate_data(self, problem: EmProblem, names: list[str] | None) -> None:
-        def warn(message: str) -> None:
-            warnings.warn(message, DegenerateDataWarning, stacklevel=5)
-
-        if problem.constant:
-            warn(
-                f"X column(s) {describe_columns(problem.constant, names)} are constant; their coefficients are 0"
-            )
-        if problem.collinear:
-            warn(
-                f"X column(s) {describe_columns(problem.collinear, names)} are linear combinations of the others; "
-                "of all equally good coefficients the smallest are returned"
-            )
-        if problem.constant_response:
-            warn("y is constant")
-        n_parameters = self._count_parameters(problem.Z.shape[1])
-        if len(problem.t) < n_parameters:
-            warn(
-                f"{len(problem.t)} rows are fewer than the {n_parameters} parameters of {self.n_experts} expert(s)"
-            )
 
     def _count_parameters(self, d: int) -> int:
         k = int(self.n_experts)
@@ -491,10 +448,3 @@ def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
     """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
     keys = [*fit.mixture.coef.T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
     return np.lexsort(keys)
-
-
-def _most_extreme_column(problem: EmProblem, names: list[str] | None) -> str:
-    s = problem.standardisation
-    logs = np.abs(np.log(np.append(s.x_scale, s.y_scale)))
-    j = int(np.argmax(logs))
-    return "y" if j == len(s.x_scale) else f"X column {describe_columns([j], names)}"

@@ -37,7 +37,7 @@ class Experts(Protocol):
 
     @property
     def link(self) -> Link:
-        """g."""
+        """G."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Mixture:
     @property
     def n_features(self) -> int:
         """The number of features d."""
-        return self.coef.shape[1]
+        return int(self.coef.shape[1])
 
     def expert_means(self, X: Floats) -> Floats:
         """Return g(a_i.x + b_i), shape (n, k)."""
@@ -106,7 +106,8 @@ class Mixture:
     def joint_log_density(self, X: Floats, y: Floats) -> Floats:
         """Return log p_i(x) + log N(y | expert i), shape (n, k)."""
         z = (y[:, None] - self.expert_means(X)) / self.sigma
-        return self.gate_log_proba(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
+        values: Floats = self.gate_log_proba(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
+        return values
 
     def log_density(self, X: Floats, y: Floats) -> Floats:
         """Return log P(y | x), shape (n,)."""

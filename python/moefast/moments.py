@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from moefast import _core
+import moefast._core as _core
 from moefast.scores import ScoreMoments
 from moefast.threads import resolve_threads
 from moefast.transforms import PolynomialTransform
@@ -114,7 +114,8 @@ class MomentAccumulator:
         return int(self._core.n_samples)
 
     def __repr__(self) -> str:
-        return f"MomentAccumulator(n_features={self.n_features}, n_samples={self.n_samples}, dtype={self._dtype.name!r})"
+        size = f"n_features={self.n_features}, n_samples={self.n_samples}"
+        return f"MomentAccumulator({size}, dtype={self._dtype.name!r})"
 
     def update(self, X: Any, y: Any, sample_weight: Any = None) -> MomentAccumulator:
         """Add rows. When this raises, or is interrupted, nothing has changed.
@@ -237,12 +238,8 @@ class MomentAccumulator:
     def to_bytes(self) -> bytes:
         """Return the whole state, with a checksum; the same state gives the same bytes."""
         count, centre, magnitude, sums, x, y, w = self._core.get_state()
-        body = _HEADER.pack(
-            _MAGIC, _VERSION, self._order, self._dtype.itemsize, self.n_features, count, len(w)
-        )
-        body += b"".join(
-            a.astype(a.dtype.newbyteorder("<")).tobytes() for a in (centre, magnitude, sums, x, y, w)
-        )
+        body = _HEADER.pack(_MAGIC, _VERSION, self._order, self._dtype.itemsize, self.n_features, count, len(w))
+        body += b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in (centre, magnitude, sums, x, y, w))
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -316,9 +313,7 @@ class MomentAccumulator:
                 if array.dtype.kind == "c":
                     raise ValueError(f"{name} must be real, got complex values")
                 array = array.astype(np.float64)
-            with np.errstate(
-                over="ignore"
-            ):  # what float32 cannot hold becomes infinite, and is refused as such
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
                 array = array.astype(self._dtype, copy=False)
         except (TypeError, ValueError) as error:
             if name == "X":

@@ -58,7 +58,7 @@ class ScoreMoments:
     @property
     def rank(self) -> int:
         """The dimension of z."""
-        return self.whitening.shape[1]
+        return int(self.whitening.shape[1])
 
     def cross_moment(self) -> Floats:
         """Return the mean of (y - mean y) z, shape (rank,); under the model E[g'] sum_i p_i a_i."""
@@ -73,9 +73,7 @@ class ScoreMoments:
         channels = list(transform.channels_about(self.y_mean))
         return float(self._sums.lower_order(channels)[d, d] / self._weight)
 
-    def score_tensor(
-        self, order: int, transform: PolynomialTransform, directions: Floats | None = None
-    ) -> Floats:
+    def score_tensor(self, order: int, transform: PolynomialTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (P(y) - mean P(y)) S_m(z), seen along some directions.
 
         Parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from moefast.moments import MomentAccumulator
 from moefast.scores import ScoreMoments
 from moefast.spectral import recover_from_moments
 
-__all__ = ["Start", "least_squares_start", "random_assignment_start", "spectral_start"]
+__all__ = ["Start", "least_squares_start", "portfolio", "random_assignment_start", "spectral_start"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -28,6 +28,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 # are independent, slow enough that rounding moves practically no row.
 _FREQUENCY = 1000.0
 _GATE_ITERATIONS = 30
+# n_init="auto"
+_SPECTRAL_STARTS = 2
+_RANDOM_STARTS = 8
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,7 @@ def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.G
     return Start("random assignment", run)
 
 
-def spectral_start(
-    problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False
-) -> Start:
+def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
     """Experts from third-order moments, gates by EM with the experts frozen; see :mod:`moefast.spectral`.
 
     With `half` the moments are those of a random half of the rows, for a second opinion.
@@ -89,8 +90,46 @@ def spectral_start(
             sigma=np.full(k, found.sigma),
         )
         gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
-        return problem.run(
-            replace(gated.mixture, coef=start.coef, intercept=start.intercept), max_iter=n_iter
-        )
+        return problem.run(replace(gated.mixture, coef=start.coef, intercept=start.intercept), max_iter=n_iter)
 
     return Start("spectral, half the rows" if half else "spectral", run)
+
+
+def portfolio(
+    problem: EmProblem, n_experts: int, *, start: str, n_init: int | Literal["auto"], rng: np.random.Generator
+) -> list[Start]:
+    """Return the starts that are to race.
+
+    Parameters
+    ----------
+    problem : EmProblem
+    n_experts : int
+        k; one expert is least squares, with nothing to race.
+    start : {"auto", "spectral", "random"}
+        Both kinds, or one of them. "auto" leaves the spectral ones out when there are fewer linearly
+        independent columns than experts.
+    n_init : int or "auto"
+        How many.
+    rng : numpy Generator
+
+    Raises
+    ------
+    ValueError
+        For ``start="spectral"`` with fewer linearly independent columns than experts.
+    """
+    k = n_experts
+    if k == 1:
+        return [least_squares_start(problem)]
+    n = _SPECTRAL_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
+    independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
+    if start == "spectral" and independent < k:
+        raise ValueError(
+            f'start="spectral" needs at least n_experts={k} linearly independent columns, X has {independent}; '
+            'use start="auto"'
+        )
+    if start == "random" or independent < k:
+        n_spectral = 0
+    else:
+        n_spectral = n if start == "spectral" else max(1, n // 5)
+    starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
+    return starts + [random_assignment_start(problem, k, rng) for _ in range(n - n_spectral)]

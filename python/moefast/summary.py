@@ -41,8 +41,9 @@ def summary_text(model: MixtureOfExpertsRegressor) -> str:
     winner = report.starts[report.chosen]
     parts += [
         "",
-        f"log-likelihood {model.log_likelihood_:.3f}   BIC {bic:.3f}   "
-        f"AIC {2 * model.n_parameters_ - 2 * model.log_likelihood_:.3f}   "
+        f"log-likelihood {model.log_likelihood_:.3f} "
+        f"({model.log_likelihood_ + n * np.log(model.response_std_):.3f} with y in standard deviations)",
+        f"BIC {bic:.3f}   AIC {2 * model.n_parameters_ - 2 * model.log_likelihood_:.3f}   "
         f"rows {n:g}   parameters {model.n_parameters_}",
         f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations; "
         f"best of {len(report.starts)} start(s): {winner.kind}",

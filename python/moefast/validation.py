@@ -87,9 +87,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
     if weights.ndim != 1:
-        raise ValueError(
-            f"Sample weights must be 1D array or scalar, got sample_weight of shape {weights.shape}"
-        )
+        raise ValueError(f"Sample weights must be 1D array or scalar, got sample_weight of shape {weights.shape}")
     if len(weights) != n_samples:
         raise ValueError(
             f"sample_weight must have one entry per row: expected ({n_samples},), got {weights.shape}"

@@ -1,0 +1,139 @@
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+_Floats = NDArray[np.float64]
+
+class _BuildInfo(TypedDict):
+    version: str
+    compiler: str
+    openmp: bool
+    eigen: str
+    instruction_set: str
+    super_block_rows: int
+
+class _EmStatistics(TypedDict):
+    log_likelihood: float
+    totals: _Floats
+    squares: _Floats
+    residuals: _Floats
+    gate_slope: _Floats
+    products: _Floats
+
+class _EmResult(TypedDict):
+    experts: _Floats
+    gates: _Floats
+    variance: _Floats
+    totals: _Floats
+    log_likelihood: float
+    trace: _Floats
+    n_iter: int
+    status: str
+
+def build_info() -> _BuildInfo: ...
+
+class EmSettings:
+    def __init__(
+        self,
+        *,
+        max_iter: int,
+        tol: float,
+        expert_intercept: bool,
+        gate_intercept: bool,
+        update_noise: bool,
+        update_gates: bool,
+        shared_noise: bool,
+        variance_floor: float,
+        alpha: float,
+        gate_alpha: float,
+        n_threads: int,
+    ) -> None: ...
+
+def em_statistics(
+    X: _Floats,
+    y: _Floats,
+    w: _Floats,
+    experts: _Floats,
+    gates: _Floats,
+    variance: _Floats,
+    settings: EmSettings,
+    responsibilities: _Floats | None = None,
+    means: _Floats | None = None,
+) -> _EmStatistics: ...
+def em_run(
+    X: _Floats,
+    y: _Floats,
+    w: _Floats,
+    experts: _Floats,
+    gates: _Floats,
+    variance: _Floats,
+    settings: EmSettings,
+    responsibilities: _Floats | None = None,
+    means: _Floats | None = None,
+) -> _EmResult: ...
+def power_iteration(
+    tensor: _Floats, starts: _Floats, rank: int, max_iter: int, tolerance: float
+) -> tuple[_Floats, _Floats, _Floats, list[int], list[str]]: ...
+
+class Accumulator64:
+    def __init__(self, n_features: int) -> None: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_samples(self) -> int: ...
+    def update(self, X: _Floats, y: _Floats, w: _Floats | None, n_threads: int) -> None: ...
+    def merge(self, other: Accumulator64) -> None: ...
+    def snapshot(self) -> MomentSums: ...
+    def get_state(self) -> tuple[int, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats]: ...
+    def set_state(
+        self,
+        count: int,
+        centre: _Floats,
+        magnitude: _Floats,
+        sums: _Floats,
+        x: _Floats,
+        y: _Floats,
+        w: _Floats,
+    ) -> None: ...
+
+class Accumulator32:
+    def __init__(self, n_features: int) -> None: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_samples(self) -> int: ...
+    def update(
+        self, X: NDArray[np.float32], y: NDArray[np.float32], w: _Floats | None, n_threads: int
+    ) -> None: ...
+    def merge(self, other: Accumulator32) -> None: ...
+    def snapshot(self) -> MomentSums: ...
+    def get_state(
+        self,
+    ) -> tuple[int, _Floats, _Floats, _Floats, NDArray[np.float32], NDArray[np.float32], _Floats]: ...
+    def set_state(
+        self,
+        count: int,
+        centre: _Floats,
+        magnitude: _Floats,
+        sums: _Floats,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        w: _Floats,
+    ) -> None: ...
+
+class MomentSums:
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def centre(self) -> _Floats: ...
+    def recentred(self, centre: _Floats) -> MomentSums: ...
+    def contract(self, polynomial: list[float], V: _Floats) -> _Floats: ...
+    def to_dense(self, polynomial: list[float]) -> _Floats: ...
+    def lower_order(self, polynomial: list[float]) -> _Floats: ...

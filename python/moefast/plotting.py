@@ -1,0 +1,159 @@
+"""Pictures of a fitted model. matplotlib is needed here and nowhere else (``pip install "moefast[plot]"``)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.files import replacing
+from moefast.summary import feature_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from moefast.estimator import MixtureOfExpertsRegressor
+
+__all__ = ["plot_experts"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+_MAX_POINTS = 5000
+_MAX_FEATURES = 12
+_BINS = 20
+
+
+def plot_experts(
+    model: MixtureOfExpertsRegressor,
+    X: Any,
+    y: Any,
+    *,
+    target: str = "y",
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw what each expert explains.
+
+    Three panels: each row on the line of the expert most responsible for it (which is known once y is
+    seen); what one standard deviation of each feature does to the response, by expert; and where along one
+    feature (the one on which the gates depend most) each expert applies.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsRegressor
+        Fitted.
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,)
+    target : str
+        The response's name for the axes.
+    path : str or path-like, optional
+        Where to save the picture; its ending chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed; the message says how to get it.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.plotting import plot_experts
+    >>> X, y, _ = make_moe(300, 3, 2, random_state=0)
+    >>> len(plot_experts(MixtureOfExpertsRegressor(2, random_state=0).fit(X, y), X, y).axes)
+    3
+    """
+    try:
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('pictures need matplotlib: pip install "moefast[plot]"') from None
+    values = np.asarray(X, dtype=np.float64)
+    response = np.asarray(y, dtype=np.float64)
+    k = len(model.coef_)
+    palette = colormaps["tab10" if k <= 10 else "tab20"]
+    colours = [palette(i % palette.N) for i in range(k)]
+    names = feature_names(model)
+    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _draw_predictions(left, model, X, response, colours, target)
+    _draw_effects(middle, model, values, colours, names, target)
+    _draw_regions(right, model.predict_proba(X), values, colours, names)
+    if path is not None:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=120)
+    return figure
+
+
+def _draw_predictions(
+    axes: Axes, model: MixtureOfExpertsRegressor, X: Any, y: Floats, colours: list[Any], target: str
+) -> None:
+    owner = model.responsibilities(X, y).argmax(axis=1)
+    predicted = model.mixture_.expert_means(np.asarray(X, dtype=np.float64))[np.arange(len(y)), owner]
+    shown = np.linspace(0, len(y) - 1, min(len(y), _MAX_POINTS)).astype(np.intp)
+    for i, colour in enumerate(colours):
+        mine = shown[owner[shown] == i]
+        label = f"expert {i}: {model.shares_[i]:.0%} of the rows, sigma {model.sigma_[i]:.3g}"
+        axes.scatter(predicted[mine], y[mine], s=7, alpha=0.6, color=colour, linewidths=0, label=label)
+    ends = [float(min(y.min(), predicted.min())), float(max(y.max(), predicted.max()))]
+    axes.plot(ends, ends, color="0.4", linewidth=1, zorder=0)
+    axes.set(
+        xlabel=f"{target} by the law of the row's own expert",
+        ylabel=f"observed {target}",
+        title=f"What each expert explains ($R^2$ of predict, before y is seen: {model.score(X, y):.3f})",
+    )
+    axes.title.set_fontsize(10)
+    axes.legend(fontsize=8, markerscale=2, loc="upper left")
+
+
+def _draw_effects(
+    axes: Axes, model: MixtureOfExpertsRegressor, X: Floats, colours: list[Any], names: list[str], target: str
+) -> None:
+    effects = model.coef_ * X.std(axis=0)
+    order = np.argsort(np.abs(effects).max(axis=0))[::-1][:_MAX_FEATURES][::-1]
+    height = 0.8 / len(colours)
+    for i, colour in enumerate(colours):
+        # expert 0 on top, as in the legend
+        place = np.arange(len(order)) + height * ((len(colours) - 1) / 2 - i)
+        axes.barh(place, effects[i, order], height=height, color=colour)
+    axes.axvline(0, color="0.4", linewidth=1)
+    axes.set_yticks(np.arange(len(order)), [names[j] for j in order], fontsize=8)
+    unit = target if model.mixture_.link.name == "linear" else "the linear form"
+    title = "The experts' laws"
+    if len(order) < len(names):
+        title += f" ({len(order)} largest of {len(names)} features)"
+    axes.set(xlabel=f"change of {unit} per standard deviation of the feature", title=title)
+    axes.title.set_fontsize(10)
+
+
+def _draw_regions(axes: Axes, p: Floats, X: Floats, colours: list[Any], names: list[str]) -> None:
+    """Mean gate by quantile of the feature that separates the experts best."""
+    best, best_spread, best_curve = 0, -1.0, (np.zeros(1), np.zeros((1, p.shape[1])))
+    for j in range(X.shape[1]):
+        edges = np.unique(np.quantile(X[:, j], np.linspace(0, 1, _BINS + 1)))
+        bin_of = np.clip(np.searchsorted(edges, X[:, j], side="right") - 1, 0, max(len(edges) - 2, 0))
+        counts = np.bincount(bin_of)
+        used = counts > 0
+        means = np.stack([np.bincount(bin_of, p[:, i])[used] / counts[used] for i in range(p.shape[1])], axis=1)
+        centres = np.bincount(bin_of, X[:, j])[used] / counts[used]
+        spread = float((counts[used] @ (means - p.mean(axis=0)) ** 2).sum() / len(X))
+        if spread > best_spread:
+            best, best_spread, best_curve = j, spread, (centres, means)
+    centres, means = best_curve
+    if len(centres) == 1:  # the feature has one value: a bar in place of an area
+        centres, means = centres[0] + np.array([-0.5, 0.5]), np.repeat(means, 2, axis=0)
+    axes.stackplot(centres, means.T, colors=colours, alpha=0.85)
+    axes.set(
+        xlabel=f"{names[best]} (means of up to {_BINS} equal groups of rows)",
+        ylabel="gate: share of each expert",
+        ylim=(0, 1),
+        xlim=(float(centres.min()), float(centres.max())),
+        title=f"Where each expert applies: along {names[best]}",
+    )
+    axes.title.set_fontsize(10)
