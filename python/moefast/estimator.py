@@ -277,7 +277,14 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
         experts = spectral.recover_experts(
-            X, y, self.n_experts, link=link, sample_weight=weights, random_state=rng, n_threads=self.n_threads
+            X,
+            y,
+            self.n_experts,
+            link=link,
+            fit_intercept=self.fit_intercept,
+            sample_weight=weights,
+            random_state=rng,
+            n_threads=self.n_threads,
         )
         gates = gating.fit_gates(
             X,

@@ -117,22 +117,22 @@ def race(
     stages = _STAGES if len(starts) > 1 else ()
     first = min(limit, stages[0][0]) if stages else limit
     runners: list[_Runner] = []
-    with tqdm(total=len(starts), desc="fitting", unit="start", disable=not verbose, leave=False) as bar:
+    with tqdm(total=len(starts), desc="fitting", unit="run", disable=not verbose, leave=False) as bar:
         for start in starts:
             if runners and deadline is not None and time.monotonic() >= deadline:
                 break
             runners.append(_Runner(problem, start, first))
             bar.update()
         field = list(runners)
-        for target, keep in stages:
-            for runner in field:
-                runner.advance(min(limit, target))
+        for i, (_, keep) in enumerate(stages):
             field = sorted(field, key=_Runner.rank)[:keep]
-            bar.set_postfix_str(f"{len(field)} left after {target} iterations")
-        for runner in field:
-            runner.advance(limit)
-            if runner.honest:
-                break
+            last = i == len(stages) - 1
+            bar.total += len(field)
+            for runner in field:
+                runner.advance(limit if last else min(limit, stages[i + 1][0]))
+                bar.update()
+                if last and runner.honest:
+                    break
     winner = min(field, key=_Runner.rank)
     report = FitReport(
         starts=tuple(runner.report() for runner in runners),

@@ -92,6 +92,7 @@ def recover_experts(
     sigma: float | None = None,
     strategy: str = "auto",
     transform: str = "polynomial",
+    fit_intercept: bool = True,
     sample_weight: Any = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
@@ -113,6 +114,10 @@ def recover_experts(
         How T3 is formed: one pass that accumulates the packed tensor.
     transform : {"polynomial"}
         The transforms of the ICML 2019 paper.
+    fit_intercept : bool
+        Linear experts have a common intercept, which the mean of y stands for. False is the papers' setting: y
+        is taken as it is, and with two experts, no gate intercept and x of mean zero the answer is then
+        consistent whatever the gates. Other links never have an intercept here.
     sample_weight : array-like of shape (n,), optional
     random_state : int, Generator, RandomState or None
         For the restarts of the power method.
@@ -146,12 +151,18 @@ def recover_experts(
     >>> bool(cosines.max(axis=1).min() > 0.99)
     True
     """
-    X, y, weights = check_samples(X, y, sample_weight)
-    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X, y, weights)
     check_choice("strategy", strategy, ("auto", "one_pass"))
     check_choice("transform", transform, ("polynomial",))
+    link = get_link(link)
+    X, y, weights = check_samples(X, y, sample_weight)
+    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X, y, weights)
     result = recover_from_moments(
-        accumulator.score_moments(), n_experts, link=get_link(link), sigma=sigma, random_state=random_state
+        accumulator.score_moments(),
+        n_experts,
+        link=link,
+        sigma=sigma,
+        fit_intercept=fit_intercept,
+        random_state=random_state,
     )
     if not result.converged:
         warnings.warn(
@@ -169,6 +180,7 @@ def recover_from_moments(
     *,
     link: Link,
     sigma: float | None = None,
+    fit_intercept: bool = True,
     random_state: RandomState = None,
 ) -> SpectralExperts:
     """Do the same as :func:`recover_experts` from accumulated moments; parameters as there."""
@@ -179,7 +191,9 @@ def recover_from_moments(
             f"for the spectral method, got {k}"
         )
     if link.name == "linear":
-        second, third = _linear_transforms(moments)
+        about = moments.y_mean if fit_intercept else 0.0
+        square = moments.y_variance + (moments.y_mean - about) ** 2  # mean (y - about)^2
+        second, third = _linear_transforms(about, square)
     else:
         if sigma is None:
             sigma = _estimate_sigma(moments, link)
@@ -197,16 +211,16 @@ def recover_from_moments(
     V = V * np.where(q < 0, -1.0, 1.0)[:, None]
     q = np.abs(q)
     if link.name == "linear":
-        scales, weights = _linear_scales(V, q, T2, moments.y_variance)
-        noise = np.sqrt(max(moments.y_variance - float(weights @ scales**2), 1e-4 * moments.y_variance))
-        shift = moments.y_mean
+        scales, weights = _linear_scales(V, q, T2, square)
+        noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
     else:
-        scales, weights, noise, shift = np.ones(k), q, float(sigma or 0.0), 0.0
+        scales, weights, noise, about = np.ones(k), q, float(sigma or 0.0), 0.0
     weights = np.maximum(weights, 1e-3 * max(float(weights.max()), 1e-300))
     coef = scales[:, None] * V @ moments.whitening.T
+    intercept = about - coef @ moments.x_mean if fit_intercept else np.zeros(k)
     return SpectralExperts(
         coef=coef,
-        intercept=shift - coef @ moments.x_mean,
+        intercept=intercept,
         weights=weights / weights.sum(),
         sigma=float(noise) if sigma is None else float(sigma),
         directions=V,
@@ -216,12 +230,11 @@ def recover_from_moments(
     )
 
 
-def _linear_transforms(moments: ScoreMoments) -> tuple[PolynomialTransform, PolynomialTransform]:
-    """Return t^2 and t^3 - 3 t mean(t^2), t = y - mean(y): they need neither the norm nor the noise."""
-    about = moments.y_mean
+def _linear_transforms(about: float, square: float) -> tuple[PolynomialTransform, PolynomialTransform]:
+    """Return t^2 and t^3 - 3 t mean(t^2), t = y - about: they need neither the norm nor the noise."""
     return (
         PolynomialTransform((0.0, 0.0, 1.0), 2.0, order=2, about=about),
-        PolynomialTransform((0.0, -3.0 * moments.y_variance, 0.0, 1.0), 6.0, order=3, about=about),
+        PolynomialTransform((0.0, -3.0 * square, 0.0, 1.0), 6.0, order=3, about=about),
     )
 
 

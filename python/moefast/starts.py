@@ -80,11 +80,13 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
         scores = moments(keep) if keep.sum() > 1 else None
         if scores is None or scores.rank < n_experts:  # too few different rows in this half
             scores = moments(np.ones(len(problem.t), dtype=bool))
-        found = recover_from_moments(scores, n_experts, link=LINKS["linear"], random_state=seed)
+        found = recover_from_moments(
+            scores, n_experts, link=LINKS["linear"], fit_intercept=problem.options.fit_intercept, random_state=seed
+        )
         k, d = found.coef.shape
         start = Mixture(
             coef=found.coef,
-            intercept=found.intercept if problem.options.fit_intercept else np.zeros(k),
+            intercept=found.intercept,
             gate_coef=np.zeros((k, d)),
             gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
             sigma=np.full(k, found.sigma),

@@ -135,9 +135,14 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Fl
 
 
 def drop_weightless(X: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Remove the rows of weight zero, so that they cannot influence anything."""
+    """Remove the rows of weight zero, so that they cannot influence anything.
+
+    X comes back C-ordered whatever it was: sums by BLAS differ in the last bit between memory layouts.
+    """
     keep = weights > 0
-    return (X, y, weights) if keep.all() else (X[keep], y[keep], weights[keep])
+    if not keep.all():
+        X, y, weights = X[keep], y[keep], weights[keep]
+    return np.ascontiguousarray(X), np.ascontiguousarray(y), weights
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

@@ -1,0 +1,93 @@
+"""The default fit on a CSV table, beside R's flexmix where Rscript and flexmix are installed.
+
+All columns are divided by their population standard deviation after centring. CPU time is that of the process,
+one thread; flexmix's is user time around its call.
+
+    python bench/real_data.py FILE.csv TARGET EXPERTS [--seeds 5] [--starts 10] [--noise shared]
+"""
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
+
+FLEXMIX = r"""
+suppressMessages(library(flexmix))
+a <- commandArgs(TRUE); k <- as.integer(a[2]); M <- read.csv(a[1])
+xs <- setdiff(names(M), "response")
+model <- if (a[4] == "shared") FLXMRglmfix(family = "gaussian", varFix = TRUE) else FLXMRglm(family = "gaussian")
+for (s in seq_len(as.integer(a[3]))) {
+  set.seed(s); t0 <- proc.time()[["user.self"]]
+  m <- tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = model,
+                concomitant = FLXPmultinom(reformulate(xs)),
+                control = list(iter.max = 1000, minprior = 0, tolerance = 1e-6)), error = function(e) NULL)
+  if (!is.null(m)) cat(as.numeric(logLik(m)), proc.time()[["user.self"]] - t0, "\n")
+}
+"""
+
+
+def flexmix(table, experts, starts, noise):
+    """Log-likelihood and CPU seconds of each start, or None without R."""
+    if shutil.which("Rscript") is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        data, script = Path(folder) / "data.csv", Path(folder) / "starts.R"
+        table.to_csv(data, index=False)
+        script.write_text(FLEXMIX)
+        command = ["Rscript", str(script), str(data), str(experts), str(starts), noise]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        return None
+    return np.array([[float(v) for v in line.split()] for line in done.stdout.splitlines()])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("target")
+    parser.add_argument("experts", type=int)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--noise", choices=["per_expert", "shared"], default="per_expert")
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.file)
+    table = (table - table.mean()) / table.std(ddof=0)
+    X, y = table.drop(columns=arguments.target), table[arguments.target]
+    warnings.simplefilter("ignore", DegenerateDataWarning)
+    ours = []
+    for seed in range(arguments.seeds):
+        begun = time.process_time()
+        model = MixtureOfExpertsRegressor(arguments.experts, noise=arguments.noise, random_state=seed, n_threads=1)
+        model.fit(X, y)
+        cpu = time.process_time() - begun
+        assert np.isclose(model.log_likelihood_, model.log_likelihood(X, y)), "the reported likelihood is wrong"
+        ours.append([model.log_likelihood_, cpu])
+    rows = [("moefast, default fit", np.array(ours))]
+    peer = flexmix(table.rename(columns={arguments.target: "response"}), arguments.experts, arguments.starts,
+                   arguments.noise)  # fmt: skip
+    if peer is not None and len(peer):
+        rows.append(("flexmix, one random start", peer))
+    print(
+        tabulate(
+            [[n, len(v), v[:, 0].max(), np.median(v[:, 0]), v[:, 0].min(), np.median(v[:, 1])] for n, v in rows],
+            headers=["", "runs", "best", "median", "worst log-likelihood", "median CPU s"],
+            floatfmt=".2f",
+            tablefmt="github",
+        )
+    )
+    if len(rows) == 1:
+        print("flexmix: Rscript or the package is not installed")
+
+
+if __name__ == "__main__":
+    main()

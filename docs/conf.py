@@ -1,0 +1,17 @@
+"""Sphinx configuration."""
+
+import moefast
+
+project = "moefast"
+author = "The moefast developers"
+copyright = "2026, the moefast developers"
+version = release = moefast.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+myst_enable_extensions = ["dollarmath"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+numpydoc_show_class_members = False
+autodoc_typehints = "none"
+html_theme = "alabaster"
+html_static_path = []
+suppress_warnings = ["myst.xref_missing"]

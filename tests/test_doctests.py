@@ -1,0 +1,37 @@
+"""The examples in the docstrings run and print what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import moefast
+
+MODULES = ["moefast", *(f"moefast.{m.name}" for m in pkgutil.iter_modules(moefast.__path__) if m.name != "_core")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_every_public_function_has_an_example():
+    """A public name of the top level or of the papers' methods shows how it is used."""
+    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, transforms
+
+    public = [
+        moefast.MixtureOfExpertsRegressor,
+        moefast.MomentAccumulator,
+        moefast.build_info,
+        datasets.make_moe,
+        decomposition.power_iteration,
+        em.fit_em,
+        gating.fit_gates,
+        model_file.save_model,
+        plotting.plot_experts,
+        spectral.recover_experts,
+        transforms.cubic_transform,
+        transforms.quadratic_transform,
+    ]
+    assert [thing.__name__ for thing in public if ">>>" not in (thing.__doc__ or "")] == []
