@@ -127,7 +127,7 @@ def race(
         for i, (_, keep) in enumerate(stages):
             field = sorted(field, key=_Runner.rank)[:keep]
             last = i == len(stages) - 1
-            bar.total += len(field)
+            bar.total = bar.n + len(field)
             for runner in field:
                 runner.advance(limit if last else min(limit, stages[i + 1][0]))
                 bar.update()
