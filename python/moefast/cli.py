@@ -199,7 +199,7 @@ def predict(model: Path, file: Path, output: Path | None, details: bool, separat
     result = {"prediction": mean}
     if details:
         result["std"] = std
-        result.update({f"expert_{i}": p for i, p in enumerate(fitted.predict_proba(X).T)})
+        result.update({f"expert_{i}": p for i, p in enumerate(fitted.mixture_.gate_proba(X.to_numpy()).T)})
     text = pd.DataFrame(result).to_csv(index=False, lineterminator="\n")
     if output is None:
         click.echo(text, nl=False)

@@ -118,7 +118,17 @@ def power_iteration(
     return TensorPairs(values * scale, vectors, residuals * scale, tuple(n_iter), tuple(statuses))
 
 
-def subspace_whitening(T2: Floats, rank: int) -> tuple[Floats, Floats, Floats]:
+def with_fixed_signs(vectors: Floats, seen: Floats) -> Floats:
+    """Flip columns of `vectors` such that the largest entry of each column of `seen` is positive.
+
+    Eigenvectors come with arbitrary signs that a change in the last bit of the data can flip; restarts drawn in
+    their coordinates would then be others.
+    """
+    largest = np.take_along_axis(seen, np.abs(seen).argmax(axis=0)[None], axis=0)[0]
+    return np.asarray(vectors * np.where(largest < 0, -1.0, 1.0))
+
+
+def subspace_whitening(T2: Floats, rank: int, frame: Floats | None = None) -> tuple[Floats, Floats, Floats]:
     """Return W with W' T2 W = I on the leading eigenvectors of T2.
 
     Parameters
@@ -127,6 +137,9 @@ def subspace_whitening(T2: Floats, rank: int) -> tuple[Floats, Floats, Floats]:
         Symmetric; positive semi-definite up to sampling error.
     rank : int
         The number of directions k <= r.
+    frame : ndarray of shape (d, r), optional
+        Coordinates in which the signs of the eigenvectors are fixed: those of the features, which unlike
+        whitened ones have no arbitrary signs themselves.
 
     Returns
     -------
@@ -139,6 +152,8 @@ def subspace_whitening(T2: Floats, rank: int) -> tuple[Floats, Floats, Floats]:
     """
     values, vectors = np.linalg.eigh(T2)
     values, vectors = values[::-1], vectors[:, ::-1]
-    lifted = np.maximum(values[:rank], 1e-3 * max(float(np.abs(values).max()), 1e-300))
+    vectors = with_fixed_signs(vectors, vectors if frame is None else frame @ vectors)
+    lifted = np.maximum(values[:rank], 1e-3 * float(np.abs(values).max()))
+    lifted = np.where(lifted > 0, lifted, 1.0)  # no signal at all: T3 is zero too
     U = vectors[:, :rank]
     return U / np.sqrt(lifted), U * np.sqrt(lifted), values

@@ -18,7 +18,7 @@ from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.links import Link, get_link
-from moefast.mixture import Mixture
+from moefast.prediction import MixturePredictions
 from moefast.randomness import RandomState, get_generator
 from moefast.search import FitReport, StartReport, race
 from moefast.starts import portfolio
@@ -37,7 +37,7 @@ __all__ = ["MixtureOfExpertsRegressor"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
 
     .. math::
@@ -106,6 +106,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     n_iter_ : int
     converged_ : bool
     fit_report_ : FitReport
+    n_samples_fit_, n_parameters_ : int
+        Training rows of positive weight, and free parameters as AIC and BIC count them.
     training_weight_, response_std_ : float
         Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
@@ -221,14 +223,18 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         """Choose the way, run it, and only then set the fitted attributes."""
         rng = get_generator(self.random_state)
         problem = EmProblem(X, y, weights, options)
-        warn_of_degenerate_data(problem, self._count_parameters(X.shape[1]), names)
+        n_parameters = self._count_parameters(X.shape[1])
+        warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
-            fit, report = race(
+            starts = portfolio(
                 problem,
-                portfolio(problem, int(self.n_experts), start=self.start, n_init=self.n_init, rng=rng),
-                time_budget=self.time_budget,
-                verbose=self.verbose,
+                int(self.n_experts),
+                start=self.start,
+                n_init=self.n_init,
+                n_parameters=n_parameters,
+                rng=rng,
             )
+            fit, report = race(problem, starts, time_budget=self.time_budget, verbose=self.verbose)
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(X, y, weights, options, link, rng)
@@ -255,6 +261,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         self.n_iter_ = fit.n_iter
         self.converged_ = fit.converged
         self.fit_report_ = report
+        self.n_samples_fit_, self.n_parameters_ = len(problem.t), n_parameters
         self.training_weight_ = problem.total_weight
         self.response_std_ = problem.response_std
         if not self.converged_:
@@ -349,106 +356,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         gates = (k - 1) * (d + bool(self.fit_gate_intercept))
         return experts + gates + (1 if self.noise == "shared" else k)
 
-    # ---- using the fit ---------------------------------------------------------------------------
-
-    @property
-    def mixture_(self) -> Mixture:
-        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
-        check_is_fitted(self)
-        return Mixture(
-            self.coef_,
-            self.intercept_,
-            self.gate_coef_,
-            self.gate_intercept_,
-            self.sigma_,
-            get_link(self.link),
-        )
-
-    @property
-    def n_parameters_(self) -> int:
-        """The number of free parameters, as AIC and BIC count them."""
-        check_is_fitted(self)
-        return self._count_parameters(int(self.n_features_in_))
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Return E[y | x], and with `return_std` the standard deviation of y given x.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        return_std : bool
-
-        Returns
-        -------
-        mean : ndarray of shape (n,)
-        std : ndarray of shape (n,)
-            Only with `return_std`.
-        """
-        X = self._checked_features(X)
-        mean = self.mixture_.mean(X)
-        return (mean, self.mixture_.std(X)) if return_std else mean
-
-    def predict_proba(self, X: Any) -> Floats:
-        """Return the gates p_i(x): how likely each expert is before y is seen, shape (n, k)."""
-        return self.mixture_.gate_proba(self._checked_features(X))
-
-    def responsibilities(self, X: Any, y: Any) -> Floats:
-        """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
-        X, y = self._checked_samples(X, y)
-        return self.mixture_.responsibilities(X, y)
-
-    def score_samples(self, X: Any, y: Any = None) -> Floats:
-        """Return log P(y | x) for each row, shape (n,).
-
-        Without `y` the density is that of the model's own prediction ``predict(X)``, which tells how
-        sharp the model is at each x.
-        """
-        X, y = self._checked_samples(X, self.predict(X) if y is None else y)
-        return self.mixture_.log_density(X, y)
-
-    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the sum of log P(y | x) over the rows, with their weights."""
-        values = self.score_samples(X, y)
-        return float(values @ check_weights(sample_weight, len(values)))
-
-    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
-        return 2.0 * self.n_parameters_ - 2.0 * self.log_likelihood(X, y, sample_weight)
-
-    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
-
-        n is the sum of the weights.
-        """
-        n = check_weights(sample_weight, len(y)).sum()
-        return float(np.log(n) * self.n_parameters_ - 2.0 * self.log_likelihood(X, y, sample_weight))
-
-    def sample(self, X: Any, random_state: RandomState = None) -> Floats:
-        """Draw one response for each row of X from the fitted model, shape (n,)."""
-        return self.mixture_.draw(self._checked_features(X), get_generator(random_state))
-
     def summary(self) -> str:
         """Return a table of experts and gates by column name, with the figures of the fit."""
         check_is_fitted(self)
         return summary_text(self)
-
-    def _checked_features(self, X: Any) -> Floats:
-        check_is_fitted(self)
-        names, given = column_names(X), X
-        try:
-            X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
-        except (TypeError, ValueError) as error:
-            raise explain_conversion(given, error) from None
-        check_finite(X, names)
-        return np.asarray(X)
-
-    def _checked_samples(self, X: Any, y: Any) -> tuple[Floats, Floats]:
-        X = self._checked_features(X)
-        y = np.asarray(y, dtype=np.float64)
-        if y.shape != (len(X),):
-            raise ValueError(f"y must have shape ({len(X)},), got {y.shape}")
-        check_finite(y, what="y")
-        return X, y
 
 
 def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:

@@ -28,6 +28,8 @@ _FORMAT = "moefast model"
 _VERSION = 1
 _ARRAYS = {"coef_": 2, "intercept_": 1, "gate_coef_": 2, "gate_intercept_": 1, "sigma_": 1, "shares_": 1}
 _SCALARS = {
+    "n_samples_fit_": int,
+    "n_parameters_": int,
     "log_likelihood_": float,
     "n_iter_": int,
     "converged_": bool,

@@ -200,7 +200,7 @@ def recover_from_moments(
         second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
 
     T2 = moments.score_tensor(2, second) / second.constant
-    W, back, spectrum = subspace_whitening(T2, k)
+    W, back, spectrum = subspace_whitening(T2, k, moments.whitening)
     pairs = power_iteration(moments.score_tensor(3, third, W) / third.constant, k, random_state=random_state)
     raw = pairs.vectors @ back.T
     norms = np.linalg.norm(raw, axis=1, keepdims=True)
@@ -215,7 +215,7 @@ def recover_from_moments(
         noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
     else:
         scales, weights, noise, about = np.ones(k), q, float(sigma or 0.0), 0.0
-    weights = np.maximum(weights, 1e-3 * max(float(weights.max()), 1e-300))
+    weights = np.maximum(weights, 1e-3 * float(weights.max())) if weights.max() > 0 else np.ones(k)
     coef = scales[:, None] * V @ moments.whitening.T
     intercept = about - coef @ moments.x_mean if fit_intercept else np.zeros(k)
     return SpectralExperts(
@@ -245,7 +245,7 @@ def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[F
     common = np.sqrt(max(float(energy.sum()), 1e-6 * variance))
     ratio = np.divide(energy, q, out=np.full_like(q, common), where=q > 1e-6 * common)
     scales = np.clip(ratio, 0.25 * common, 4.0 * common)
-    return scales, q / scales
+    return scales, np.divide(q, scales, out=np.zeros_like(q), where=scales > 0)
 
 
 def _estimate_sigma(moments: ScoreMoments, link: Link) -> float:

@@ -98,7 +98,13 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
 
 
 def portfolio(
-    problem: EmProblem, n_experts: int, *, start: str, n_init: int | Literal["auto"], rng: np.random.Generator
+    problem: EmProblem,
+    n_experts: int,
+    *,
+    start: str,
+    n_init: int | Literal["auto"],
+    n_parameters: int,
+    rng: np.random.Generator,
 ) -> list[Start]:
     """Return the starts that are to race.
 
@@ -109,9 +115,12 @@ def portfolio(
         k; one expert is least squares, with nothing to race.
     start : {"auto", "spectral", "random"}
         Both kinds, or one of them. "auto" leaves the spectral ones out when there are fewer linearly
-        independent columns than experts.
+        independent columns than experts, or less weight than parameters: the moments of a handful of rows have
+        degenerate eigenspaces, in which rounding picks the directions.
     n_init : int or "auto"
         How many.
+    n_parameters : int
+        Of the model.
     rng : numpy Generator
 
     Raises
@@ -129,9 +138,11 @@ def portfolio(
             f'start="spectral" needs at least n_experts={k} linearly independent columns, X has {independent}; '
             'use start="auto"'
         )
-    if start == "random" or independent < k:
+    if start == "spectral":
+        n_spectral = n
+    elif start == "random" or independent < k or problem.total_weight < n_parameters:
         n_spectral = 0
     else:
-        n_spectral = n if start == "spectral" else max(1, n // 5)
+        n_spectral = max(1, n // 5)
     starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
     return starts + [random_assignment_start(problem, k, rng) for _ in range(n - n_spectral)]

@@ -52,6 +52,8 @@ def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: 
 
 def explain_conversion(X: Any, error: Exception) -> Exception:
     """Turn a failed conversion of X to numbers into an error of the same type that names the column."""
+    if np.iscomplexobj(X):
+        return error
     names = column_names(X)
     try:
         table = np.asarray(X, dtype=object)
