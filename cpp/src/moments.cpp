@@ -169,16 +169,16 @@ void MomentAccumulator<Scalar>::update(const SampleView<Scalar>& samples, int n_
   const SampleView<Scalar> rest = slice(samples, taken, samples.n - taken);
   if (n_blocks > 0) {
     MomentAccumulator next(d);
-    next.append(rest);
-    // From here on nothing throws.
     next.total_ = std::move(total);
-    *this = std::move(next);
+    next.append(rest);
+    *this = std::move(next);  // from here on nothing throws
   } else {
     append(rest);
   }
 }
 
-// Rows that wait are not summed yet, but an overflow must be told now, not when they are.
+// Rows that wait are not summed yet, but an overflow, alone or with the blocks before, must be told now and
+// not when they are.
 template <class Scalar>
 void MomentAccumulator<Scalar>::append(const SampleView<Scalar>& rows) {
   const index_t d = n_features();
@@ -198,12 +198,16 @@ void MomentAccumulator<Scalar>::append(const SampleView<Scalar>& rows) {
     y_max = std::max<double>(y_max, std::abs(rows.response(i)));
     w_max = std::max(w_max, rows.weight(i));
   }
-  // |value - mean| <= 2 max, at most kSuperBlock rows: only beyond this bound is the real sum tried.
-  const double bits = 3 * (std::log2(std::max(x_max, 1.0)) + std::log2(std::max(y_max, 1.0)) + 2) +
-                      std::log2(std::max(w_max, 1.0)) + std::log2(kSuperBlock);
+  // |value - mean| <= 2 max: only beyond this bound is the real sum tried.
+  double x_all = x_max;
+  for (index_t j = 0; j < d; ++j) x_all = std::max(x_all, total_.magnitude[j]);
+  const double y_all = std::max(y_max, total_.magnitude[d]);
+  const double w_all = w_max * static_cast<double>(pending_rows()) + total_.weight();
+  const double bits = 3 * (std::log2(std::max(x_all, 1.0)) + std::log2(std::max(y_all, 1.0)) + 2) +
+                      std::log2(std::max(w_all, 1.0));
   if (bits > 1020) {
     try {
-      sum_block(Block<Scalar>{pending_view(), {}}, d, nullptr);
+      snapshot();
     } catch (...) {
       pending_x_.resize(pending_x_.size() - static_cast<std::size_t>(rows.n * d));
       pending_y_.resize(pending_y_.size() - static_cast<std::size_t>(rows.n));
@@ -237,8 +241,8 @@ template <class Scalar>
 void MomentAccumulator<Scalar>::restore(MomentSums total, const SampleView<Scalar>& pending) {
   MomentAccumulator next(total.n_features);
   check_values(pending, total.n_features);
-  next.append(pending);
   next.total_ = std::move(total);
+  next.append(pending);
   *this = std::move(next);
 }
 

@@ -98,6 +98,8 @@ def power_iteration(
     >>> power_iteration(T, rank=2, random_state=0).values.round(6)
     array([2., 1.])
     """
+    if np.iscomplexobj(tensor):
+        raise ValueError("tensor must be real, got complex values")
     T = np.ascontiguousarray(tensor, dtype=np.float64)
     if T.ndim != 3 or len(set(T.shape)) != 1:
         raise ValueError(f"tensor must have shape (dim, dim, dim), got {T.shape}")

@@ -17,7 +17,7 @@ def warn_of_degenerate_data(problem: EmProblem, n_parameters: int, names: Sequen
     """Warn, by column name, of constant and collinear columns, a constant y, and too few rows."""
 
     def warn(message: str) -> None:
-        warnings.warn(message, DegenerateDataWarning, stacklevel=5)  # the caller of fit
+        warnings.warn(message, DegenerateDataWarning, stacklevel=6)  # the caller of fit
 
     if problem.constant:
         warn(f"X column(s) {_list(problem.constant, names)} are constant; their coefficients are 0")

@@ -286,9 +286,9 @@ class EmProblem:
     def to_units(self, fit: EmFit) -> EmFit:
         """Return a fit made in standard units in the units of the data."""
         shift = self.total_weight * np.log(self.standardisation.y_scale)
-        return replace(
-            fit, mixture=fit.mixture.to_units(self.standardisation), log_likelihood=fit.log_likelihood - shift
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # the estimator refuses what is not finite
+            mixture = fit.mixture.to_units(self.standardisation)
+        return replace(fit, mixture=mixture, log_likelihood=fit.log_likelihood - shift)
 
 
 def fit_em(

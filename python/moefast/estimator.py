@@ -13,19 +13,22 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from moefast import gating, spectral
+from moefast import gating
 from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.links import Link, get_link
+from moefast.moments import MomentAccumulator
 from moefast.prediction import MixturePredictions
 from moefast.randomness import RandomState, get_generator
 from moefast.search import FitReport, StartReport, race
+from moefast.spectral import recover_from_moments
 from moefast.starts import portfolio
 from moefast.summary import summary_text
 from moefast.validation import (
     check_choice,
     check_finite,
+    check_response,
     check_weights,
     column_names,
     drop_weightless,
@@ -99,6 +102,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
     gate_intercept_ : ndarray of shape (k,)
         The last entry is 0.
     sigma_ : ndarray of shape (k,)
+    link_ : Link
     shares_ : ndarray of shape (k,)
         Share of the weight each expert is responsible for.
     log_likelihood_ : float
@@ -196,18 +200,27 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         ValueError, TypeError, OverflowError
             For parameters out of range and bad data; the message names the culprit.
         """
+        before = dict(vars(self))
+        try:
+            self._checked_fit(X, y, sample_weight)
+        except BaseException:  # also Ctrl-C: an earlier fit stays as it was
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         options, link = self._checked_parameters()
         names = column_names(X)
-        given = X
+        given, response = X, y
         try:
             X, y = validate_data(
                 self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
             )
         except (TypeError, ValueError) as error:
-            raise explain_conversion(given, error) from None
-        y = np.asarray(y, dtype=np.float64)
+            raise explain_conversion(given, error, response) from None
         check_finite(X, names)
-        check_finite(y, what="y")
+        y = check_response(y, len(X))
         X, y, weights = drop_weightless(X, y, check_weights(sample_weight, len(y)))
         if len(y) < self.n_experts:
             raise ValueError(
@@ -215,7 +228,6 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
                 "ask for fewer experts or give more data"
             )
         self._fit(X, y, weights, options, link, names)
-        return self
 
     def _fit(
         self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, names: list[str] | None
@@ -255,7 +267,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
             )
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
-        self.sigma_ = mixture.sigma
+        self.sigma_, self.link_ = mixture.sigma, link
         self.shares_ = fit.totals[order] / fit.totals.sum()
         self.log_likelihood_ = fit.log_likelihood
         self.n_iter_ = fit.n_iter
@@ -268,7 +280,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
             warnings.warn(
                 f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise max_iter or tol",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if report.collapsed:
             who = ", ".join(str(i) for i in report.collapsed)
@@ -276,22 +288,16 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
                 f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 rows; use fewer experts, "
                 'noise="shared" or more data',
                 DegenerateDataWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _fit_unpolished(
         self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
-        experts = spectral.recover_experts(
-            X,
-            y,
-            self.n_experts,
-            link=link,
-            fit_intercept=self.fit_intercept,
-            sample_weight=weights,
-            random_state=rng,
-            n_threads=self.n_threads,
+        moments = MomentAccumulator(X.shape[1], n_threads=self.n_threads).update(X, y, weights).score_moments()
+        experts = recover_from_moments(
+            moments, int(self.n_experts), link=link, fit_intercept=self.fit_intercept, random_state=rng
         )
         gates = gating.fit_gates(
             X,

@@ -19,7 +19,7 @@ import moefast._core as _core
 from moefast.estimator import MixtureOfExpertsRegressor
 from moefast.exceptions import ModelFileError
 from moefast.files import replacing
-from moefast.links import LINKS
+from moefast.links import LINKS, get_link
 from moefast.search import FitReport, StartReport
 
 __all__ = ["load_model", "save_model"]
@@ -73,10 +73,9 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     """
     check_is_fitted(model)
     parameters = model.get_params(deep=False)
-    link = parameters["link"] if isinstance(parameters["link"], str) else getattr(parameters["link"], "name", None)
-    if link not in LINKS or model.mixture_.link != LINKS[link]:
-        raise ValueError(f"a model with link {parameters['link']!r} cannot be saved: only {', '.join(LINKS)} can")
-    parameters["link"] = link
+    if model.link_ not in LINKS.values():
+        raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
+    parameters["link"] = model.link_.name
     seed = parameters["random_state"]
     parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
     names = getattr(model, "feature_names_in_", None)
@@ -167,6 +166,7 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     starts = tuple(StartReport(**{**s, "collapsed": tuple(s["collapsed"])}) for s in report["starts"])
     model.fit_report_ = FitReport(**{**report, "starts": starts, "collapsed": tuple(report["collapsed"])})
     model.n_features_in_ = d
+    model.link_ = get_link(model.link)
     if content["feature_names"] is not None:
         if len(content["feature_names"]) != d:
             raise ValueError(f"{len(content['feature_names'])} feature names for {d} features")

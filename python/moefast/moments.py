@@ -149,13 +149,13 @@ class MomentAccumulator:
             raise ValueError(f"X must have shape (n, {self.n_features}), got {X.shape}")
         if y.shape != (len(X),):
             raise ValueError(f"y must have shape ({len(X)},), got {y.shape}")
-        weights = None
+        weights, rows = None, None
         if sample_weight is not None:
             weights = check_weights(sample_weight, len(y))
             if not weights.all():
-                keep = weights > 0
-                X, y, weights = X[keep], y[keep], weights[keep]
-        with _named_columns(names, self.n_features):
+                rows = np.flatnonzero(weights)
+                X, y, weights = X[rows], y[rows], weights[rows]
+        with _named_columns(names, self.n_features, rows):
             self._core.update(X, y, weights, resolve_threads(self.n_threads))
         return self
 
@@ -323,10 +323,10 @@ class MomentAccumulator:
 
 
 class _named_columns:
-    """Rewrite the core's column errors with the columns' own names."""
+    """Rewrite the core's column errors with the columns' own names; `rows` are the caller's rows it was given."""
 
-    def __init__(self, names: list[str] | None, n_features: int) -> None:
-        self.names, self.n_features = names, n_features
+    def __init__(self, names: list[str] | None, n_features: int, rows: npt.NDArray[np.intp] | None = None) -> None:
+        self.names, self.n_features, self.rows = names, n_features, rows
 
     def __enter__(self) -> None:
         return None
@@ -340,4 +340,6 @@ class _named_columns:
         else:
             where = "y" if column == self.n_features else "sample_weight"
         row, reason = getattr(error, "row", -1), getattr(error, "reason", "")
+        if row >= 0 and self.rows is not None:
+            row = int(self.rows[row])
         raise type(error)(f"{where}{f' at row {row}' if row >= 0 else ''}: {reason}") from None

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from moefast.links import get_link
+from moefast.links import Link
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
-from moefast.validation import check_finite, check_weights, column_names, explain_conversion
+from moefast.validation import check_finite, check_response, check_weights, column_names, explain_conversion
 
 __all__ = ["MixturePredictions"]
 
@@ -31,7 +31,7 @@ class MixturePredictions:
     n_features_in_: int
     n_samples_fit_: int
     n_parameters_: int
-    link: Any
+    link_: Link
     fit_report_: Any
 
     @property
@@ -44,7 +44,7 @@ class MixturePredictions:
             self.gate_coef_,
             self.gate_intercept_,
             self.sigma_,
-            get_link(self.link),
+            self.link_,
         )
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -132,8 +132,4 @@ class MixturePredictions:
 
     def _checked_samples(self, X: Any, y: Any) -> tuple[Floats, Floats]:
         X = self._checked_features(X)
-        y = np.asarray(y, dtype=np.float64)
-        if y.shape != (len(X),):
-            raise ValueError(f"y must have shape ({len(X)},), got {y.shape}")
-        check_finite(y, what="y")
-        return X, y
+        return X, check_response(y, len(X))

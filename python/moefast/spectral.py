@@ -33,6 +33,7 @@ from moefast.randomness import RandomState
 from moefast.scores import ScoreMoments
 from moefast.transforms import (
     PolynomialTransform,
+    check_sigma,
     cubic_transform,
     hermite_moment,
     mean_slope,
@@ -190,6 +191,8 @@ def recover_from_moments(
             f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
             f"for the spectral method, got {k}"
         )
+    if sigma is not None:
+        check_sigma(sigma)
     if link.name == "linear":
         about = moments.y_mean if fit_intercept else 0.0
         square = moments.y_variance + (moments.y_mean - about) ** 2  # mean (y - about)^2

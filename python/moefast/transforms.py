@@ -83,7 +83,11 @@ class PolynomialTransform:
 @lru_cache(maxsize=256)
 def _integral(link: Link, power: int, m: int) -> tuple[float, float]:
     def integrand(z: float) -> float:
-        return float(float(link(z)) ** power * eval_hermitenorm(m, z) * np.exp(-0.5 * z * z))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value = np.asarray(link(z)).item() if power == 1 else np.power(link(z), power).item()
+        if not np.isfinite(value):  # QUADPACK must never see it: it can crash on NaN
+            raise ValueError(f"link {link.name!r}: g(z)^{power} = {value} at z = {z:.3g} is not finite")
+        return float(value * eval_hermitenorm(m, z) * np.exp(-0.5 * z * z))
 
     edges = [-_RANGE, *sorted(b for b in link.breakpoints if abs(b) < _RANGE), _RANGE]
     # full_output: an integral that misses the tolerance is judged below by its error estimate, not by a warning
@@ -169,7 +173,7 @@ def quadratic_transform(link: str | Link | Callable[[Any], Any], sigma: float = 
     (-1.0, 0.062396)
     """
     link = get_link(link)
-    _check_sigma(sigma)
+    check_sigma(sigma)
     gamma = -hermite_moment(link, 2, 1)[0] / mean_slope(link)
     c2 = hermite_moment(link, 2, 2)[0] + gamma * hermite_moment(link, 1, 2)[0]
     _refuse_vanishing(link, "c2", c2, _spread(link) ** 2)
@@ -206,7 +210,7 @@ def cubic_transform(link: str | Link | Callable[[Any], Any], sigma: float) -> Po
     ([0.0, 0.650993, -1.5, 1.0], 0.022769)
     """
     link = get_link(link)
-    _check_sigma(sigma)
+    check_sigma(sigma)
     mean_slope(link)
     h = {(p, m): hermite_moment(link, p, m)[0] for p in (1, 2, 3) for m in (1, 2, 3)}
     system = np.array([[h[2, 1], h[1, 1]], [h[2, 2], h[1, 2]]])
@@ -225,7 +229,8 @@ def _spread(link: Link) -> float:
     return float(np.sqrt(max(0.0, hermite_moment(link, 2, 0)[0] - mean**2)))
 
 
-def _check_sigma(sigma: float) -> None:
+def check_sigma(sigma: float) -> None:
+    """Raise ValueError unless sigma is a finite number not below 0."""
     if not (np.isfinite(sigma) and sigma >= 0):
         raise ValueError(f"sigma must be a finite number not below 0, got {sigma}")
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 __all__ = [
     "check_choice",
     "check_finite",
+    "check_response",
     "check_samples",
     "check_weights",
     "column_names",
@@ -34,8 +35,9 @@ def column_label(index: int, names: Sequence[str] | None) -> str:
 
 def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: str = "X") -> None:
     """Raise ValueError naming the first column and row of X (2-D or 1-D) that is NaN or infinite."""
-    if np.isfinite(X.sum()):  # one fast pass; a sum that overflows is looked at below
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(X.sum()):  # one fast pass; a sum that overflows is looked at below
+            return
     bad = ~np.isfinite(X)
     if not bad.any():
         return
@@ -50,10 +52,17 @@ def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: 
     )
 
 
-def explain_conversion(X: Any, error: Exception) -> Exception:
-    """Turn a failed conversion of X to numbers into an error of the same type that names the column."""
+def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
+    """Turn a failed conversion of X or y to numbers into an error of the same type that names the column."""
     if np.iscomplexobj(X):
         return error
+    if y is not None:
+        try:
+            np.asarray(y).astype(np.float64)
+        except (TypeError, ValueError) as cause:
+            return type(cause)(f"y is not numeric: {cause}")
+        except Warning:  # complex, with warnings as errors: the error given says so
+            return error
     names = column_names(X)
     try:
         table = np.asarray(X, dtype=object)
@@ -80,6 +89,8 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     if sample_weight is None:
         return np.ones(n_samples)
     weights = np.asarray(sample_weight)
+    if weights.dtype.kind == "c":
+        raise ValueError("sample_weight must be real, got complex values")
     if weights.dtype == object or weights.dtype.kind not in "fiub":
         try:
             weights = weights.astype(np.float64)
@@ -103,6 +114,20 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     return weights
 
 
+def check_response(y: Any, n_samples: int) -> Floats:
+    """Return y as finite float64 of shape (n_samples,), or raise an error that names it."""
+    if np.iscomplexobj(y):
+        raise ValueError("y must be real, got complex values")
+    if np.shape(y) != (n_samples,):
+        raise ValueError(f"y must have shape ({n_samples},), got {np.shape(y)}")
+    try:
+        y = np.asarray(y).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"y is not numeric: {error}") from None
+    check_finite(y, what="y")
+    return np.asarray(y)
+
+
 def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Floats, Floats]:
     """Check (X, y, sample_weight) for the plain functions of the package.
 
@@ -124,14 +149,10 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Fl
         X = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
     except (TypeError, ValueError) as error:
         raise explain_conversion(X, error) from None
-    y = column_or_1d(y, warn=True)
-    try:
-        y = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"y is not numeric: {error}") from None
-    check_consistent_length(X, y)
     check_finite(X, names)
-    check_finite(y, what="y")
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(X, y)
+    y = check_response(y, len(X))
     weights = check_weights(sample_weight, len(y))
     return drop_weightless(X, y, weights)
 

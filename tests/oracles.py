@@ -1,0 +1,123 @@
+"""Slow, obvious versions of what the package computes fast, and awkward memory layouts."""
+
+import itertools
+import math
+
+import numpy as np
+
+LETTERS = "abc"
+
+
+def monomial_terms(X, y, weights, order, power):
+    """The n terms w y^h x (x) .. (x) x of a moment, as an (n, d, .., d) array."""
+    operands = [LETTERS[i] for i in range(order)]
+    spec = ",".join(["n", *(f"n{letter}" for letter in operands)]) + "->n" + "".join(operands)
+    return np.einsum(spec, weights * y**power, *[X] * order)
+
+
+def raw_moment(X, y, weights, order, power):
+    return monomial_terms(X, y, weights, order, power).sum(axis=0)
+
+
+def absolute_moment(X, y, weights, order, power):
+    """Sum of the absolute values of the terms: what rounding errors are measured against."""
+    return np.abs(monomial_terms(X, y, weights, order, power)).sum(axis=0)
+
+
+def two_pass_central_moment(X, y, weights, order, power):
+    """Weighted mean of (y - mean)^h (x - mean)^m, and of the absolute values of its terms, by exact sums."""
+    d, total = X.shape[1], math.fsum(weights)
+    columns = [_centred(X[:, j], weights, total) for j in range(d)]
+    response = _centred(y, weights, total)
+    value, scale = np.empty((d,) * order), np.empty((d,) * order)
+    for index in itertools.product(range(d), repeat=order):
+        terms = weights * response**power
+        for j in index:
+            terms = terms * columns[j]
+        value[index] = math.fsum(terms) / total
+        scale[index] = math.fsum(np.abs(terms)) / total
+    return value, scale
+
+
+def _centred(column, weights, total):
+    centred = column - math.fsum(weights * column) / total
+    # The mean is a float64, off by up to half a unit in its last place; the second pass takes that off.
+    return centred - math.fsum(weights * centred) / total
+
+
+def score(z, order):
+    """S_m(z) of one sample by its definition."""
+    r = len(z)
+    if order == 2:
+        return np.outer(z, z) - np.eye(r)
+    tensor = np.einsum("i,j,k->ijk", z, z, z)
+    for i in range(r):
+        e = np.eye(r)[i]
+        tensor -= np.einsum("i,j,k->ijk", z, e, e)
+        tensor -= np.einsum("i,j,k->ijk", e, z, e)
+        tensor -= np.einsum("i,j,k->ijk", e, e, z)
+    return tensor
+
+
+def score_tensor(X, response, weights, whitening, order):
+    """Weighted mean of (response - its mean) S_m(z), one sample after another."""
+    share = weights / weights.sum()
+    mean, level = share @ X, share @ response
+    rank = whitening.shape[1]
+    total = np.zeros((rank,) * order)
+    for x, p, w in zip(X, response, share, strict=True):
+        total += w * (p - level) * score(whitening.T @ (x - mean), order)
+    return total
+
+
+def rank_one_sum(values, vectors):
+    """sum_i value_i u_i (x) u_i (x) u_i for the rows u_i of vectors."""
+    return np.einsum("i,ia,ib,ic->abc", values, vectors, vectors, vectors)
+
+
+def matched(found, truth):
+    """Rows of `found` in the order that fits `truth` best (by the largest sum of cosines, signs included)."""
+    cosines = _unit(found) @ _unit(truth).T
+    best = max(
+        itertools.permutations(range(len(truth))), key=lambda p: sum(cosines[p[i], i] for i in range(len(truth)))
+    )
+    return found[list(best)]
+
+
+def _unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+# ---- the same numbers in other memory layouts ----
+
+
+def _unaligned(a):
+    buffer = np.empty(a.nbytes + 1, dtype=np.uint8)
+    view = buffer[1:].view(a.dtype) if a.ndim == 1 else np.ndarray(a.shape, a.dtype, buffer, 1)
+    view[...] = a
+    return view
+
+
+def _read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def _spread(a):
+    whole = np.full([3 * n for n in a.shape], np.nan)
+    whole[tuple(slice(1, None, 3) for _ in a.shape)] = a
+    return whole[tuple(slice(1, None, 3) for _ in a.shape)]
+
+
+LAYOUTS = {
+    "c_order": np.ascontiguousarray,
+    "fortran": np.asfortranarray,
+    "negative_strides": lambda a: np.flip(np.flip(a).copy()),
+    "slices": _spread,
+    "read_only": _read_only,
+    "big_endian": lambda a: a.astype(">f8"),
+    "unaligned": _unaligned,
+    "objects": lambda a: a.astype(object),
+    "longdouble": lambda a: a.astype(np.longdouble),
+}

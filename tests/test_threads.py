@@ -1,0 +1,147 @@
+"""The thread rule, work in a forked child, and Ctrl-C during long work."""
+
+import multiprocessing
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import moefast
+from moefast import MomentAccumulator, build_info
+from moefast.threads import resolve_threads
+
+BLOCK = build_info()["super_block_rows"]
+
+
+# ---- one rule for the number of threads ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 7, np.int64(3), 1000])
+def test_a_number_is_taken_as_it_is(n_threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert resolve_threads(n_threads) == n_threads
+    assert type(resolve_threads(n_threads)) is int
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "error"),
+    [(0, ValueError), (-1, ValueError), (True, TypeError), (2.0, TypeError), ("2", TypeError)],
+)
+def test_other_numbers_are_refused(n_threads, error):
+    with pytest.raises(error, match="n_threads must be"):
+        resolve_threads(n_threads)
+    with pytest.raises(error, match="n_threads must be"):
+        MomentAccumulator(1, n_threads=n_threads)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("1", 1), ("3", 3), (" 2 ,4", 2), ("9", 4), ("", 4), ("0", 4), ("-2", 4), ("many", 4), (None, 4)],
+)
+def test_none_means_the_processors_available_or_fewer_by_the_environment(limit, expected, monkeypatch):
+    monkeypatch.setattr("moefast.threads.cpu_count", lambda: 4)
+    if limit is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert resolve_threads(None) == expected
+    if build_info()["openmp"]:
+        assert moefast.build_info()["threads"] == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity mask")
+def test_none_respects_the_affinity_mask(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert resolve_threads(None) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+# ---- fork ----------------------------------------------------------------------------------------------
+
+
+def _update_in_child(connection, X, y, before):
+    fresh = MomentAccumulator(X.shape[1], n_threads=4).update(X, y)
+    going_on = MomentAccumulator.from_bytes(before, n_threads=4).update(X, y)
+    connection.send((fresh.to_bytes(), going_on.to_bytes()))
+    connection.close()
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+# The warning tells of the very thing that is tested here.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_after_threads_had_run_computes_the_same():
+    # The OpenMP threads of the parent do not exist in the child; waiting for them would never end.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4 * BLOCK + 9, 3)), rng.normal(size=4 * BLOCK + 9)
+    accumulator = MomentAccumulator(3, n_threads=4).update(X, y)
+    before = accumulator.to_bytes()
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_update_in_child, args=(sender, X, y, before), daemon=True)
+    child.start()
+    sender.close()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        fresh, going_on = receiver.recv()
+    finally:
+        child.kill()
+        child.join()
+    assert fresh == before
+    assert going_on == accumulator.update(X, y).to_bytes()  # and the parent still has its threads
+
+
+# ---- Python threads --------------------------------------------------------------------------------------
+
+
+def test_updates_from_several_python_threads_all_count():
+    # Whole blocks, so that one update is long enough for the others to come in between.
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 5, size=(BLOCK, 8)).astype(float), rng.integers(0, 5, size=BLOCK).astype(float)
+    accumulator = MomentAccumulator(8, n_threads=1)
+    threads = [threading.Thread(target=lambda: [accumulator.update(X, y) for _ in range(10)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert accumulator.n_samples == 40 * BLOCK
+    np.testing.assert_allclose(accumulator.raw_moment(2, 1), 40 * np.einsum("n,na,nb->ab", y, X, X), rtol=1e-12)
+
+
+# ---- Ctrl-C ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupt_soon():
+    """Ctrl-C half a second from now, whatever the shell that started us does with it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    try:
+        yield timer.start
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGINT, previous)
+
+
+# Signals are looked at within a block and between blocks: one case of long blocks, one of many short ones.
+@pytest.mark.parametrize(("d", "n", "seen"), [(60, 1_000_000, 10), (2, 100_000_000, BLOCK + 10)])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, seen):
+    # The rows are one row seen many times: they take no memory, but seconds to minutes of work.
+    rng = np.random.default_rng(0)
+    accumulator = MomentAccumulator(d, n_threads=n_threads).update(
+        rng.normal(size=(seen, d)), rng.normal(size=seen)
+    )
+    before = accumulator.to_bytes()
+    X, y = np.broadcast_to(rng.normal(size=d), (n, d)), np.broadcast_to(1.0, n)
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        accumulator.update(X, y)
+    assert accumulator.to_bytes() == before
+    assert accumulator.n_samples == seen
