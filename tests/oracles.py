@@ -121,3 +121,10 @@ LAYOUTS = {
     "objects": lambda a: a.astype(object),
     "longdouble": lambda a: a.astype(np.longdouble),
 }
+
+
+def sample(n, d=3, seed=0, dtype=np.float64):
+    """Rows of unequal location and scale, with weights: X, y, w."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2.0, size=d) + rng.normal(size=d)
+    return X.astype(dtype), (rng.normal(size=n) + 0.5).astype(dtype), rng.uniform(0.1, 3.0, size=n)

@@ -1,25 +1,17 @@
-"""MomentAccumulator: sums against slow oracles, one state for one stream of rows, all or nothing."""
-
-import pickle
+"""MomentAccumulator: sums against slow oracles, one state for one stream of rows."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracles
 from moefast import MomentAccumulator, build_info
+from oracles import sample
 
 BLOCK = build_info()["super_block_rows"]
 MOMENTS = [(order, power) for order in range(4) for power in range(4)]
 bounded = settings(deadline=None, max_examples=25, derandomize=True)
-
-
-def sample(n, d=3, seed=0, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2.0, size=d) + rng.normal(size=d)
-    return X.astype(dtype), (rng.normal(size=n) + 0.5).astype(dtype), rng.uniform(0.1, 3.0, size=n)
 
 
 def assert_raw_moments(accumulator, X, y, weights, tol=1e-13):
@@ -295,160 +287,3 @@ def test_moments_out_of_range_are_refused(order, power, match):
     accumulator = MomentAccumulator(1).update([[1.0], [2.0]], [1.0, 2.0])
     with pytest.raises(ValueError, match=match):
         accumulator.raw_moment(order, power)
-
-
-# ---- all or nothing ----------------------------------------------------------------------------------
-
-N = 2 * BLOCK + 50  # an update that completes blocks
-NAMES = ["age", "dose", "3"]
-
-
-def _frame(X):
-    return pd.DataFrame(X, columns=NAMES)
-
-
-def _set(array, index, value):
-    array = array.copy()
-    array[index] = value
-    return array
-
-
-def _x(index, value, wrap=np.asarray):
-    return lambda X, y, w: (wrap(_set(X, index, value)), y, w)
-
-
-def _y(index, value):
-    return lambda X, y, w: (X, _set(y, index, value), w)
-
-
-def _w(index, value):
-    return lambda X, y, w: (X, y, _set(w, index, value))
-
-
-def _weightless_before(X, y, w):
-    return X, _set(y, 5, np.nan), _set(w, slice(3), 0.0)
-
-
-def _strings_in_dose(X, y, w):
-    return _frame(X).assign(dose=["a"] * len(X)), y, w
-
-
-# What to do to (X, y, w); the error; what its message must say. Every case is tried on updates that leave
-# rows pending and on updates that complete blocks.
-FAILURES = {
-    "nan_x": (_x((7, 0), np.nan, _frame), ValueError, r"X column 'age' at row 7\b.*NaN"),
-    "inf_x": (_x((-1, 2), -np.inf), ValueError, r"X column 2 at row {last}\b.*infinite"),
-    "nan_y": (_y(5, np.nan), ValueError, r"^y at row 5\b.*NaN"),
-    "row_counts_weightless": (_weightless_before, ValueError, r"^y at row 5\b"),
-    "few_columns": (lambda X, y, w: (X[:, :2], y, w), ValueError, r"X must have shape \(n, 3\), got \({n}, 2\)"),
-    "flat_x": (lambda X, y, w: (X[:, 0], y, w), ValueError, r"X must have shape"),
-    "short_y": (lambda X, y, w: (X, y[1:], w), ValueError, r"y must have shape \({n},\)"),
-    "column_y": (lambda X, y, w: (X, y[:, None], w), ValueError, r"y must have shape \({n},\)"),
-    "short_weights": (lambda X, y, w: (X, y, w[1:]), ValueError, r"sample_weight must have one entry per row"),
-    "negative_weight": (_w(9, -1.0), ValueError, r"sample_weight.*-1\.0 at row 9\b"),
-    "nan_weight": (_w(9, np.nan), ValueError, r"sample_weight.*NaN.*row 9\b"),
-    "inf_weight": (_w(9, np.inf), ValueError, r"sample_weight.*infinity.*row 9\b"),
-    "zero_weights": (_w(slice(None), 0.0), ValueError, r"sample_weight is zero for every row"),
-    "complex_weights": (lambda X, y, w: (X, y, w + 0j), ValueError, r"sample_weight.*complex"),
-    "overflow_y": (_y(-1, 1e105), OverflowError, r"^y: "),
-    "overflow_x": (_x((-1, 1), 1e105, _frame), OverflowError, r"X column 'dose': "),
-    "overflow_product": (lambda X, y, w: (1e60 * X, 1e50 * y, w), OverflowError, r"X column \d: "),
-    "strings_x": (_strings_in_dose, ValueError, r"X column 'dose' is not numeric.*'a'"),
-    "dicts_x": (lambda X, y, w: _x((2, 1), {})(X.astype(object), y, w), TypeError, r"X column 1 is not numeric"),
-    "strings_y": (lambda X, y, w: (X, ["a"] * len(y), w), ValueError, r"^y is not numeric"),
-    "dicts_y": (lambda X, y, w: _y(2, {})(X, y.astype(object), w), TypeError, r"^y is not numeric"),
-    "complex_x": (lambda X, y, w: (X + 0j, y, w), ValueError, r"^X.*complex"),
-    "complex_y": (lambda X, y, w: (X, y + 0j, w), ValueError, r"^y.*complex"),
-}
-
-
-@pytest.mark.parametrize("n", [20, N], ids=["pending", "blocks"])
-@pytest.mark.parametrize("seen", [30, BLOCK], ids=["after_pending", "after_block"])
-@pytest.mark.parametrize("case", FAILURES)
-def test_a_failed_update_names_the_culprit_and_changes_nothing(case, n, seen):
-    spoil, error, match = FAILURES[case]
-    X, y, w = sample(seen, seed=8)
-    accumulator = MomentAccumulator(3).update(X, y, w)
-    before = accumulator.to_bytes()
-    with pytest.raises(error, match=match.replace("{n}", str(n)).replace("{last}", str(n - 1))):
-        accumulator.update(*spoil(*sample(n)))
-    assert accumulator.to_bytes() == before
-    X, y, w = sample(n)  # and it goes on as if nothing had been
-    assert accumulator.update(X, y, w).n_samples == seen + n
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_rows_that_would_overflow_with_earlier_blocks_are_refused_at_once(n):
-    # On their own these rows have no spread; with the block before them their cubes leave the range. Taken
-    # in, they would spoil every later read.
-    X, y, _ = sample(BLOCK)
-    accumulator = MomentAccumulator(3).update(X, y)
-    before = accumulator.to_bytes()
-    with pytest.raises(OverflowError, match=r"^y: "):
-        accumulator.update(np.zeros((n, 3)), np.full(n, 1e110))
-    assert accumulator.to_bytes() == before
-
-
-def test_float32_values_beyond_its_range_are_infinite():
-    with pytest.raises(ValueError, match=r"X column 1 at row 0\b.*infinite"):
-        MomentAccumulator(2, dtype="float32").update([[1.0, 1e39]], [1.0])
-
-
-# ---- saving ------------------------------------------------------------------------------------------
-
-ROUND_TRIPS = {
-    "pickle": lambda a: pickle.loads(pickle.dumps(a)),
-    "bytes": lambda a: MomentAccumulator.from_bytes(a.to_bytes()),
-}
-
-
-@pytest.mark.parametrize("trip", ROUND_TRIPS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("at", [0, 10, BLOCK, BLOCK + 10])
-def test_a_saved_accumulator_goes_on_as_if_never_stopped(trip, dtype, at):
-    X, y, w = sample(2 * BLOCK + 5)
-    first = MomentAccumulator(3, dtype=dtype, n_threads=1).update(X[:at], y[:at], w[:at] if at else None)
-    copy = ROUND_TRIPS[trip](first)
-    assert copy.to_bytes() == first.to_bytes()
-    assert (copy.n_samples, copy.dtype) == (at, np.dtype(dtype))
-    copy.update(X[at:], y[at:], w[at:])
-    assert copy.to_bytes() == MomentAccumulator(3, dtype=dtype).update(X, y, w).to_bytes()
-
-
-def test_pickle_keeps_the_number_of_threads():
-    assert pickle.loads(pickle.dumps(MomentAccumulator(1, n_threads=3))).n_threads == 3
-
-
-@pytest.fixture(scope="module")
-def saved():
-    X, y, w = sample(BLOCK + 2, 1)
-    return MomentAccumulator(1).update(X, y, w).to_bytes()
-
-
-def test_every_flipped_byte_is_noticed(saved):
-    assert len(saved) < 1000  # so that all of them can be tried
-    for at in range(len(saved)):
-        damaged = bytearray(saved)
-        damaged[at] ^= 0x10
-        with pytest.raises(ValueError, match=r"data (is|has)"):
-            MomentAccumulator.from_bytes(bytes(damaged))
-
-
-def test_every_truncation_is_noticed(saved):
-    for length in range(len(saved)):
-        with pytest.raises(ValueError, match="data is"):
-            MomentAccumulator.from_bytes(saved[:length])
-    with pytest.raises(ValueError, match="damaged"):
-        MomentAccumulator.from_bytes(saved + b"\0")
-
-
-def test_another_version_is_named(saved):
-    newer = saved[:16] + (99).to_bytes(4, "little") + saved[20:]
-    with pytest.raises(ValueError, match="version 99"):
-        MomentAccumulator.from_bytes(newer)
-
-
-@pytest.mark.parametrize("data", [b"", b"moefast", bytes(500), pickle.dumps({"a": 1})])
-def test_other_bytes_are_no_accumulator(data):
-    with pytest.raises(ValueError, match="not a moefast moment accumulator"):
-        MomentAccumulator.from_bytes(data)
