@@ -1,8 +1,12 @@
 #include <pybind11/pybind11.h>
 
+#include <pybind11/stl.h>
+
 #include <Eigen/Core>
+#include <cstdlib>
 #include <string>
 
+#include "moefast/instruction_set.hpp"
 #include "moefast/moments.hpp"
 #include "moefast/parallel.hpp"
 
@@ -36,11 +40,21 @@ void bind_build_info(py::module_& m) {
         info["openmp"] = openmp_enabled();
         info["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
                         "." + std::to_string(EIGEN_MINOR_VERSION);
-        info["instruction_set"] = "baseline";
+        info["instruction_set"] = active_instruction_set();
+        info["instruction_sets"] = usable_instruction_sets();
         info["super_block_rows"] = MomentAccumulator<double>::kSuperBlock;
         return info;
       },
       "What the extension was built with.");
+  m.def("use_instruction_set", &use_instruction_set, py::arg("name"),
+        "Switch the kernels; for tests and benchmarks, not while another thread computes.");
+  if (const char* wanted = std::getenv("MOEFAST_ISA"); wanted != nullptr && *wanted != '\0') {
+    try {
+      use_instruction_set(wanted);
+    } catch (const std::invalid_argument& error) {
+      throw py::import_error(std::string("MOEFAST_ISA: ") + error.what());
+    }
+  }
 }
 
 }  // namespace moefast::bindings

@@ -31,8 +31,10 @@ def build_info() -> dict[str, Any]:
     Returns
     -------
     dict
-        version, compiler, openmp (whether threads are there at all), eigen, instruction_set,
-        super_block_rows, and threads: how many ``n_threads=None`` uses now.
+        version, compiler, openmp (whether threads are there at all), eigen, instruction_set (what the
+        kernels use: the best this CPU has, or what the environment variable ``MOEFAST_ISA`` names),
+        instruction_sets (what they could use here), super_block_rows, and threads: how many
+        ``n_threads=None`` uses now.
 
     Examples
     --------

@@ -13,6 +13,7 @@ class _BuildInfo(TypedDict):
     openmp: bool
     eigen: str
     instruction_set: str
+    instruction_sets: list[str]
     super_block_rows: int
 
 class _EmStatistics(TypedDict):
@@ -34,6 +35,7 @@ class _EmResult(TypedDict):
     status: str
 
 def build_info() -> _BuildInfo: ...
+def use_instruction_set(name: str) -> None: ...
 
 class EmSettings:
     def __init__(
