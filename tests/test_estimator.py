@@ -10,8 +10,11 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 
 import em_oracles
-from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
+from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
+from moefast.em import EmOptions, EmProblem
+from moefast.search import race
+from moefast.starts import Start
 
 X, Y, TRUTH = make_moe(600, 3, 3, noise=[0.1, 0.2, 0.3], expert_intercept=1.0, gate_intercept=0.5, random_state=4)
 # Here the moments alone find the experts: gates orthogonal to them, enough rows.
@@ -368,11 +371,18 @@ def test_a_fit_does_not_change_with_parameters_set_afterwards(name):
 
 
 def test_an_honest_optimum_is_preferred_to_a_collapsed_one():
-    """Three rows on a line of their own tempt an expert to fit them exactly; the likelihood is no argument."""
+    """An expert that fits three rows exactly wins by likelihood: the smaller the floor, the more."""
     rng = np.random.default_rng(0)
-    X, y, _ = make_moe(300, 2, 2, noise=0.5, random_state=rng)
-    X, y = np.vstack([X, 8 + 0.01 * rng.normal(size=(3, 2))]), np.append(y, np.full(3, 9.0))
-    with_floor = fit(X, y, n_experts=2, noise_floor=1e-9)
-    assert with_floor.fit_report_.collapsed == ()
-    with pytest.warns(DegenerateDataWarning, match="collapsed"):
-        fit(X, X[:, 0], n_experts=2)
+    X, y, truth = make_moe(300, 2, 2, noise=0.5, random_state=rng)
+    problem = EmProblem(X, y, np.ones(300), EmOptions(noise_floor=1e-12))
+    owner = np.eye(2)[(np.arange(300) < 3).astype(int)]
+    standard = truth.to_standard(problem.standardisation)
+    honest = Start("honest", lambda n: problem.run(standard, max_iter=n))
+    tempting = Start("tempting", lambda n: problem.run(responsibilities=owner, max_iter=n))
+    fit, report = race(problem, [tempting, honest])
+    collapsed, other = report.starts
+    assert collapsed.collapsed == (1,)
+    assert collapsed.log_likelihood > other.log_likelihood
+    assert (report.chosen, report.collapsed, fit.collapsed) == (1, (), ())
+    # With nothing better to choose it is returned, and told.
+    assert race(problem, [tempting])[1].collapsed == (1,)

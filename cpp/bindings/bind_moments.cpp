@@ -1,8 +1,11 @@
 #include <pybind11/stl.h>
 
+#include <atomic>
+#include <cmath>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "array_args.hpp"
 #include "moefast/moments.hpp"
@@ -12,6 +15,8 @@ namespace moefast::bindings {
 namespace {
 
 constexpr index_t kChannels = MomentSums::kChannels;
+// Packed moments of 4000 features take 341 GB: more is a slip, and is refused before anything overflows.
+constexpr index_t kMostFeatures = 4000;
 
 // A ColumnError reaches Python as ValueError or OverflowError with the attributes `column` and `row`, from
 // which the Python layer makes a message with the column's own name.
@@ -124,13 +129,26 @@ class Accumulator {
     if (n_features < 1) {
       throw py::value_error("n_features must be at least 1, got " + std::to_string(n_features));
     }
+    if (n_features > kMostFeatures) {
+      throw py::value_error("n_features must be at most " + std::to_string(kMostFeatures) + ", got " +
+                            std::to_string(n_features) +
+                            ": beyond that the packed moments take more than 341 GB");
+    }
     return n_features;
   }
 
   template <class F>
   auto locked(F&& f) const {
+    if (owner_ == std::this_thread::get_id()) {
+      throw std::runtime_error("the accumulator was used by a signal handler while it was being updated");
+    }
     const py::gil_scoped_release release;
     const std::lock_guard<std::mutex> lock(mutex_);
+    struct Owner {
+      explicit Owner(std::atomic<std::thread::id>& id) : id(id) { id = std::this_thread::get_id(); }
+      ~Owner() { id = std::thread::id(); }
+      std::atomic<std::thread::id>& id;
+    } const owner(owner_);
     return f();
   }
   MomentAccumulator<Scalar> copy() const {
@@ -139,6 +157,8 @@ class Accumulator {
 
   MomentAccumulator<Scalar> core_;
   mutable std::mutex mutex_;
+  // The thread that holds the mutex: the poll of a long update runs signal handlers of Python in it.
+  mutable std::atomic<std::thread::id> owner_{};
 };
 
 template <class Scalar>

@@ -15,6 +15,8 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 constexpr int kMaxHalvings = 30;
+// A relative gain that is nothing but rounding.
+constexpr double kNoGain = 1e-15;
 
 // Row `row` of the packed products (pairs a <= b by b) as the leading m x m lower triangle.
 Eigen::MatrixXd unpack(const EmStatistics& stats, index_t row, index_t dim, index_t m) {
@@ -166,7 +168,9 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
   double objective = run.objective(current, stats);
   result.trace.push_back(objective);
   double previous_gain = 0;
+  bool was_settled = false;
   while (result.n_iter < settings.max_iter) {
+    if (poll) poll();  // a pass may be too short for its own
     if (!std::isfinite(objective)) {
       result.status = Status::degenerate;
       break;
@@ -196,13 +200,16 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     objective = value;
     result.trace.push_back(objective);
     ++result.n_iter;
-    // A gain that still grows is a run leaving a saddle (experts that are nearly the same), not one arriving.
+    // Twice in a row, and falling: a small gain that grows is a run leaving a saddle (experts that are nearly
+    // the same), not one arriving.
     const bool settled = gain <= settings.tol * std::max(1.0, std::abs(objective / run.weight()));
-    if (settled && (result.n_iter == 1 || gain <= previous_gain)) {
+    if ((settled && was_settled && gain <= previous_gain) ||
+        gain <= kNoGain * std::abs(objective / run.weight())) {
       result.status = Status::converged;
       break;
     }
     previous_gain = gain;
+    was_settled = settled;
   }
   result.log_likelihood = stats.log_likelihood;
   result.totals = std::move(stats.totals);

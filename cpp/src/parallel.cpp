@@ -18,14 +18,10 @@ namespace {
 struct Stopped {};
 
 #if defined(_OPENMP) && !defined(_WIN32)
-std::atomic<bool> pool_lost{false};  // true in a child forked after a parallel region
-std::atomic<bool> pool_started{false};
-
-void watch_forks() {
-  static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { pool_lost = pool_started.load(); }); });
-  pool_started = true;
-}
+// True in a forked child. Its OpenMP pool may be lost even if we never used it: libgomp can be shared with
+// other libraries of the process.
+std::atomic<bool> pool_lost{false};
+const int watching_forks = pthread_atfork(nullptr, nullptr, [] { pool_lost = true; });
 #endif
 
 }  // namespace
@@ -41,7 +37,7 @@ bool openmp_enabled() {
 int usable_threads(int n_threads, index_t n_tasks) {
 #ifdef _OPENMP
 #ifndef _WIN32
-  if (pool_lost) return 1;
+  if (watching_forks == 0 && pool_lost) return 1;
 #endif
   return static_cast<int>(std::max<index_t>(1, std::min<index_t>(n_threads, n_tasks)));
 #else
@@ -84,9 +80,6 @@ void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
   const int threads = usable_threads(n_threads, n_tasks);
 #ifdef _OPENMP
   if (threads > 1) {
-#ifndef _WIN32
-    watch_forks();
-#endif
 #pragma omp parallel num_threads(threads)
     work(omp_get_thread_num() == 0);
   } else {

@@ -31,12 +31,13 @@ void contract_deflated(const TensorOperator& tensor, const std::vector<EigenPair
 }
 
 EigenPair iterate(const TensorOperator& tensor, const std::vector<EigenPair>& found, std::vector<double> u,
-                  const PowerSettings& settings) {
+                  const PowerSettings& settings, const Poll& poll) {
   EigenPair pair;
   std::vector<double> image(u.size());
   if (!normalise(u)) return pair;
   pair.status = Status::iteration_limit;
   while (pair.n_iter < settings.max_iter) {
+    if (poll) poll();
     contract_deflated(tensor, found, u, image);
     ++pair.n_iter;
     if (!normalise(image)) return EigenPair{};
@@ -92,9 +93,8 @@ std::vector<EigenPair> power_iteration(const TensorOperator& tensor, const doubl
     EigenPair best;
     best.vector.assign(static_cast<std::size_t>(tensor.dim()), 0.0);
     for (index_t s = 0; s < n_starts; ++s) {
-      if (poll) poll();
       const double* start = starts + s * tensor.dim();
-      EigenPair pair = iterate(tensor, found, {start, start + tensor.dim()}, settings);
+      EigenPair pair = iterate(tensor, found, {start, start + tensor.dim()}, settings, poll);
       if (pair.status != Status::degenerate &&
           (best.status == Status::degenerate || pair.value > best.value)) {
         best = std::move(pair);

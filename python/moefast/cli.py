@@ -149,9 +149,16 @@ def fit(
     """
     model_path = model_path or Path(f"{file.stem}.moefast.json")
     plot = plot or Path(f"{file.stem}.moefast.png")
-    for output in (model_path, plot):
+    outputs = [model_path] if no_plot else [model_path, plot]
+    for output in outputs:
         if output.exists() and output.samefile(file):
             raise ValueError(f"{output} is the input file; choose another name")
+        if not output.resolve().parent.is_dir():
+            raise ValueError(f"the folder {output.parent} of {output} does not exist")
+    if not no_plot and model_path.resolve() == plot.resolve():
+        raise ValueError(f"{plot} cannot be both the model and the picture")
+    if target in (weights, *ignore):
+        raise ValueError(f"column {target!r} cannot be the target and be ignored or a weight too")
     table = read_table(file, separator)
     for name in [target, *ignore, *([weights] if weights else [])]:
         if name not in table.columns:
@@ -168,9 +175,9 @@ def fit(
     X, y = data[features], data[target]
     model = MixtureOfExpertsRegressor(experts, noise=noise, random_state=seed, n_threads=threads, verbose=1)
     model.fit(X, y, sample_weight=data[weights] if weights else None)
+    save_model(model, model_path, target=target)  # first: whatever becomes of the output, the work is kept
     click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
     click.echo(model.summary())
-    save_model(model, model_path, target=target)
     click.echo(f"\nmodel saved to {model_path}")
     if not no_plot:
         _save_picture(model, X, y, target, plot)
@@ -213,8 +220,8 @@ def _save_picture(model: MixtureOfExpertsRegressor, X: Any, y: Any, target: str,
     """Draw, or say how to get matplotlib; a missing picture never spoils a fit."""
     try:
         plot_experts(model, X, y, target=target, path=path)
-    except ImportError as error:
-        click.echo(f"no picture: {error}", err=True)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        click.echo(f"no picture: {str(error).strip() or type(error).__name__}", err=True)
         return
     click.echo(f"picture saved to {path}")
 

@@ -109,8 +109,11 @@ def power_iteration(
     asymmetry = max(float(np.abs(T - T.transpose(p)).max(initial=0.0)) for p in ((1, 0, 2), (0, 2, 1)))
     if asymmetry > 1e-8 * scale:
         raise ValueError(f"tensor is not symmetric: entries differ by up to {asymmetry:.3g}")
-    if n_restarts < 1:
-        raise ValueError(f"n_restarts must be at least 1, got {n_restarts}")
+    for name, value in (("rank", rank), ("n_restarts", n_restarts), ("max_iter", max_iter)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if not 1 <= value < 2**31:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     rng = get_generator(random_state)
     starts = np.ascontiguousarray(rng.normal(size=(n_restarts, len(T))))
     # The iteration does not see the scale; a tensor of order 1 keeps its products in range.

@@ -83,12 +83,14 @@ class EmOptions:
         _check_number("alpha", self.alpha, low=0.0)
         _check_number("tol", self.tol, low=0.0)
         _check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
-        if (
-            isinstance(self.max_iter, bool)
-            or not isinstance(self.max_iter, (int, np.integer))
-            or self.max_iter < 1
-        ):
-            raise ValueError(f"max_iter must be an integer not below 1, got {self.max_iter!r}")
+        whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
+        if not whole or not 1 <= self.max_iter < 2**31:
+            raise ValueError(
+                f"max_iter must be an integer not below 1 nor above 2147483647, got {self.max_iter!r}"
+            )
+        for name in ("fit_intercept", "fit_gate_intercept"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         resolve_threads(self.n_threads)
 
 
@@ -200,8 +202,8 @@ class EmProblem:
         return _core.EmSettings(
             max_iter=max_iter,
             tol=o.tol,
-            expert_intercept=o.fit_intercept,
-            gate_intercept=o.fit_gate_intercept,
+            expert_intercept=bool(o.fit_intercept),
+            gate_intercept=bool(o.fit_gate_intercept),
             update_noise=not frozen_noise,
             update_gates=True,
             shared_noise=o.noise == "shared",
@@ -249,7 +251,7 @@ class EmProblem:
         start = start.ordered(np.arange(k))  # last gate row 0
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
-        variance = np.maximum(start.sigma**2, self._variance_floor)
+        variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self._variance_floor)
         if self.options.noise == "shared" and not frozen_noise:
             variance = np.full(k, variance.mean())
         out = _core.em_run(
@@ -327,7 +329,7 @@ def fit_em(
     X, y, weights = check_samples(X, y, sample_weight)
     if start.n_features != X.shape[1]:
         raise ValueError(f"start has {start.n_features} features, X has {X.shape[1]}")
-    if start.link.name != "linear":
+    if not start.link.is_linear:
         raise ValueError(f"joint EM serves linear experts, start has link {start.link.name!r}")
     problem = EmProblem(X, y, weights, options or EmOptions())
     return problem.to_units(problem.run(start.to_standard(problem.standardisation)))
@@ -349,6 +351,6 @@ def _location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]
     width = np.where(varies, width, 1.0)
     scale = width * np.sqrt(share @ (centred / width) ** 2)
     return (
-        np.where(varies, anchor + mean * unit, anchor),
+        np.where(varies, unit * (anchor / unit + mean), anchor),
         np.where(varies, scale * unit, 0.0),
     )

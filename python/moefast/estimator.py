@@ -214,9 +214,10 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         names = column_names(X)
         given, response = X, y
         try:
-            X, y = validate_data(
-                self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                X, y = validate_data(
+                    self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
+                )
         except (TypeError, ValueError) as error:
             raise explain_conversion(given, error, response) from None
         check_finite(X, names)
@@ -334,7 +335,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         if budget is not None and not (isinstance(budget, (int, float)) and budget > 0):
             raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
         link = get_link(self.link)
-        if self.polish and link.name != "linear":
+        if self.polish and not link.is_linear:
             raise ValueError(
                 f"link={link.name!r} cannot be polished by EM yet: use polish=False (experts from the moments, "
                 'gates by EM) or link="linear"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : str or path-like
-        What is to be written. An existing file is replaced in one step.
+        What is to be written. An existing file is replaced in one step and keeps its permissions; a link is
+        followed; a pipe or device is written to as it is.
 
     Yields
     ------
@@ -30,7 +32,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     OSError
         When the folder cannot be written or `path` is a folder.
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file() and not target.is_dir():
+        yield target
+        return
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a directory, not a file")
     if not target.parent.is_dir():
@@ -39,10 +44,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        # mkstemp makes files private; what the user asked for gets the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        # mkstemp makes files private; what the user asked for gets its own or the usual permissions.
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         yield temporary
         os.replace(temporary, target)
     except BaseException:

@@ -39,9 +39,32 @@ class Link:
     function: Callable[[Any], Any]
     breakpoints: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "breakpoints", tuple(float(b) for b in self.breakpoints))
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether this is the identity of :data:`LINKS`; a name proves nothing."""
+        return self.function is _identity
+
     def __call__(self, z: npt.ArrayLike) -> Floats:
-        """Apply g elementwise."""
-        return np.asarray(self.function(np.asarray(z, dtype=np.float64)), dtype=np.float64)
+        """Apply g elementwise.
+
+        Raises
+        ------
+        ValueError
+            When g changes the shape, returns something else than real numbers, or NaN for a number.
+        """
+        z = np.asarray(z, dtype=np.float64)
+        values = np.asarray(self.function(z))
+        if values.shape != z.shape or values.dtype.kind not in "fiub":
+            raise ValueError(
+                f"link {self.name!r} must return real numbers of the shape it is given, {z.shape}; got "
+                f"{values.dtype} of shape {values.shape}"
+            )
+        if np.isnan(values).any() and not np.isnan(z).any():
+            raise ValueError(f"link {self.name!r} is not finite: it returned NaN for a number")
+        return values.astype(np.float64, copy=False)
 
 
 def _identity(z: Floats) -> Floats:

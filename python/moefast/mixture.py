@@ -8,7 +8,7 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,15 @@ from moefast.links import LINKS, Link
 __all__ = ["Mixture", "Standardisation"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
+    """Return (values - mean) / scale, also where the difference leaves the range but the quotient does not."""
+    with np.errstate(over="ignore"):
+        difference = values - mean
+    if np.isfinite(difference).all():
+        return np.asarray(difference / scale)
+    return np.asarray(values / scale - mean / scale)
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,11 @@ class Standardisation:
 
     def features(self, X: Floats) -> Floats:
         """Return X in standard units, C-ordered."""
-        return np.ascontiguousarray((X - self.x_mean) / self.x_scale)
+        return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
 
     def response(self, y: Floats) -> Floats:
         """Return y in standard units."""
-        return (y - self.y_mean) / self.y_scale
+        return _shifted(y, self.y_mean, self.y_scale)
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,9 @@ class Mixture:
     def std(self, X: Floats) -> Floats:
         """Return the standard deviation of y given x, shape (n,)."""
         p, means = self.gate_proba(X), self.expert_means(X)
-        centre = np.sum(p * means, axis=1, keepdims=True)
-        return np.asarray(np.sqrt(np.sum(p * (self.sigma**2 + (means - centre) ** 2), axis=1)))
+        unit = float(self.sigma.max())  # squares of very large or small units would leave the range
+        distance = (means - np.sum(p * means, axis=1, keepdims=True)) / unit
+        return np.asarray(unit * np.sqrt(np.sum(p * ((self.sigma / unit) ** 2 + distance**2), axis=1)))
 
     def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
         """Return one y for each row of X, shape (n,)."""

@@ -154,17 +154,22 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model = MixtureOfExpertsRegressor(**content["parameters"])
-    k, d = int(model.n_experts), int(content["n_features"])
+    # n_experts may have been set anew since the fit: the arrays tell how many there are.
+    k, d = len(content["arrays"]["coef_"]), int(content["n_features"])
     for name, ndim in _ARRAYS.items():
         array = np.array(content["arrays"][name], dtype=np.float64)
         if array.shape != ((k, d) if ndim == 2 else (k,)) or not np.isfinite(array).all():
             raise ValueError(f"{name} does not fit {k} experts and {d} features")
+        if name == "sigma_" and not (array > 0).all():
+            raise ValueError("sigma_ must be positive")
         setattr(model, name, array)
     for name, kind in _SCALARS.items():
         setattr(model, name, kind(content["figures"][name]))
     report = content["fit_report"]
     starts = tuple(StartReport(**{**s, "collapsed": tuple(s["collapsed"])}) for s in report["starts"])
     model.fit_report_ = FitReport(**{**report, "starts": starts, "collapsed": tuple(report["collapsed"])})
+    if not 0 <= model.fit_report_.chosen < len(starts):
+        raise ValueError("fit_report: the chosen start is not among the starts")
     model.n_features_in_ = d
     model.link_ = get_link(model.link)
     if content["feature_names"] is not None:

@@ -298,12 +298,15 @@ class MomentAccumulator:
                 raise ValueError(f"{name} must be 0, 1, 2 or 3, got {value!r}")
         sums = self._snapshot()
         d = self.n_features
+        order, power = int(order), int(power)
         if not centred:
             with _named_columns(None, d):
                 sums = sums.recentred(np.zeros(d + 1))
         polynomial = [float(h == power) for h in range(4)]
-        last = (d,) * (3 - order)
-        tensor: Floats = sums.to_dense(polynomial)[(slice(d),) * order + last]
+        if order == 3:
+            tensor: Floats = sums.to_dense(polynomial)[:d, :d, :d]
+        else:  # the appended 1 makes lower orders slices of the second
+            tensor = sums.lower_order(polynomial)[(slice(d),) * order + (d,) * (2 - order)]
         return np.array(tensor / sums.weight if centred else tensor)
 
     def _as_array(self, values: Any, name: str) -> npt.NDArray[Any]:

@@ -79,7 +79,7 @@ def plot_experts(
     k = len(model.coef_)
     palette = colormaps["tab10" if k <= 10 else "tab20"]
     colours = [palette(i % palette.N) for i in range(k)]
-    names = feature_names(model)
+    names, target = [_literal(name) for name in feature_names(model)], _literal(target)
     figure = Figure(figsize=(15, 4.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _draw_predictions(left, model, X, response, colours, target)
@@ -89,6 +89,11 @@ def plot_experts(
         with replacing(path) as temporary:
             figure.savefig(temporary, dpi=120)
     return figure
+
+
+def _literal(text: str) -> str:
+    """Keep matplotlib from reading a name as a formula."""
+    return text.replace("$", r"\$")
 
 
 def _draw_predictions(
@@ -124,7 +129,7 @@ def _draw_effects(
         axes.barh(place, effects[i, order], height=height, color=colour)
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(np.arange(len(order)), [names[j] for j in order], fontsize=8)
-    unit = target if model.mixture_.link.name == "linear" else "the linear form"
+    unit = target if model.link_.is_linear else "the linear form"
     title = "The experts' laws"
     if len(order) < len(names):
         title += f" ({len(order)} largest of {len(names)} features)"

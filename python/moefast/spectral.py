@@ -186,6 +186,8 @@ def recover_from_moments(
 ) -> SpectralExperts:
     """Do the same as :func:`recover_experts` from accumulated moments; parameters as there."""
     k = n_experts
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"n_experts must be an integer, got {k!r}")
     if not 1 <= k <= moments.rank:
         raise ValueError(
             f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
@@ -193,7 +195,7 @@ def recover_from_moments(
         )
     if sigma is not None:
         check_sigma(sigma)
-    if link.name == "linear":
+    if link.is_linear:
         about = moments.y_mean if fit_intercept else 0.0
         square = moments.y_variance + (moments.y_mean - about) ** 2  # mean (y - about)^2
         second, third = _linear_transforms(about, square)
@@ -213,7 +215,7 @@ def recover_from_moments(
     q = np.linalg.lstsq(V.T, moments.cross_moment(), rcond=1e-6)[0] / mean_slope(link)
     V = V * np.where(q < 0, -1.0, 1.0)[:, None]
     q = np.abs(q)
-    if link.name == "linear":
+    if link.is_linear:
         scales, weights = _linear_scales(V, q, T2, square)
         noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
     else:

@@ -30,7 +30,7 @@ def summary_text(model: MixtureOfExpertsRegressor) -> str:
 
     experts = [[name, *model.coef_[:, j]] for j, name in enumerate(names)]
     experts += [["(intercept)", *model.intercept_], ["sigma", *model.sigma_], ["share", *model.shares_]]
-    parts = ["Experts: y = a.x + b" if model.mixture_.link.name == "linear" else "Experts", table(experts)]
+    parts = ["Experts: y = a.x + b" if model.link_.is_linear else "Experts", table(experts)]
     if k > 1:
         gates = [[name, *model.gate_coef_[:, j]] for j, name in enumerate(names)]
         gates.append(["(intercept)", *model.gate_intercept_])

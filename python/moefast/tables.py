@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import tarfile
 import warnings
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +15,16 @@ import numpy as np
 import pandas as pd
 
 __all__ = ["numeric_columns", "read_table"]
+
+_UNREADABLE = (
+    EOFError,
+    ImportError,
+    OSError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_table(path: str | os.PathLike[str], separator: str = ",") -> pd.DataFrame:
@@ -26,8 +40,13 @@ def read_table(path: str | os.PathLike[str], separator: str = ",") -> pd.DataFra
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory, not a CSV file")
+    separator = {"\\t": "\t"}.get(separator, separator)
+    if len(separator) != 1:
+        raise ValueError(f"separator must be one character or \\t, got {separator!r}")
     try:
-        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, encoding="utf-8-sig")
+        header = pd.read_csv(
+            path, sep=separator, header=None, nrows=1, dtype=str, encoding="utf-8-sig", na_filter=False
+        )
         with warnings.catch_warnings():
             # pandas drops surplus fields with no more than this warning
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -38,7 +57,11 @@ def read_table(path: str | os.PathLike[str], separator: str = ",") -> pd.DataFra
         raise ValueError(f"{path} is not a regular CSV table: {str(error).strip()}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from None
+    except _UNREADABLE as error:  # compressed files, by their ending
+        raise ValueError(f"{path} cannot be read: {error}") from None
     names = [str(name).strip() for name in header.iloc[0]]
+    if "" in names:
+        raise ValueError(f"{path}: column {names.index('') + 1} has no name in the header row")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{path} has more than one column named {', '.join(map(repr, repeated))}")

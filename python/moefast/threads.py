@@ -43,6 +43,8 @@ def resolve_threads(n_threads: int | None) -> int:
         return max(1, min(available, int(limit))) if limit.isdigit() and int(limit) > 0 else available
     if isinstance(n_threads, bool) or not isinstance(n_threads, Integral):
         raise TypeError(f"n_threads must be a positive integer or None, got {n_threads!r}")
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}; None means all CPUs available")
+    if not 1 <= n_threads <= 4096:
+        raise ValueError(
+            f"n_threads must be at least 1 and at most 4096, got {n_threads}; None means all CPUs available"
+        )
     return int(n_threads)

@@ -128,7 +128,12 @@ def hermite_moment(link: str | Link | Callable[[Any], Any], power: int, m: int) 
     >>> round(hermite_moment("sigmoid", 1, 1)[0], 6)
     0.206621
     """
-    return _integral(get_link(link), power, m)
+    link = get_link(link)
+    try:
+        hash(link)
+    except TypeError:  # a callable that cannot be a key of the cache
+        return _integral.__wrapped__(link, power, m)
+    return _integral(link, power, m)
 
 
 def mean_slope(link: str | Link | Callable[[Any], Any]) -> float:

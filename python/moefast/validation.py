@@ -78,19 +78,20 @@ def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
     return error
 
 
-def check_weights(sample_weight: Any, n_samples: int) -> Floats:
+def check_weights(sample_weight: Any, n_samples: int, *, allow_all_zero: bool = False) -> Floats:
     """Return `sample_weight` as float64 of shape (n_samples,); ones for None.
 
     Raises
     ------
     ValueError
-        For a wrong shape, a negative or non-finite weight (its row is named), or when all are zero.
+        For a wrong shape, a negative or non-finite weight (its row is named), a sum beyond the range, or,
+        unless `allow_all_zero`, when all are zero.
     """
     if sample_weight is None:
         return np.ones(n_samples)
     weights = np.asarray(sample_weight)
-    if weights.dtype.kind == "c":
-        raise ValueError("sample_weight must be real, got complex values")
+    if weights.dtype.kind in "cmM":
+        raise ValueError(f"sample_weight must be real, got {weights.dtype} values")
     if weights.dtype == object or weights.dtype.kind not in "fiub":
         try:
             weights = weights.astype(np.float64)
@@ -109,7 +110,13 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     if (weights < 0).any():
         row = int(np.argmax(weights < 0))
         raise ValueError(f"sample_weight must not be negative, got {weights[row]} at row {row}")
-    if n_samples > 0 and not weights.any():
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"sample_weight adds up beyond the range of float64 (largest: {weights.max():.3g}); scale it"
+        )
+    if n_samples > 0 and not weights.any() and not allow_all_zero:
         raise ValueError("sample_weight is zero for every row; at least one must be positive")
     return weights
 

@@ -10,8 +10,8 @@ namespace moefast {
 
 bool openmp_enabled();
 
-// The number of threads a loop of n_tasks would really use: 1 without OpenMP, and 1 in a child
-// process forked after threads had been started (libgomp's pool does not survive a fork).
+// The number of threads a loop of n_tasks would really use: 1 without OpenMP, and 1 in a forked child
+// (libgomp's pool does not survive a fork).
 int usable_threads(int n_threads, index_t n_tasks);
 
 // Handed to each task; a task that can be long calls check() now and then.
