@@ -85,9 +85,7 @@ class EmOptions:
         _check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
         whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
         if not whole or not 1 <= self.max_iter < 2**31:
-            raise ValueError(
-                f"max_iter must be an integer not below 1 nor above 2147483647, got {self.max_iter!r}"
-            )
+            raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
         for name in ("fit_intercept", "fit_gate_intercept"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")

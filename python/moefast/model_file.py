@@ -154,6 +154,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model = MixtureOfExpertsRegressor(**content["parameters"])
+    model._checked_parameters()
     # n_experts may have been set anew since the fit: the arrays tell how many there are.
     k, d = len(content["arrays"]["coef_"]), int(content["n_features"])
     for name, ndim in _ARRAYS.items():

@@ -78,14 +78,14 @@ def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
     return error
 
 
-def check_weights(sample_weight: Any, n_samples: int, *, allow_all_zero: bool = False) -> Floats:
+def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     """Return `sample_weight` as float64 of shape (n_samples,); ones for None.
 
     Raises
     ------
     ValueError
-        For a wrong shape, a negative or non-finite weight (its row is named), a sum beyond the range, or,
-        unless `allow_all_zero`, when all are zero.
+        For a wrong shape, a negative or non-finite weight (its row is named), a sum beyond the range, or when
+        all are zero.
     """
     if sample_weight is None:
         return np.ones(n_samples)
@@ -116,7 +116,7 @@ def check_weights(sample_weight: Any, n_samples: int, *, allow_all_zero: bool = 
         raise ValueError(
             f"sample_weight adds up beyond the range of float64 (largest: {weights.max():.3g}); scale it"
         )
-    if n_samples > 0 and not weights.any() and not allow_all_zero:
+    if n_samples > 0 and not weights.any():
         raise ValueError("sample_weight is zero for every row; at least one must be positive")
     return weights
 
