@@ -1,6 +1,7 @@
 """The console command: what it prints and writes, and that no error is a traceback or half a file."""
 
 import builtins
+import gzip
 import os
 import subprocess
 import sys
@@ -130,6 +131,7 @@ BAD_TABLES = {
     "ragged later": ("a,yield\n1,2\n4,5,6,7\n", ("not a regular CSV table",)),
     "column twice": ("a,a,yield\n1,2,3\n4,5,6\n", ("more than one column named 'a'",)),
     "no target": ("a,b\n1,2\n3,4\n", ("no column 'yield'", "'a', 'b'")),
+    "column without a name": (",b,yield\n1,2,3\n4,5,6\n", ("column 1 has no name",)),
     "target only": ("yield\n1\n2\n3\n", ("no column left",)),
     "too few rows": ("a,yield\n1,2\n", ("n_samples=1", "n_experts=2")),
 }
@@ -155,6 +157,52 @@ def test_other_bad_input(run, csv_file, tmp_path):
     binary = tmp_path / "binary.csv"
     binary.write_bytes(bytes(range(256)))
     _fails(run("fit", binary, "--target", "yield"), "binary.csv")
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zip"])
+def test_damaged_compressed_tables(run, tmp_path, ending):
+    """pandas unpacks by the ending; whatever its libraries raise comes out as one line."""
+    path = tmp_path / f"bad.csv.{ending}"
+    path.write_bytes(b"a,yield\n1,2\n3,4\n")
+    _fails(run("fit", path, "--target", "yield"), path.name)
+    if ending == "gz":
+        whole = gzip.compress(b"a,yield\n" + b"1,2\n" * 5000)
+        for damaged in (whole[: len(whole) // 2], whole[:20] + b"\xff\x00" + whole[22:]):
+            path.write_bytes(damaged)
+            _fails(run("fit", path, "--target", "yield"), path.name)
+
+
+def test_clashing_options(run, csv_file):
+    _fails(run("fit", csv_file, "--target", "yield", "--model", "a.png", "--plot", "a.png"), "both")
+    _fails(run("fit", csv_file, "--target", "yield", "--ignore", "yield"), "'yield'")
+    _fails(run("fit", csv_file, "--target", "yield", "--separator", ""), "separator")
+
+
+@pytest.mark.parametrize(
+    "names", [("NA", "nan"), ("null", "price $"), ("a$x^$", r"$\frac$"), ("(intercept)", "täglich")]
+)
+def test_odd_column_names(run, table, tmp_path, names):
+    """Names that pandas takes for missing values and matplotlib for formulas are names like others."""
+    path = tmp_path / "odd.csv"
+    table.set_axis([*names, "c", "NaN"], axis=1).to_csv(path, index=False)
+    result = run("fit", path, "--target", "NaN")
+    assert result.exit_code == 0, result.output
+    assert "picture saved" in result.stdout
+    assert all(name in result.stdout for name in names)
+    assert list(load_model("odd.moefast.json").feature_names_in_) == [*names, "c"]
+
+
+def test_tabs_between_fields(run, table, tmp_path):
+    path = tmp_path / "tabs.csv"
+    table.to_csv(path, index=False, sep="\t")
+    assert run("fit", path, "--target", "yield", "--no-plot", "--separator", r"\t").exit_code == 0
+
+
+def test_the_model_is_kept_when_nobody_reads_the_output(csv_file, tmp_path):
+    command = [sys.executable, "-m", "moefast.cli", "fit", str(csv_file), "--target", "yield", "--no-plot"]
+    with open("/dev/full" if os.path.exists("/dev/full") else os.devnull, "w") as full:
+        subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, cwd=tmp_path, check=False)
+    assert load_model(tmp_path / "data.moefast.json").converged_
 
 
 def test_bad_models_and_columns_in_predict(run, csv_file, table, tmp_path):

@@ -416,3 +416,9 @@ def test_standardisation_round_trip():
         np.testing.assert_allclose(getattr(back, name), getattr(mixture, name), rtol=1e-12, atol=1e-13)
     outside, inside = mixture.to_units(s).log_density(X, y), mixture.log_density(s.features(X), s.response(y))
     np.testing.assert_allclose(outside, inside - np.log(7.0), rtol=1e-11)
+
+
+def test_a_frozen_sigma_is_not_lifted_to_the_floor():
+    """Gates are asked for at the sigma given, however small: the posterior then is an assignment."""
+    X, y, truth = make_moe(300, 2, 2, noise=1e-4, random_state=0)
+    assert (fit_gates(X, y, truth, sigma=1e-4).mixture.sigma == 1e-4).all()

@@ -323,11 +323,15 @@ def test_coefficients_out_of_range_name_the_column(names, x_unit, y_unit, culpri
         fit(table if names else table.to_numpy(), Y * y_unit)
 
 
-@pytest.mark.parametrize(("x_unit", "y_unit", "culprit"), [(1e150, 1.0, "X column 1"), (1.0, 1e150, "y")])
-def test_moments_out_of_range_name_the_column(x_unit, y_unit, culprit):
-    """Without polish the moments are those of the data as they are."""
-    with pytest.raises(OverflowError, match=culprit):
-        fit(X * [1.0, x_unit, 1.0], Y * y_unit, polish=False)
+@pytest.mark.parametrize(("x_unit", "y_unit"), [(1e150, 1.0), (1e-150, 1.0), (1.0, 1e120), (1.0, 1e-120)])
+def test_moments_follow_the_units(x_unit, y_unit):
+    """Without polish too: cubes of such units would leave the range, so moments are taken in standard ones."""
+    data, response, _ = make_moe(5000, 3, 2, random_state=0)
+    plain = fit(data, response, n_experts=2, polish=False)
+    scaled = fit(data * [1.0, x_unit, 1.0], response * y_unit, n_experts=2, polish=False)
+    units = y_unit / np.array([1.0, x_unit, 1.0])
+    np.testing.assert_allclose(scaled.coef_ / units, plain.coef_, rtol=1e-6)
+    np.testing.assert_allclose(scaled.sigma_ / y_unit, plain.sigma_, rtol=1e-6)
 
 
 # ---- special cases -------------------------------------------------------------------------------------
@@ -386,3 +390,37 @@ def test_an_honest_optimum_is_preferred_to_a_collapsed_one():
     assert (report.chosen, report.collapsed, fit.collapsed) == (1, (), ())
     # With nothing better to choose it is returned, and told.
     assert race(problem, [tempting])[1].collapsed == (1,)
+
+
+# ---- links are what they do, not what they are called ---------------------------------------------------
+
+
+def test_a_link_that_is_called_linear_is_not_taken_for_it():
+    def linear(z):
+        return z**3
+
+    X, y, _ = make_moe(200, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match="cannot be polished"):
+        MixtureOfExpertsRegressor(2, link=linear).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        (lambda z: np.where(z > 0, np.nan, z), "is not finite"),
+        (lambda z: np.tanh(z).sum(), "of the shape it is given"),
+        (lambda z: z + 1j, "real numbers"),
+    ],
+)
+def test_a_link_that_misbehaves_is_named(link, message):
+    X, y, _ = make_moe(200, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match=rf"link '<lambda>'.*{message}"):
+        MixtureOfExpertsRegressor(2, link=link, polish=False).fit(X, y)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-100, 1e100, 1e200])
+def test_the_standard_deviation_follows_the_units_of_y(unit):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    plain, scaled = (MixtureOfExpertsRegressor(2, random_state=0).fit(X, u * y) for u in (1.0, unit))
+    expected = plain.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(scaled.predict(X, return_std=True)[1] / unit, expected, rtol=1e-6)

@@ -145,3 +145,43 @@ def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, 
         accumulator.update(X, y)
     assert accumulator.to_bytes() == before
     assert accumulator.n_samples == seen
+
+
+def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):
+    """A pass over these rows takes a millisecond, but on pure noise EM needs tens of thousands of them."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4000, 15)), rng.normal(size=4000)
+    model = moefast.MixtureOfExpertsRegressor(5, n_init=1, start="random", random_state=0, n_threads=1)
+    model.set_params(tol=1.0).fit(X, y)
+    before = model.coef_
+    model.set_params(tol=0.0, max_iter=10**9)
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.coef_, before)
+
+
+def test_an_interrupt_reaches_the_power_method(interrupt_soon):
+    T = np.random.default_rng(0).normal(size=(60, 60, 60))
+    T = sum(T.transpose(p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        moefast.decomposition.power_iteration(T, 5, n_restarts=1, max_iter=200_000, tol=0.0, random_state=0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interval timers are POSIX")
+def test_a_signal_handler_cannot_lock_itself_out():
+    """A handler that looks at the accumulator being updated gets an error; waiting would be for ever."""
+    accumulator = MomentAccumulator(60, n_threads=1)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60_000, 60)), rng.normal(size=60_000)
+    before = accumulator.to_bytes()
+    previous = signal.signal(signal.SIGALRM, lambda *_: accumulator.n_samples)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(RuntimeError, match="signal handler"):
+            accumulator.update(X, y)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert accumulator.to_bytes() == before

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from scipy.linalg.lapack import dpstrf
 
 import moefast._core as _core
-from moefast.mixture import Mixture, Standardisation
+from moefast.mixture import Mixture
+from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_samples
 
@@ -164,8 +165,8 @@ class EmProblem:
         self.weights = np.ascontiguousarray(weights)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         share = self.weights / self.weights.sum()
-        x_mean, x_spread = _location_and_scale(X, share)
-        y_mean, y_spread = _location_and_scale(y[:, None], share)
+        x_mean, x_spread = location_and_scale(X, share)
+        y_mean, y_spread = location_and_scale(y[:, None], share)
         self.constant = [int(j) for j in np.flatnonzero(x_spread == 0)] if centre_x else []
         self.constant_response = bool(y_spread[0] == 0)
         # Without centring the second moment about zero takes the place of the variance.
@@ -331,24 +332,3 @@ def fit_em(
         raise ValueError(f"joint EM serves linear experts, start has link {start.link.name!r}")
     problem = EmProblem(X, y, weights, options or EmOptions())
     return problem.to_units(problem.run(start.to_standard(problem.standardisation)))
-
-
-def _location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
-    """Weighted mean and standard deviation (ddof = 0) of each column, safe for huge and tiny values.
-
-    A column whose values differ by rounding only has its own value as the mean and scale 0.
-    """
-    anchor = columns[0]
-    largest = np.abs(columns).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    deviation = columns / unit - anchor / unit
-    mean = share @ deviation
-    centred = deviation - mean
-    width = np.abs(centred).max(axis=0)
-    varies = width > 8 * np.finfo(np.float64).eps
-    width = np.where(varies, width, 1.0)
-    scale = width * np.sqrt(share @ (centred / width) ** 2)
-    return (
-        np.where(varies, unit * (anchor / unit + mean), anchor),
-        np.where(varies, scale * unit, 0.0),
-    )

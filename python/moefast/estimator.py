@@ -18,11 +18,10 @@ from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.links import Link, get_link
-from moefast.moments import MomentAccumulator
 from moefast.prediction import MixturePredictions
 from moefast.randomness import RandomState, get_generator
 from moefast.search import FitReport, StartReport, race
-from moefast.spectral import recover_from_moments
+from moefast.spectral import recover_from_samples
 from moefast.starts import portfolio
 from moefast.summary import summary_text
 from moefast.validation import (
@@ -252,7 +251,9 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         else:
             fit, report = self._fit_unpolished(X, y, weights, options, link, rng)
         order = _canonical_order(fit)
-        report = replace(report, collapsed=tuple(int(np.flatnonzero(order == i)[0]) for i in report.collapsed))
+        report = replace(
+            report, collapsed=tuple(sorted(int(np.flatnonzero(order == i)[0]) for i in report.collapsed))
+        )
         mixture = fit.mixture.ordered(order)
         parameters = (
             mixture.coef,
@@ -296,9 +297,15 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
-        moments = MomentAccumulator(X.shape[1], n_threads=self.n_threads).update(X, y, weights).score_moments()
-        experts = recover_from_moments(
-            moments, int(self.n_experts), link=link, fit_intercept=self.fit_intercept, random_state=rng
+        experts = recover_from_samples(
+            X,
+            y,
+            weights,
+            int(self.n_experts),
+            link=link,
+            fit_intercept=self.fit_intercept,
+            random_state=rng,
+            n_threads=self.n_threads,
         )
         gates = gating.fit_gates(
             X,

@@ -8,50 +8,18 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
 from moefast.links import LINKS, Link
+from moefast.standardisation import Standardisation
 
-__all__ = ["Mixture", "Standardisation"]
+__all__ = ["Mixture"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-
-def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
-    """Return (values - mean) / scale, also where the difference leaves the range but the quotient does not."""
-    with np.errstate(over="ignore"):
-        difference = values - mean
-    if np.isfinite(difference).all():
-        return np.asarray(difference / scale)
-    return np.asarray(values / scale - mean / scale)
-
-
-@dataclass(frozen=True)
-class Standardisation:
-    """The change of units x -> (x - x_mean) / x_scale, y -> (y - y_mean) / y_scale.
-
-    Attributes
-    ----------
-    x_mean, x_scale : ndarray of shape (n_features,)
-    y_mean, y_scale : float
-    """
-
-    x_mean: Floats
-    x_scale: Floats
-    y_mean: float
-    y_scale: float
-
-    def features(self, X: Floats) -> Floats:
-        """Return X in standard units, C-ordered."""
-        return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
-
-    def response(self, y: Floats) -> Floats:
-        """Return y in standard units."""
-        return _shifted(y, self.y_mean, self.y_scale)
 
 
 @dataclass(frozen=True)

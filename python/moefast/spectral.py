@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ from moefast.links import Link, get_link
 from moefast.moments import MomentAccumulator
 from moefast.randomness import RandomState
 from moefast.scores import ScoreMoments
+from moefast.standardisation import location_and_scale
 from moefast.transforms import (
     PolynomialTransform,
     check_sigma,
@@ -41,7 +42,7 @@ from moefast.transforms import (
 )
 from moefast.validation import check_choice, check_samples
 
-__all__ = ["SpectralExperts", "recover_experts", "recover_from_moments"]
+__all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -63,7 +64,8 @@ class SpectralExperts:
     directions : ndarray of shape (k, rank)
         Unit vectors v_i in whitened coordinates.
     spectrum : ndarray of shape (rank,)
-        Eigenvalues of T2 over c_2. A clear drop after the k-th supports the number of experts.
+        Eigenvalues of T2 over c_2, in units of the variance of y where the link is linear. A clear drop after
+        the k-th supports the number of experts.
     pairs : TensorPairs
         The power method's report.
     link : Link
@@ -133,8 +135,6 @@ def recover_experts(
     ValueError
         For bad input, more experts than linearly independent columns, or a link that the method cannot serve
         (the message has the vanishing number).
-    OverflowError
-        When third-order products leave the range of float64; the column is named.
 
     Warns
     -----
@@ -156,14 +156,16 @@ def recover_experts(
     check_choice("transform", transform, ("polynomial",))
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
-    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X, y, weights)
-    result = recover_from_moments(
-        accumulator.score_moments(),
+    result = recover_from_samples(
+        X,
+        y,
+        weights,
         n_experts,
         link=link,
         sigma=sigma,
         fit_intercept=fit_intercept,
         random_state=random_state,
+        n_threads=n_threads,
     )
     if not result.converged:
         warnings.warn(
@@ -173,6 +175,44 @@ def recover_experts(
             stacklevel=2,
         )
     return result
+
+
+def recover_from_samples(
+    X: Floats,
+    y: Floats,
+    weights: Floats,
+    n_experts: int,
+    *,
+    link: Link,
+    sigma: float | None = None,
+    fit_intercept: bool = True,
+    random_state: RandomState = None,
+    n_threads: int | None = None,
+) -> SpectralExperts:
+    """Do the same as :func:`recover_experts` from checked samples, in one pass; parameters as there.
+
+    Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
+    stay in range whatever the units.
+    """
+    share = weights / weights.sum()
+    x_scale = location_and_scale(X, share)[1]
+    x_scale = np.where(x_scale > 0, x_scale, 1.0)
+    y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
+    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X / x_scale, y / y_scale, weights)
+    found = recover_from_moments(
+        accumulator.score_moments(),
+        n_experts,
+        link=link,
+        sigma=None if sigma is None else sigma / y_scale,
+        fit_intercept=fit_intercept,
+        random_state=random_state,
+    )
+    return replace(
+        found,
+        coef=found.coef * (y_scale / x_scale),
+        intercept=found.intercept * y_scale,
+        sigma=found.sigma * y_scale,
+    )
 
 
 def recover_from_moments(

@@ -1,0 +1,67 @@
+"""Standard units: the change of units in which moments and EM work, safe for huge and tiny values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Standardisation", "location_and_scale"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
+    """Return (values - mean) / scale, also where the difference leaves the range but the quotient does not."""
+    with np.errstate(over="ignore"):
+        difference = values - mean
+    if np.isfinite(difference).all():
+        return np.asarray(difference / scale)
+    return np.asarray(values / scale - mean / scale)
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """The change of units x -> (x - x_mean) / x_scale, y -> (y - y_mean) / y_scale.
+
+    Attributes
+    ----------
+    x_mean, x_scale : ndarray of shape (n_features,)
+    y_mean, y_scale : float
+    """
+
+    x_mean: Floats
+    x_scale: Floats
+    y_mean: float
+    y_scale: float
+
+    def features(self, X: Floats) -> Floats:
+        """Return X in standard units, C-ordered."""
+        return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
+
+    def response(self, y: Floats) -> Floats:
+        """Return y in standard units."""
+        return _shifted(y, self.y_mean, self.y_scale)
+
+
+def location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean and standard deviation (ddof = 0) of each column, safe for huge and tiny values.
+
+    A column whose values differ by rounding only has its own value as the mean and scale 0.
+    """
+    anchor = columns[0]
+    largest = np.abs(columns).max(axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    deviation = columns / unit - anchor / unit
+    mean = share @ deviation
+    centred = deviation - mean
+    width = np.abs(centred).max(axis=0)
+    varies = width > 8 * np.finfo(np.float64).eps
+    width = np.where(varies, width, 1.0)
+    scale = width * np.sqrt(share @ (centred / width) ** 2)
+    return (
+        np.where(varies, unit * (anchor / unit + mean), anchor),
+        np.where(varies, scale * unit, 0.0),
+    )
