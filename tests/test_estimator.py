@@ -424,3 +424,20 @@ def test_the_standard_deviation_follows_the_units_of_y(unit):
     plain, scaled = (MixtureOfExpertsRegressor(2, random_state=0).fit(X, u * y) for u in (1.0, unit))
     expected = plain.predict(X, return_std=True)[1]
     np.testing.assert_allclose(scaled.predict(X, return_std=True)[1] / unit, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_rows_far_beyond_the_data_are_an_error_not_nan(method):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    model = MixtureOfExpertsRegressor(2, random_state=0).fit(1e-3 * X, y)  # coefficients of about 1000
+    far = np.zeros((5, 3))
+    far[3] = [1e307, 1.7e308, -1e307]
+    with pytest.raises(OverflowError, match=r"row 3 .*X column 1"):
+        getattr(model, method)(far)
+
+
+@pytest.mark.parametrize("budget", [True, np.inf, 0, -1.0, "1"])
+def test_a_time_budget_that_is_none_is_refused(budget):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match="time_budget"):
+        MixtureOfExpertsRegressor(2, time_budget=budget).fit(X, y)

@@ -271,7 +271,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
         self.sigma_, self.link_ = mixture.sigma, link
         self.shares_ = fit.totals[order] / fit.totals.sum()
-        self.log_likelihood_ = fit.log_likelihood
+        self.log_likelihood_ = float(fit.log_likelihood)
         self.n_iter_ = fit.n_iter
         self.converged_ = fit.converged
         self.fit_report_ = report
@@ -339,7 +339,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
                 raise ValueError(f"{name} must be at least 1, got {value}")
         check_choice("start", self.start, ("auto", "spectral", "random"))
         budget = self.time_budget
-        if budget is not None and not (isinstance(budget, (int, float)) and budget > 0):
+        number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
+        if budget is not None and not (number and 0 < budget < np.inf):
             raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
         link = get_link(self.link)
         if self.polish and not link.is_linear:

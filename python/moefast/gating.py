@@ -37,7 +37,7 @@ class Experts(Protocol):
 
     @property
     def link(self) -> Link:
-        """G."""
+        """The link g."""
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ class MixturePredictions:
             Only with `return_std`.
         """
         X = self._checked_features(X)
-        mean = self.mixture_.mean(X)
-        return (mean, self.mixture_.std(X)) if return_std else mean
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = _in_range(self.mixture_.mean(X), X)
+            return (mean, _in_range(self.mixture_.std(X), X)) if return_std else mean
 
     @property
     def predict_proba(self) -> Callable[[Any], Floats]:
@@ -81,12 +82,18 @@ class MixturePredictions:
             )
         if len(self.fit_report_.collapsed) == len(self.coef_):
             raise AttributeError("predict_proba: all experts collapsed, so the gates mean nothing")
-        return lambda X: self.mixture_.gate_proba(self._checked_features(X))
+        return self._gate_proba
+
+    def _gate_proba(self, X: Any) -> Floats:
+        X = self._checked_features(X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _in_range(self.mixture_.gate_proba(X), X)
 
     def responsibilities(self, X: Any, y: Any) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
         X, y = self._checked_samples(X, y)
-        return self.mixture_.responsibilities(X, y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _in_range(self.mixture_.responsibilities(X, y), X)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,).
@@ -95,7 +102,8 @@ class MixturePredictions:
         sharp the model is at each x.
         """
         X, y = self._checked_samples(X, self.predict(X) if y is None else y)
-        return self.mixture_.log_density(X, y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _in_range(self.mixture_.log_density(X, y), X)
 
     def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the sum of log P(y | x) over the rows, with their weights."""
@@ -133,3 +141,15 @@ class MixturePredictions:
     def _checked_samples(self, X: Any, y: Any) -> tuple[Floats, Floats]:
         X = self._checked_features(X)
         return X, check_response(y, len(X))
+
+
+def _in_range(values: Floats, X: Floats) -> Floats:
+    """Return the values, or raise OverflowError naming the row for which they left the range of float64."""
+    good = np.isfinite(values).reshape(len(X), -1).all(axis=1)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise OverflowError(
+            f"row {row} is too far from the training data: its result leaves the range of float64 (largest |x| "
+            f"{np.abs(X[row]).max():.3g}, in X column {int(np.abs(X[row]).argmax())})"
+        )
+    return values

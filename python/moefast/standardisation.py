@@ -55,12 +55,13 @@ def location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
     largest = np.abs(columns).max(axis=0)
     unit = np.where(largest > 0, largest, 1.0)
     deviation = columns / unit - anchor / unit
-    mean = share @ deviation
+    # einsum and not @: BLAS sums in another order for another number of its threads.
+    mean = np.einsum("n,nj->j", share, deviation)
     centred = deviation - mean
     width = np.abs(centred).max(axis=0)
     varies = width > 8 * np.finfo(np.float64).eps
     width = np.where(varies, width, 1.0)
-    scale = width * np.sqrt(share @ (centred / width) ** 2)
+    scale = width * np.sqrt(np.einsum("n,nj->j", share, (centred / width) ** 2))
     return (
         np.where(varies, unit * (anchor / unit + mean), anchor),
         np.where(varies, scale * unit, 0.0),
