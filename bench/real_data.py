@@ -7,6 +7,7 @@ one thread; flexmix's is user time around its call.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import tempfile
@@ -44,7 +45,7 @@ def flexmix(table, experts, starts, noise):
         table.to_csv(data, index=False)
         script.write_text(FLEXMIX)
         command = ["Rscript", str(script), str(data), str(experts), str(starts), noise]
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         return None
