@@ -6,6 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import oracles
 from moefast import MomentAccumulator
+from moefast.datasets import make_moe
 from moefast.links import get_link
 from moefast.mixture import Mixture
 from moefast.spectral import recover_experts, recover_from_moments
@@ -246,3 +247,16 @@ def test_a_constant_response_warns_and_stays_finite(k, link):
     assert not found.converged
     for values in (found.coef, found.intercept, found.weights, found.sigma):
         assert np.isfinite(values).all()
+
+
+def test_without_intercept_generic_gates_are_no_bias_for_two_experts():
+    """x -> -x then cancels every term with a gate, but only if y is not centred: its mean is not an intercept."""
+    errors = {True: [], False: []}
+    for seed in range(3):
+        X, y, truth = make_moe(300_000, D, 2, noise=0.1, random_state=seed)
+        for fit_intercept, found in errors.items():
+            experts = recover_experts(X, y, 2, fit_intercept=fit_intercept, random_state=0)
+            assert fit_intercept or not experts.intercept.any()
+            unit = experts.coef / np.linalg.norm(experts.coef, axis=1, keepdims=True)
+            found.append(np.linalg.norm(oracles.matched(unit, truth.coef) - truth.coef, axis=1).max())
+    assert np.median(errors[False]) < 0.5 * np.median(errors[True])
