@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
+from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, MomentAccumulator
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, fit_em
 
@@ -335,3 +335,29 @@ def test_not_converging_is_a_warning(polish):
     assert mentions(caught, ConvergenceWarning, "iteration_limit", "max_iter")
     assert model.converged_ is False
     assert model.n_iter_ == 1
+
+
+@pytest.mark.parametrize("use", ["fit", "update"])
+def test_dates_and_masks_are_not_taken_for_numbers(use):
+    """numpy turns dates into nanoseconds and drops masks, both without a word."""
+
+    def run(data, response, weights=None):
+        if use == "fit":
+            return MixtureOfExpertsRegressor(2).fit(data, response, sample_weight=weights)
+        return MomentAccumulator(3).update(data, response, sample_weight=weights)
+
+    dates = np.arange(120).astype("datetime64[D]")
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(b=dates)
+    with pytest.raises(TypeError, match="X column 'b' holds dates"):
+        run(frame, Y)
+    with pytest.raises(TypeError, match="X holds dates"):
+        run(np.column_stack([dates] * 3), Y)
+    with pytest.raises(TypeError, match="y holds dates"):
+        run(X, dates)
+    with pytest.raises(TypeError, match="sample_weight holds dates"):
+        run(X, Y, dates - dates[0])
+    masked = np.ma.masked_greater(X, 1.0)
+    with pytest.raises(ValueError, match="X has masked values"):
+        run(masked, Y)
+    with pytest.raises(ValueError, match="y has masked values"):
+        run(X, np.ma.masked_greater(Y, Y.mean()))

@@ -32,6 +32,7 @@ from moefast.validation import (
     column_names,
     drop_weightless,
     explain_conversion,
+    refuse_dates_and_masks,
 )
 
 __all__ = ["MixtureOfExpertsRegressor"]
@@ -212,6 +213,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         options, link = self._checked_parameters()
         names = column_names(X)
         given, response = X, y
+        refuse_dates_and_masks(X, "X")
+        refuse_dates_and_masks(y, "y")
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 X, y = validate_data(

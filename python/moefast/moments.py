@@ -13,7 +13,14 @@ import moefast._core as _core
 from moefast.scores import ScoreMoments
 from moefast.threads import resolve_threads
 from moefast.transforms import PolynomialTransform
-from moefast.validation import check_choice, check_weights, column_label, column_names, explain_conversion
+from moefast.validation import (
+    check_choice,
+    check_weights,
+    column_label,
+    column_names,
+    explain_conversion,
+    refuse_dates_and_masks,
+)
 
 __all__ = ["MomentAccumulator"]
 
@@ -310,6 +317,7 @@ class MomentAccumulator:
         return np.array(tensor / sums.weight if centred else tensor)
 
     def _as_array(self, values: Any, name: str) -> npt.NDArray[Any]:
+        refuse_dates_and_masks(values, name)
         try:
             array = np.asarray(values)
             if array.dtype.kind not in "fiub":

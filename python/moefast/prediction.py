@@ -12,7 +12,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from moefast.links import Link
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
-from moefast.validation import check_finite, check_response, check_weights, column_names, explain_conversion
+from moefast.validation import (
+    check_finite,
+    check_response,
+    check_weights,
+    column_names,
+    explain_conversion,
+    refuse_dates_and_masks,
+)
 
 __all__ = ["MixturePredictions"]
 
@@ -131,6 +138,7 @@ class MixturePredictions:
     def _checked_features(self, X: Any) -> Floats:
         check_is_fitted(self)
         names, given = column_names(X), X
+        refuse_dates_and_masks(X, "X")
         try:
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
         except (TypeError, ValueError) as error:

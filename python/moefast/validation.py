@@ -52,6 +52,30 @@ def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: 
     )
 
 
+def refuse_dates_and_masks(values: Any, what: str) -> None:
+    """Raise for what numpy would silently turn into numbers: dates, time spans and masked entries.
+
+    Raises
+    ------
+    TypeError
+        For dates and time spans; a column of a data frame is named.
+    ValueError
+        For a masked array in which something is masked.
+    """
+    if np.ma.is_masked(values):
+        raise ValueError(f"{what} has masked values; fill them or remove their rows")
+    dtypes = getattr(values, "dtypes", None)
+    names = column_names(values)
+    if names is None or dtypes is None:
+        kinds = [getattr(getattr(values, "dtype", None), "kind", "")]
+    else:
+        kinds = [getattr(dtype, "kind", "") for dtype in dtypes]
+    for j, kind in enumerate(kinds):
+        if kind in ("m", "M"):
+            where = what if names is None else f"{what} {column_label(j, names)}"
+            raise TypeError(f"{where} holds dates or time spans; turn them into numbers first")
+
+
 def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
     """Turn a failed conversion of X or y to numbers into an error of the same type that names the column."""
     if np.iscomplexobj(X):
@@ -89,9 +113,10 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     """
     if sample_weight is None:
         return np.ones(n_samples)
+    refuse_dates_and_masks(sample_weight, "sample_weight")
     weights = np.asarray(sample_weight)
-    if weights.dtype.kind in "cmM":
-        raise ValueError(f"sample_weight must be real, got {weights.dtype} values")
+    if weights.dtype.kind == "c":
+        raise ValueError("sample_weight must be real, got complex values")
     if weights.dtype == object or weights.dtype.kind not in "fiub":
         try:
             weights = weights.astype(np.float64)
@@ -123,6 +148,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
 
 def check_response(y: Any, n_samples: int) -> Floats:
     """Return y as finite float64 of shape (n_samples,), or raise an error that names it."""
+    refuse_dates_and_masks(y, "y")
     if np.iscomplexobj(y):
         raise ValueError("y must be real, got complex values")
     if np.shape(y) != (n_samples,):
@@ -152,11 +178,13 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Fl
         the column.
     """
     names = column_names(X)
+    refuse_dates_and_masks(X, "X")
     try:
         X = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
     except (TypeError, ValueError) as error:
         raise explain_conversion(X, error) from None
     check_finite(X, names)
+    refuse_dates_and_masks(y, "y")
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     y = check_response(y, len(X))
