@@ -17,7 +17,6 @@ def settings(**changes):
         "expert_intercept": True,
         "gate_intercept": True,
         "update_noise": True,
-        "update_gates": True,
         "shared_noise": False,
         "variance_floor": 1e-12,
         "alpha": 0.0,

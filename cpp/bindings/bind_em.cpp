@@ -53,18 +53,16 @@ struct EmArguments {
 void bind_em(py::module_& m) {
   py::class_<EmSettings>(m, "EmSettings", "Settings of EM; see em.hpp.")
       .def(py::init([](int max_iter, double tol, bool expert_intercept, bool gate_intercept,
-                       bool update_noise, bool update_gates, bool shared_noise, double variance_floor,
-                       double alpha, double gate_alpha, int n_threads) {
-             EmSettings s{max_iter,     tol,          expert_intercept, gate_intercept,
-                          update_noise, update_gates, shared_noise,     variance_floor,
-                          alpha,        gate_alpha,   n_threads};
+                       bool update_noise, bool shared_noise, double variance_floor, double alpha,
+                       double gate_alpha, int n_threads) {
+             EmSettings s{max_iter,       tol,   expert_intercept, gate_intercept, update_noise, shared_noise,
+                          variance_floor, alpha, gate_alpha,       n_threads};
              s.check();
              return s;
            }),
            py::kw_only(), py::arg("max_iter"), py::arg("tol"), py::arg("expert_intercept"),
-           py::arg("gate_intercept"), py::arg("update_noise"), py::arg("update_gates"),
-           py::arg("shared_noise"), py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"),
-           py::arg("n_threads"));
+           py::arg("gate_intercept"), py::arg("update_noise"), py::arg("shared_noise"),
+           py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"), py::arg("n_threads"));
 
   m.def(
       "em_statistics",

@@ -40,11 +40,9 @@ void add(std::vector<double>& to, const std::vector<double>& from) {
 // Works through chunks of samples and keeps the panels (row-major, one row a sample).
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-       const double* given)
+  Lane(const EmData& data, const MixtureParameters& parameters, const double* given)
       : data_(data),
         p_(parameters),
-        settings_(settings),
         given_(given),
         k_(parameters.k),
         dim_(parameters.dim),
@@ -160,7 +158,7 @@ class Lane {
   void products(index_t n, EmStatistics& out) {
     kernels::rank_update(k_, dim_, n, slope_.data(), k_, U_.data(), dim_, out.gate_slope.data(), dim_);
     // Rows of `products` that nobody reads are not computed: the experts' when frozen, the gates' when fixed.
-    const index_t from = data_.means ? k_ : 0, to = settings_.update_gates ? n_weights_ : k_;
+    const index_t from = data_.means ? k_ : 0, to = n_weights_;
     if (!data_.means) {
       kernels::rank_update(k_, dim_, n, residual_.data(), k_, U_.data(), dim_, out.residuals.data(), dim_);
     }
@@ -188,7 +186,6 @@ class Lane {
 
   const EmData& data_;
   const MixtureParameters& p_;
-  const EmSettings& settings_;
   const double* given_;
   index_t k_, dim_, n_weights_;
   std::vector<double> U_, Ut_, scores_, exps_, gate_, weights_, residual_, slope_, pairs_, coefficients_;
@@ -205,7 +202,7 @@ EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, co
   const int threads = data.n < kRowsForThreads ? 1 : settings.n_threads;
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, settings, responsibilities);
+    Lane lane(data, parameters, responsibilities);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

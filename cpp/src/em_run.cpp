@@ -81,7 +81,7 @@ class Run {
   // The gates' Newton direction, k x dim: (H + ridge)^-1 (slope - ridge gates); last row 0.
   std::vector<double> gate_direction(const MixtureParameters& p, const EmStatistics& stats) const {
     std::vector<double> direction(p.gates.size(), 0.0);
-    if (p.k < 2 || !settings_.update_gates) return direction;
+    if (p.k < 2) return direction;
     const index_t free = p.k - 1, m = p.dim - 1 + (settings_.gate_intercept ? 1 : 0);
     if (m == 0) return direction;
     const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim),

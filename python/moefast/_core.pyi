@@ -46,7 +46,6 @@ class EmSettings:
         expert_intercept: bool,
         gate_intercept: bool,
         update_noise: bool,
-        update_gates: bool,
         shared_noise: bool,
         variance_floor: float,
         alpha: float,

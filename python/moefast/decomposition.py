@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast.randomness import RandomState, get_generator
+from moefast.validation import check_integer
 
 __all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]
 
@@ -110,10 +111,7 @@ def power_iteration(
     if asymmetry > 1e-8 * scale:
         raise ValueError(f"tensor is not symmetric: entries differ by up to {asymmetry:.3g}")
     for name, value in (("rank", rank), ("n_restarts", n_restarts), ("max_iter", max_iter)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        if not 1 <= value < 2**31:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+        check_integer(name, value)
     rng = get_generator(random_state)
     starts = np.ascontiguousarray(rng.normal(size=(n_restarts, len(T))))
     # The iteration does not see the scale; a tensor of order 1 keeps its products in range.

@@ -204,7 +204,6 @@ class EmProblem:
             expert_intercept=bool(o.fit_intercept),
             gate_intercept=bool(o.fit_gate_intercept),
             update_noise=not frozen_noise,
-            update_gates=True,
             shared_noise=o.noise == "shared",
             variance_floor=self._variance_floor,
             alpha=float(o.alpha),

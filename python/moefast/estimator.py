@@ -13,10 +13,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from moefast import gating
 from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
+from moefast.gating import gates_of_problem
 from moefast.links import Link, get_link
 from moefast.prediction import MixturePredictions
 from moefast.randomness import RandomState, get_generator
@@ -27,6 +27,7 @@ from moefast.summary import summary_text
 from moefast.validation import (
     check_choice,
     check_finite,
+    check_integer,
     check_response,
     check_weights,
     column_names,
@@ -252,7 +253,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
             fit, report = race(problem, starts, time_budget=self.time_budget, verbose=self.verbose)
             fit = problem.to_units(fit)
         else:
-            fit, report = self._fit_unpolished(X, y, weights, options, link, rng)
+            fit, report = self._fit_unpolished(problem, X, y, link, rng)
         order = _canonical_order(fit)
         report = replace(
             report, collapsed=tuple(sorted(int(np.flatnonzero(order == i)[0]) for i in report.collapsed))
@@ -297,49 +298,30 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
             )
 
     def _fit_unpolished(
-        self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, rng: np.random.Generator
+        self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
         experts = recover_from_samples(
             X,
             y,
-            weights,
+            problem.weights,
             int(self.n_experts),
             link=link,
             fit_intercept=self.fit_intercept,
             random_state=rng,
             n_threads=self.n_threads,
         )
-        gates = gating.fit_gates(
-            X,
-            y,
-            experts,
-            sigma=max(experts.sigma, 1e-300),
-            update_noise=True,
-            sample_weight=weights,
-            options=options,
-        )
-        status = "converged" if gates.converged and experts.converged else "iteration_limit"
-        fit = EmFit(
-            gates.mixture,
-            gates.log_likelihood,
-            gates.trace,
-            gates.totals,
-            gates.n_iter,
-            status,
-            gates.collapsed,
-        )
-        start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, status, fit.collapsed)
+        fit = gates_of_problem(problem, X, experts, max(experts.sigma, 1e-300), update_noise=True)
+        fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
+        start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
         return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
 
     def _checked_parameters(self) -> tuple[EmOptions, Link]:
         for name, value in (("n_experts", self.n_experts), ("n_init", self.n_init)):
             if name == "n_init" and isinstance(value, str):
                 check_choice(name, value, ("auto",))
-            elif isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} must be an integer, got {value!r}")
-            elif value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            else:
+                check_integer(name, value)
         check_choice("start", self.start, ("auto", "spectral", "random"))
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)

@@ -8,18 +8,18 @@ Source: Makkuva, Oh, Kannan, Viswanath, ICML 2019, Section on learning the gatin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from moefast.em import EmOptions, EmProblem
+from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.links import Link
 from moefast.mixture import Mixture
 from moefast.validation import check_choice, check_samples
 
-__all__ = ["GateFit", "fit_gates"]
+__all__ = ["fit_gates", "gates_of_problem"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -40,34 +40,6 @@ class Experts(Protocol):
         """The link g."""
 
 
-@dataclass(frozen=True)
-class GateFit:
-    """Gates fitted to frozen experts, in the units of the data.
-
-    Attributes
-    ----------
-    mixture : Mixture
-        The experts given, the gates found and the noise.
-    log_likelihood : float
-    trace : ndarray
-        The objective in standard units at the start and after each iteration.
-    n_iter : int
-    converged : bool
-    collapsed : tuple of int
-        Experts at the noise floor or responsible for less than d + 2 rows' weight.
-    totals : ndarray of shape (k,)
-        Weight of the rows each expert is responsible for.
-    """
-
-    mixture: Mixture
-    log_likelihood: float
-    trace: Floats
-    n_iter: int
-    converged: bool
-    collapsed: tuple[int, ...]
-    totals: Floats
-
-
 def fit_gates(
     X: Any,
     y: Any,
@@ -78,7 +50,7 @@ def fit_gates(
     update_noise: bool = False,
     sample_weight: Any = None,
     options: EmOptions | None = None,
-) -> GateFit:
+) -> EmFit:
     """Fit the softmax gates with the experts held fixed.
 
     Parameters
@@ -98,7 +70,8 @@ def fit_gates(
 
     Returns
     -------
-    GateFit
+    EmFit
+        In the units of the data: the experts given, the gates found and the noise.
 
     Raises
     ------
@@ -116,32 +89,28 @@ def fit_gates(
     """
     check_choice("method", method, ("em",))
     X, y, weights = check_samples(X, y, sample_weight)
-    options = options or EmOptions()
+    return gates_of_problem(
+        EmProblem(X, y, weights, options or EmOptions()), X, experts, sigma, update_noise=update_noise
+    )
+
+
+def gates_of_problem(
+    problem: EmProblem, X: Floats, experts: Experts, sigma: float | npt.ArrayLike, *, update_noise: bool
+) -> EmFit:
+    """Do the same as :func:`fit_gates` on samples already in standard units; X is in the units of the data."""
     k, d = experts.coef.shape
     if d != X.shape[1]:
         raise ValueError(f"experts have {d} features, X has {X.shape[1]}")
     noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (k,)).copy()
     if not (np.isfinite(noise).all() and (noise > 0).all()):
         raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
-    problem = EmProblem(X, y, weights, options)
     s = problem.standardisation
     means = experts.link(X @ experts.coef.T + experts.intercept)
     start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), noise / s.y_scale)
     run = problem.run(start, means=np.ascontiguousarray(s.response(means)), frozen_noise=not update_noise)
     fit = problem.to_units(run)
-    return GateFit(
-        mixture=Mixture(
-            coef=np.array(experts.coef),
-            intercept=np.array(experts.intercept),
-            gate_coef=fit.mixture.gate_coef,
-            gate_intercept=fit.mixture.gate_intercept,
-            sigma=fit.mixture.sigma,
-            link=experts.link,
-        ),
-        log_likelihood=fit.log_likelihood,
-        trace=run.trace,
-        n_iter=run.n_iter,
-        converged=run.converged,
-        collapsed=run.collapsed,
-        totals=run.totals,
+    # The run knows the experts by their predictions alone.
+    mixture = replace(
+        fit.mixture, coef=np.array(experts.coef), intercept=np.array(experts.intercept), link=experts.link
     )
+    return replace(fit, mixture=mixture)

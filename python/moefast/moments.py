@@ -15,6 +15,7 @@ from moefast.threads import resolve_threads
 from moefast.transforms import PolynomialTransform
 from moefast.validation import (
     check_choice,
+    check_integer,
     check_weights,
     column_label,
     column_names,
@@ -84,10 +85,7 @@ class MomentAccumulator:
         dtype: Literal["float64", "float32"] = "float64",
         n_threads: int | None = None,
     ) -> None:
-        if isinstance(n_features, bool) or not isinstance(n_features, (int, np.integer)):
-            raise TypeError(f"n_features must be an integer, got {n_features!r}")
-        if n_features < 1:
-            raise ValueError(f"n_features must be at least 1, got {n_features}")
+        check_integer("n_features", n_features, high=2**62)  # the core knows how many are too many
         if order != 3:
             raise ValueError(f"order must be 3, got {order!r}")
         dtype_name = np.dtype(dtype).name

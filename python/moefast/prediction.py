@@ -69,9 +69,8 @@ class MixturePredictions:
             Only with `return_std`.
         """
         X = self._checked_features(X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = _in_range(self.mixture_.mean(X), X)
-            return (mean, _in_range(self.mixture_.std(X), X)) if return_std else mean
+        mean = _in_range(self.mixture_.mean, X)
+        return (mean, _in_range(self.mixture_.std, X)) if return_std else mean
 
     @property
     def predict_proba(self) -> Callable[[Any], Floats]:
@@ -92,15 +91,11 @@ class MixturePredictions:
         return self._gate_proba
 
     def _gate_proba(self, X: Any) -> Floats:
-        X = self._checked_features(X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return _in_range(self.mixture_.gate_proba(X), X)
+        return _in_range(self.mixture_.gate_proba, self._checked_features(X))
 
     def responsibilities(self, X: Any, y: Any) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
-        X, y = self._checked_samples(X, y)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return _in_range(self.mixture_.responsibilities(X, y), X)
+        return _in_range(self.mixture_.responsibilities, *self._checked_samples(X, y))
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,).
@@ -108,9 +103,7 @@ class MixturePredictions:
         Without `y` the density is that of the model's own prediction ``predict(X)``, which tells how
         sharp the model is at each x.
         """
-        X, y = self._checked_samples(X, self.predict(X) if y is None else y)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return _in_range(self.mixture_.log_density(X, y), X)
+        return _in_range(self.mixture_.log_density, *self._checked_samples(X, self.predict(X) if y is None else y))
 
     def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the sum of log P(y | x) over the rows, with their weights."""
@@ -151,8 +144,10 @@ class MixturePredictions:
         return X, check_response(y, len(X))
 
 
-def _in_range(values: Floats, X: Floats) -> Floats:
-    """Return the values, or raise OverflowError naming the row for which they left the range of float64."""
+def _in_range(compute: Callable[..., Floats], X: Floats, *y: Floats) -> Floats:
+    """Return compute(X, *y), or raise OverflowError naming the row for which it left the range of float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = compute(X, *y)
     good = np.isfinite(values).reshape(len(X), -1).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))

@@ -12,11 +12,14 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 __all__ = [
     "check_choice",
     "check_finite",
+    "check_integer",
     "check_response",
     "check_samples",
     "check_weights",
     "column_names",
+    "drop_weightless",
     "explain_conversion",
+    "refuse_dates_and_masks",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -117,12 +120,10 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     weights = np.asarray(sample_weight)
     if weights.dtype.kind == "c":
         raise ValueError("sample_weight must be real, got complex values")
-    if weights.dtype == object or weights.dtype.kind not in "fiub":
-        try:
-            weights = weights.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"sample_weight must be numeric: {error}") from None
-    weights = weights.astype(np.float64)
+    try:
+        weights = weights.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"sample_weight must be numeric: {error}") from None
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
     if weights.ndim != 1:
@@ -201,6 +202,16 @@ def drop_weightless(X: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floa
     if not keep.all():
         X, y, weights = X[keep], y[keep], weights[keep]
     return np.ascontiguousarray(X), np.ascontiguousarray(y), weights
+
+
+def check_integer(name: str, value: object, high: int = 2**31 - 1) -> None:
+    """Raise TypeError unless `value` is an integer, ValueError unless it lies between 1 and `high`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value > high:
+        raise ValueError(f"{name} must be at most {high}, got {value}")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

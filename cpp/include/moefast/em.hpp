@@ -37,7 +37,6 @@ struct EmSettings {
   bool expert_intercept = true;
   bool gate_intercept = true;
   bool update_noise = true;
-  bool update_gates = true;
   bool shared_noise = false;  // s_1 = ... = s_k
   double variance_floor = 0;  // smallest s_i^2
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
