@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "kernels/rank_update.hpp"
+#include "kernels/kernels.hpp"
 #include "moefast/em.hpp"
 #include "moefast/parallel.hpp"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "kernels/rank_update.hpp"
+#include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
 namespace moefast {

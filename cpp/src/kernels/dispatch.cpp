@@ -1,84 +1,76 @@
-// Which build of the kernel runs: the best one this CPU has, or the one asked for.
+// Which build of the kernels runs: the best one this CPU has, or the one asked for.
 #include <atomic>
 #include <stdexcept>
 #include <string>
 
-#include "kernels/rank_update.hpp"
+#include "kernels/kernels.hpp"
 #include "moefast/instruction_set.hpp"
 
 namespace moefast {
 namespace kernels {
 
-using RankUpdate = void (*)(index_t, index_t, index_t, const double*, index_t, const double*, index_t,
-                            double*, index_t);
-
 namespace baseline {
-void rank_update(index_t, index_t, index_t, const double*, index_t, const double*, index_t, double*, index_t);
+extern const KernelTable table;
 }
 #ifdef MOEFAST_X86_KERNELS
 namespace avx2 {
-void rank_update(index_t, index_t, index_t, const double*, index_t, const double*, index_t, double*, index_t);
+extern const KernelTable table;
 }
 namespace avx512 {
-void rank_update(index_t, index_t, index_t, const double*, index_t, const double*, index_t, double*, index_t);
+extern const KernelTable table;
 }
 #endif
 
 namespace {
 
 struct Build {
-  const char* name;
-  RankUpdate rank_update;
+  const KernelTable* table;
   bool (*supported)();
 };
 
 // Best first.
 constexpr Build kBuilds[] = {
 #ifdef MOEFAST_X86_KERNELS
-    {"avx512", avx512::rank_update, [] { return __builtin_cpu_supports("avx512f") != 0; }},
-    {"avx2", avx2::rank_update,
-     [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
+    {&avx512::table, [] { return __builtin_cpu_supports("avx512f") != 0; }},
+    {&avx2::table, [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
 #endif
-    {"baseline", baseline::rank_update, [] { return true; }},
+    {&baseline::table, [] { return true; }},
 };
 
-const Build* best() {
+const KernelTable* best() {
   for (const Build& build : kBuilds) {
-    if (build.supported()) return &build;
+    if (build.supported()) return build.table;
   }
-  return &kBuilds[std::size(kBuilds) - 1];
+  return &baseline::table;
 }
 
-std::atomic<const Build*> active{best()};
+std::atomic<const KernelTable*> chosen{best()};
 
 }  // namespace
 
-void rank_update(index_t rows, index_t cols, index_t samples, const double* A, index_t lda, const double* B,
-                 index_t ldb, double* M, index_t ldm) {
-  active.load(std::memory_order_relaxed)->rank_update(rows, cols, samples, A, lda, B, ldb, M, ldm);
-}
+const KernelTable& active() { return *chosen.load(std::memory_order_relaxed); }
 
 }  // namespace kernels
 
 std::vector<std::string> usable_instruction_sets() {
   std::vector<std::string> names;
   for (const kernels::Build& build : kernels::kBuilds) {
-    if (build.supported()) names.emplace_back(build.name);
+    if (build.supported()) names.emplace_back(build.table->name);
   }
   return names;
 }
 
-std::string active_instruction_set() { return kernels::active.load()->name; }
+std::string active_instruction_set() { return kernels::active().name; }
 
 void use_instruction_set(const std::string& name) {
   std::string known;
   for (const kernels::Build& build : kernels::kBuilds) {
     if (!build.supported()) continue;
-    if (name == build.name) {
-      kernels::active = &build;
+    if (name == build.table->name) {
+      kernels::chosen = build.table;
       return;
     }
-    known += (known.empty() ? "" : ", ") + std::string(build.name);
+    known += (known.empty() ? "" : ", ") + std::string(build.table->name);
   }
   throw std::invalid_argument("instruction set '" + name +
                               "' is not one that this build and this CPU have: " + known);

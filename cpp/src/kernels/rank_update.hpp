@@ -1,18 +1,91 @@
-// The one kernel of the package.
+// M[r][c] += sum_s A[s][r] * B[s][c]: the outer-product micro-kernel.
+//
+// A: samples x rows, row stride lda; B: samples x cols, row stride ldb; M: rows x cols, row stride ldm,
+// float64 whatever the type of A and B. Rows are broadcast, columns lie along the vectors.
+//
+// A register tile of 8 x 3 vectors (AVX-512) does 24 multiply-adds for 8 broadcasts and 3 loads. Where
+// columns are left over, narrower tiles follow; the last vector may be partial (see `edge`).
 #pragma once
 
-#include "moefast/types.hpp"
+#include "kernels/vectors.hpp"
 
-namespace moefast::kernels {
+namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
+namespace {
 
-// M[r][c] += sum_s A[s][r] * B[s][c],   r < rows, c < cols, s < samples.
-//
-// A: samples x rows, row stride lda; B: samples x cols, row stride ldb; M: rows x cols, row stride ldm.
-// The moment tensors use it with A = pair products x_a x_b and B = response channels times x_c; EM with
-// A = posterior and gate weights and B = pair products, or A = weighted residuals and B = x.
-// The sum over s is held in registers and added to M once, in an order that depends on nothing but the
-// arguments.
-void rank_update(index_t rows, index_t cols, index_t samples, const double* A, index_t lda, const double* B,
-                 index_t ldb, double* M, index_t ldm);
+// Rows x (Count * lanes) entries of M, their sums held in registers and added to M once.
+template <class Real, class V, int Rows, int Count>
+void tile(index_t samples, const Real* A, index_t lda, const Real* B, index_t ldb, double* M, index_t ldm) {
+  typename V::type sum[Rows][Count] = {};
+  for (index_t s = 0; s < samples; ++s, A += lda, B += ldb) {
+    for (int r = 0; r < Rows; ++r) {
+      for (int v = 0; v < Count; ++v) sum[r][v] += A[r] * load<V>(B + v * V::lanes);
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Count; ++v) {
+      double* m = M + r * ldm + v * V::lanes;
+      if constexpr (sizeof(Real) == sizeof(double)) {
+        at<V>(m) += sum[r][v];
+      } else {
+        Real lanes[V::lanes];
+        at<V>(lanes) = sum[r][v];
+        for (index_t l = 0; l < V::lanes; ++l) m[l] += lanes[l];
+      }
+    }
+  }
+}
 
-}  // namespace moefast::kernels
+// Columns c .. of Rows rows, as many as full tiles of this width take; returns where they end.
+template <class Real, int Lanes, int Rows, int Count>
+index_t columns(index_t c, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B,
+                index_t ldb, double* M, index_t ldm) {
+  using V = Vector<Real, Lanes>;
+  for (; c + Count * V::lanes <= cols; c += Count * V::lanes) {
+    tile<Real, V, Rows, Count>(samples, A, lda, B + c, ldb, M + c, ldm);
+  }
+  return c;
+}
+
+// Narrower and narrower vectors for what is left.
+template <class Real, int Lanes, int Rows>
+void edge(index_t c, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B, index_t ldb,
+          double* M, index_t ldm) {
+  if (c == cols) return;
+  c = columns<Real, Lanes, Rows, 1>(c, cols, samples, A, lda, B, ldb, M, ldm);
+  if constexpr (Lanes > 1) edge<Real, Lanes / 2, Rows>(c, cols, samples, A, lda, B, ldb, M, ldm);
+}
+
+template <class Real, int Rows>
+void row_block(index_t cols, index_t samples, const Real* A, index_t lda, const Real* B, index_t ldb,
+               double* M, index_t ldm) {
+  constexpr int lanes = kLanes<Real>;
+  const index_t c =
+      columns<Real, lanes, Rows, MOEFAST_TILE_VECTORS>(0, cols, samples, A, lda, B, ldb, M, ldm);
+  edge<Real, lanes, Rows>(c, cols, samples, A, lda, B, ldb, M, ldm);
+}
+
+// The rows that are left, fewer than a full tile.
+template <class Real, int Rows>
+void last_rows(index_t rows, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B,
+               index_t ldb, double* M, index_t ldm) {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) {
+      row_block<Real, Rows>(cols, samples, A, lda, B, ldb, M, ldm);
+    } else {
+      last_rows<Real, Rows - 1>(rows, cols, samples, A, lda, B, ldb, M, ldm);
+    }
+  }
+}
+
+template <class Real>
+void rank_update(index_t rows, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B,
+                 index_t ldb, double* M, index_t ldm) {
+  constexpr int full = MOEFAST_TILE_ROWS;
+  for (; rows >= full; rows -= full, A += full, M += full * ldm) {
+    row_block<Real, full>(cols, samples, A, lda, B, ldb, M, ldm);
+  }
+  last_rows<Real, full - 1>(rows, cols, samples, A, lda, B, ldb, M, ldm);
+}
+
+}  // namespace
+}  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE

@@ -1,7 +1,7 @@
-// AVX-512: 8 x 3 accumulators of eight lanes use 24 of 32 registers. Compiled with -mavx512f and
+// AVX-512: 8 x 3 accumulators use 24 of 32 registers. Compiled with -mavx512f and
 // -mprefer-vector-width=512, without which GCC halves the registers.
 #define MOEFAST_KERNEL_NAMESPACE avx512
-#define MOEFAST_LANES 8
+#define MOEFAST_BYTES 64
 #define MOEFAST_TILE_ROWS 8
 #define MOEFAST_TILE_VECTORS 3
-#include "kernels/rank_update_tiles.hpp"
+#include "kernels/table.hpp"

@@ -1,0 +1,17 @@
+// Every CPU of the architecture: SSE2 on x86-64 (4 x 2 accumulators of 16 registers), NEON on AArch64
+// (6 x 4 of 32), plain numbers where the compiler has no vector types (MSVC).
+#define MOEFAST_KERNEL_NAMESPACE baseline
+#if defined(__GNUC__) && defined(__aarch64__)
+#define MOEFAST_BYTES 16
+#define MOEFAST_TILE_ROWS 6
+#define MOEFAST_TILE_VECTORS 4
+#elif defined(__GNUC__)
+#define MOEFAST_BYTES 16
+#define MOEFAST_TILE_ROWS 4
+#define MOEFAST_TILE_VECTORS 2
+#else
+#define MOEFAST_BYTES 0
+#define MOEFAST_TILE_ROWS 4
+#define MOEFAST_TILE_VECTORS 4
+#endif
+#include "kernels/table.hpp"

@@ -1,6 +1,0 @@
-// AVX2 with FMA: 4 x 3 accumulators of four lanes use 12 of 16 registers. Compiled with -mavx2 -mfma.
-#define MOEFAST_KERNEL_NAMESPACE avx2
-#define MOEFAST_LANES 4
-#define MOEFAST_TILE_ROWS 4
-#define MOEFAST_TILE_VECTORS 3
-#include "kernels/rank_update_tiles.hpp"

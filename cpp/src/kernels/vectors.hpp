@@ -1,0 +1,53 @@
+// Vector types of the kernels, one per instruction set and lane count.
+//
+// Nothing but raw pointers and plain loops may stand in a kernel: an inline function or template of a
+// library, compiled into the AVX-512 unit, could be the copy that the linker keeps for all (a crash on older
+// CPUs). Everything is in an unnamed namespace, and CI looks at the symbols.
+//
+// Before inclusion define
+//   MOEFAST_KERNEL_NAMESPACE  the namespace
+//   MOEFAST_BYTES             bytes of a vector register: 64, 32, 16, or 0 where the compiler has no vectors
+//   MOEFAST_TILE_ROWS         rows of the register tile
+//   MOEFAST_TILE_VECTORS      vectors in a row of the tile: rows * vectors accumulators, plus one row of
+//                             vectors and one broadcast, have to fit the register file
+#pragma once
+
+#include "kernels/kernels.hpp"
+
+namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
+namespace {
+
+using index_t = std::int64_t;
+
+#if MOEFAST_BYTES > 0
+// aligned(sizeof(Real)): panels lie at any multiple of a number; may_alias: they are arrays of Real.
+template <class Real, int Lanes>
+struct Vector {
+  typedef Real type __attribute__((vector_size(sizeof(Real) * Lanes), aligned(sizeof(Real)), may_alias));
+  static constexpr index_t lanes = Lanes;
+};
+#else
+template <class Real, int Lanes>
+struct Vector;
+#endif
+template <class Real>
+struct Vector<Real, 1> {
+  typedef Real type;
+  static constexpr index_t lanes = 1;
+};
+
+// Numbers of this type in a register.
+template <class Real>
+constexpr int kLanes = MOEFAST_BYTES > 0 ? MOEFAST_BYTES / static_cast<int>(sizeof(Real)) : 1;
+
+template <class V>
+inline const typename V::type& load(const void* p) {
+  return *reinterpret_cast<const typename V::type*>(p);
+}
+template <class V>
+inline typename V::type& at(void* p) {
+  return *reinterpret_cast<typename V::type*>(p);
+}
+
+}  // namespace
+}  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE
