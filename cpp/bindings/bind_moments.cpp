@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "array_args.hpp"
+#include "moefast/contraction.hpp"
 #include "moefast/moments.hpp"
 #include "moefast/symmetric_tensor.hpp"
 
@@ -213,7 +214,7 @@ void bind_moments(py::module_& m) {
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = s.combine(polynomial).contract(directions, m);
+              out = TensorContraction(s.combine(polynomial)).project(directions, m);
             }
             return make_array(out, {m, m, m});
           },
@@ -234,7 +235,7 @@ void bind_moments(py::module_& m) {
           "lower_order",
           [](const MomentSums& s, const std::array<double, kChannels>& polynomial) {
             const index_t dim = s.dim();
-            const SymmetricTensor3 T = s.combine(polynomial);
+            const SymmetricTensor T = s.combine(polynomial);
             Array out({dim, dim});
             for (index_t a = 0; a < dim; ++a) {
               for (index_t b = 0; b < dim; ++b) out.mutable_at(a, b) = T.entries[T.layout.at(a, b, dim - 1)];

@@ -14,7 +14,7 @@ constexpr index_t kChannels = MomentSums::kChannels;
 // T'[a,b,c] = sum over the subsets of {a, b, c} of prod(shift) times T with those indices set to last.
 void shift_features(MomentSums& m, const std::vector<double>& shift) {
   const index_t dim = m.dim(), last = dim - 1;
-  const PackedLayout3 layout = m.layout();
+  const PackedLayout layout = m.layout();
   // The lower orders are read while they are being written, so they are copied first.
   std::vector<double> second(static_cast<std::size_t>(dim * dim * kChannels));
   for (index_t a = 0; a < dim; ++a) {
@@ -59,7 +59,7 @@ MomentSums::MomentSums(index_t n_features)
     : n_features(n_features),
       centre(static_cast<std::size_t>(n_features + 1)),
       magnitude(static_cast<std::size_t>(n_features + 1)),
-      sums(static_cast<std::size_t>(PackedLayout3{n_features + 1}.size() * kChannels)) {}
+      sums(static_cast<std::size_t>(PackedLayout{n_features + 1, kOrder}.size() * kChannels)) {}
 
 double MomentSums::weight() const { return sums[sums.size() - kChannels]; }
 
@@ -75,7 +75,7 @@ void MomentSums::recentre(const std::vector<double>& new_centre) {
 
 void MomentSums::recentre_to_mean() {
   const index_t last = n_features;
-  const PackedLayout3 l = layout();
+  const PackedLayout l = layout();
   std::vector<double> mean = centre;
   for (index_t j = 0; j < n_features; ++j) mean[j] += sums[l.at_sorted(j, last, last) * kChannels] / weight();
   mean[last] += sums[l.at_sorted(last, last, last) * kChannels + 1] / weight();
@@ -102,8 +102,8 @@ void MomentSums::merge(const MomentSums& other) {
   count += other.count;
 }
 
-SymmetricTensor3 MomentSums::combine(const std::array<double, kChannels>& polynomial) const {
-  SymmetricTensor3 tensor(dim());
+SymmetricTensor MomentSums::combine(const std::array<double, kChannels>& polynomial) const {
+  SymmetricTensor tensor(dim(), kOrder);
   for (std::size_t i = 0; i < tensor.entries.size(); ++i) {
     double value = 0;
     for (index_t h = 0; h < kChannels; ++h) {

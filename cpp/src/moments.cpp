@@ -71,7 +71,7 @@ MomentSums sum_block(const Block<Scalar>& block, index_t d, Checkpoint* checkpoi
   out.count = block.n();
   find_centre(block, d, out);
   const index_t dim = d + 1;
-  const PackedLayout3 layout = out.layout();
+  const PackedLayout layout = out.layout();
   std::vector<double> U(static_cast<std::size_t>(kChunk * dim)), A(U.size()), B(U.size() * kChannels);
   for (index_t first = 0; first < block.n(); first += kChunk) {
     if (checkpoint) checkpoint->check();

@@ -1,67 +1,120 @@
 #include "moefast/symmetric_tensor.hpp"
 
-#include <Eigen/Dense>
-#include <array>
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <stdexcept>
 
 namespace moefast {
 namespace {
 
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+index_t power(index_t base, int exponent) {
+  index_t result = 1;
+  for (int i = 0; i < exponent; ++i) result *= base;
+  return result;
+}
 
-// How many of the 6 permutations of a sorted triple are distinct.
-double multiplicity(index_t a, index_t b, index_t c) {
-  if (a == b && b == c) return 1;
-  return (a == b || b == c) ? 3 : 6;
+// Calls visit(index of the dense array, index of the packed one) for all dim^order entries.
+template <class Visit>
+void for_each_dense(const PackedLayout& l, const Visit& visit) {
+  index_t i = 0;
+  for (index_t a = 0; a < l.dim; ++a) {
+    for (index_t b = 0; b < l.dim; ++b) {
+      if (l.order == 2) {
+        visit(i++, l.at(a, b));
+        continue;
+      }
+      for (index_t c = 0; c < l.dim; ++c) {
+        if (l.order == 3) {
+          visit(i++, l.at(a, b, c));
+          continue;
+        }
+        for (index_t e = 0; e < l.dim; ++e) visit(i++, l.at(a, b, c, e));
+      }
+    }
+  }
+}
+
+// Calls visit(a, b, place) for each row of a rectangle in the canonical order, where each row is contiguous as
+// it is in the packed one; place: where it starts there.
+template <class Visit>
+void for_each_row(const PackedLayout& l, const Visit& visit) {
+  for (index_t a = 0; a < l.dim; ++a) {
+    for (index_t b = a; b < l.dim; ++b) visit(a, b, l.offset(b) + a * l.cols(b));
+  }
+}
+
+// The largest |T[.., i, j, ..] - T[.., j, i, ..]| over all pairs of neighbouring indices.
+double asymmetry(const double* dense, index_t dim, int order) {
+  double largest = 0;
+  for (int left = 0; left + 2 <= order; ++left) {
+    const index_t outer = power(dim, left), inner = power(dim, order - 2 - left);
+    for (index_t o = 0; o < outer; ++o) {
+      const double* block = dense + o * dim * dim * inner;
+      for (index_t i = 0; i < dim; ++i) {
+        for (index_t j = 0; j < i; ++j) {
+          const double *ij = block + (i * dim + j) * inner, *ji = block + (j * dim + i) * inner;
+          for (index_t k = 0; k < inner; ++k) largest = std::max(largest, std::abs(ij[k] - ji[k]));
+        }
+      }
+    }
+  }
+  return largest;
 }
 
 }  // namespace
 
-// With Q[i,j,k] = sum_{a<=b<=c} mult(a,b,c) T[a,b,c] V[a,i] V[b,j] V[c,k], T(V,V,V) is the mean of Q over
-// the 6 orders of (i,j,k). Rectangle b gives N = V[0..b,:]' (mult T)_b V[b..,:] and Q[:,j,:] += V[b,j] N.
-std::vector<double> SymmetricTensor3::contract(const double* V, index_t m) const {
-  const index_t dim = layout.dim;
-  const Eigen::Map<const RowMatrix> directions(V, dim, m);
-  std::vector<double> one_order(static_cast<std::size_t>(m * m * m));
-  RowMatrix weighted, N;
-  for (index_t b = 0; b < dim; ++b) {
-    const index_t rows = layout.rows(b), cols = layout.cols(b);
-    weighted = Eigen::Map<const RowMatrix>(entries.data() + layout.offset(b), rows, cols);
-    for (index_t a = 0; a < rows; ++a) {
-      for (index_t c = b; c < dim; ++c) weighted(a, c - b) *= multiplicity(a, b, c);
-    }
-    N.noalias() = directions.topRows(rows).transpose() * (weighted * directions.bottomRows(cols));
-    for (index_t i = 0; i < m; ++i) {
-      for (index_t j = 0; j < m; ++j) {
-        const double v = directions(b, j);
-        double* out = &one_order[(i * m + j) * m];
-        for (index_t k = 0; k < m; ++k) out[k] += v * N(i, k);
-      }
-    }
+SymmetricTensor::SymmetricTensor(index_t dim, int order) : layout{dim, order} {
+  if (order < 2 || order > 4) {
+    throw std::invalid_argument("order must be 2, 3 or 4, got " + std::to_string(order));
   }
-  const auto Q = [&](index_t i, index_t j, index_t k) { return one_order[(i * m + j) * m + k]; };
-  std::vector<double> result(one_order.size());
-  for (index_t i = 0; i < m; ++i) {
-    for (index_t j = i; j < m; ++j) {
-      for (index_t k = j; k < m; ++k) {
-        const double mean = (Q(i, j, k) + Q(i, k, j) + Q(j, i, k) + Q(j, k, i) + Q(k, i, j) + Q(k, j, i)) / 6;
-        for (const auto& [p, q, r] :
-             {std::array{i, j, k}, {i, k, j}, {j, i, k}, {j, k, i}, {k, i, j}, {k, j, i}})
-          result[(p * m + q) * m + r] = mean;
-      }
-    }
-  }
-  return result;
+  if (dim < 1) throw std::invalid_argument("dim must be at least 1, got " + std::to_string(dim));
+  entries.resize(static_cast<std::size_t>(layout.size()));
 }
 
-std::vector<double> SymmetricTensor3::to_dense() const {
-  const index_t dim = layout.dim;
-  std::vector<double> dense(static_cast<std::size_t>(dim * dim * dim));
-  for (index_t a = 0; a < dim; ++a) {
-    for (index_t b = 0; b < dim; ++b) {
-      for (index_t c = 0; c < dim; ++c) dense[(a * dim + b) * dim + c] = entries[layout.at(a, b, c)];
-    }
+SymmetricTensor SymmetricTensor::from_dense(const double* dense, index_t dim, int order) {
+  SymmetricTensor tensor(dim, order);
+  double largest = 0;
+  for (index_t i = 0; i < power(dim, order); ++i) largest = std::max(largest, std::abs(dense[i]));
+  if (const double difference = asymmetry(dense, dim, order); difference > 1e-8 * largest) {
+    std::ostringstream text;
+    text << "not symmetric: entries differ by up to " << difference;
+    throw std::invalid_argument(text.str());
   }
+  for_each_row(tensor.layout, [&](index_t a, index_t b, index_t place) {
+    double* out = &tensor.entries[place];
+    const double* rest = dense + (a * dim + b) * power(dim, order - 2);
+    if (order == 2) *out = *rest;
+    if (order == 3) std::copy(rest + b, rest + dim, out);
+    for (index_t c = b; order == 4 && c < dim; ++c) {
+      out = std::copy(rest + c * dim + c, rest + (c + 1) * dim, out);
+    }
+  });
+  return tensor;
+}
+
+std::vector<double> SymmetricTensor::to_dense() const {
+  std::vector<double> dense(static_cast<std::size_t>(power(dim(), order())));
+  for_each_dense(layout, [&](index_t i, index_t packed) { dense[i] = entries[packed]; });
   return dense;
+}
+
+SymmetricTensor SymmetricTensor::from_canonical(const double* values, index_t dim, int order) {
+  SymmetricTensor tensor(dim, order);
+  for_each_row(tensor.layout, [&](index_t, index_t b, index_t place) {
+    std::copy_n(values, tensor.layout.cols(b), &tensor.entries[place]);
+    values += tensor.layout.cols(b);
+  });
+  return tensor;
+}
+
+std::vector<double> SymmetricTensor::to_canonical() const {
+  std::vector<double> values;
+  values.reserve(entries.size());
+  for_each_row(layout, [&](index_t, index_t b, index_t place) {
+    values.insert(values.end(), entries.begin() + place, entries.begin() + place + layout.cols(b));
+  });
+  return values;
 }
 
 }  // namespace moefast

@@ -6,7 +6,7 @@
 //
 // The appended 1 makes every lower order a part of the same packed tensor: entry (a, b, dim-1) is the
 // second moment, (a, dim-1, dim-1) the first, (dim-1, dim-1, dim-1) the sum of the weighted channel.
-// Storage: PackedLayout3 with the channels innermost, sums[at(a, b, c) * n_channels + h].
+// Storage: PackedLayout with the channels innermost, sums[at(a, b, c) * n_channels + h].
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@
 
 namespace moefast {
 
-class SymmetricTensor3;
+class SymmetricTensor;
 
 struct MomentSums {
   static constexpr index_t kOrder = 3;
@@ -27,7 +27,7 @@ struct MomentSums {
   explicit MomentSums(index_t n_features);
 
   index_t dim() const { return n_features + 1; }
-  PackedLayout3 layout() const { return {dim()}; }
+  PackedLayout layout() const { return {dim(), kOrder}; }
   double weight() const;  // sum_n w_n
 
   // Adds another set of sums: both are moved to their common mean, which becomes the centre.
@@ -38,7 +38,7 @@ struct MomentSums {
   void recentre_to_mean();
 
   // sum_h polynomial[h] (y - v)^h: the packed tensor of sum_n w_n P(y_n) u u u.
-  SymmetricTensor3 combine(const std::array<double, kChannels>& polynomial) const;
+  SymmetricTensor combine(const std::array<double, kChannels>& polynomial) const;
 
   // Throws ColumnError (overflow), naming the column of largest magnitude, when a sum is not finite.
   void check_finite() const;

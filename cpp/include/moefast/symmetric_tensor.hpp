@@ -1,4 +1,4 @@
-// A symmetric order-3 tensor in packed storage, and its contractions.
+// A symmetric tensor of order 2, 3 or 4 in packed storage, and its other forms. Contractions: contraction.hpp.
 #pragma once
 
 #include <vector>
@@ -8,20 +8,27 @@
 
 namespace moefast {
 
-class SymmetricTensor3 {
+class SymmetricTensor {
  public:
-  explicit SymmetricTensor3(index_t dim)
-      : layout{dim}, entries(static_cast<std::size_t>(PackedLayout3{dim}.size())) {}
+  // Zero. Throws std::invalid_argument unless dim >= 1 and order is 2, 3 or 4.
+  SymmetricTensor(index_t dim, int order);
 
-  // T(V, V, V)[i, j, k] = sum_{a,b,c} T[a,b,c] V[a,i] V[b,j] V[c,k]
-  // V: dim x m row-major; the result: m x m x m, dense.
-  std::vector<double> contract(const double* V, index_t m) const;
-
-  // The dim x dim x dim array with every symmetric copy filled in.
+  // From dim^order numbers. Throws std::invalid_argument when two entries that should be equal differ by more
+  // than 1e-8 of the largest absolute entry; the entry with sorted indices is kept.
+  static SymmetricTensor from_dense(const double* dense, index_t dim, int order);
+  // With every symmetric copy filled in.
   std::vector<double> to_dense() const;
 
-  PackedLayout3 layout;
-  std::vector<double> entries;
+  // The unique entries in lexicographic order of their sorted indices (a, b, ...): the form that files and
+  // other programs share, whatever the storage is.
+  static SymmetricTensor from_canonical(const double* values, index_t dim, int order);
+  std::vector<double> to_canonical() const;
+
+  index_t dim() const { return layout.dim; }
+  int order() const { return layout.order; }
+
+  PackedLayout layout;
+  std::vector<double> entries;  // each unique entry once, as it is: not multiplied by how often it occurs
 };
 
 }  // namespace moefast
