@@ -3,7 +3,8 @@
 // With M_b the rectangles weighted by multiplicity and A_b = W[0 .. b, :]' M_b (m x columns of b):
 //
 //     N[j][i][column] = sum_b W[b,j] A_b[i][column]
-//     Q[i,j,k,l] = sum_{c <= e} N[j][i][(c, e)] W[c,k] W[e,l]        (one index for order 3, none for order 2)
+//     Q[i,j,k,l] = sum_{c <= e} N[j][i][(c, e)] W[c,k] W[e,l]        (one index for order 3, none for order
+//     2)
 //
 // and T(W, .., W) is the mean of Q over all orders of its indices. About m size + m^2 dim cols + m^2 dim^3
 // multiply-adds for order 4.

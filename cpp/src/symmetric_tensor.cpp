@@ -35,8 +35,8 @@ void for_each_dense(const PackedLayout& l, const Visit& visit) {
   }
 }
 
-// Calls visit(a, b, place) for each row of a rectangle in the canonical order, where each row is contiguous as
-// it is in the packed one; place: where it starts there.
+// Calls visit(a, b, place) for each row of a rectangle in the canonical order, where each row is contiguous
+// as it is in the packed one; place: where it starts there.
 template <class Visit>
 void for_each_row(const PackedLayout& l, const Visit& visit) {
   for (index_t a = 0; a < l.dim; ++a) {

@@ -1,7 +1,7 @@
 // Contractions of a packed symmetric tensor with many vectors at once.
 //
-// T(u, .., u) is a polynomial in u with one term an entry: entry times its multiplicity (how many index tuples
-// share it) times u_a u_b u_c ... . Over a copy of the entries weighted by multiplicity it is
+// T(u, .., u) is a polynomial in u with one term an entry: entry times its multiplicity (how many index
+// tuples share it) times u_a u_b u_c ... . Over a copy of the entries weighted by multiplicity it is
 //
 //     f(u) = sum_b u_b p' M_b q,   p = u[0 .. b],   q = 1, u_c or u_c u_e over the columns of rectangle b
 //
@@ -40,7 +40,7 @@ class TensorContraction {
 
  private:
   PackedLayout layout_;
-  int exponent_ = 0;             // the entries are weighted_ times 2^exponent_
+  int exponent_ = 0;              // the entries are weighted_ times 2^exponent_
   std::vector<double> weighted_;  // entries times multiplicity, the largest entry of order 1
 };
 

@@ -1,4 +1,5 @@
-// A symmetric tensor of order 2, 3 or 4 in packed storage, and its other forms. Contractions: contraction.hpp.
+// A symmetric tensor of order 2, 3 or 4 in packed storage, and its other forms. Contractions:
+// contraction.hpp.
 #pragma once
 
 #include <vector>
