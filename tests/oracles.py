@@ -4,8 +4,9 @@ import itertools
 import math
 
 import numpy as np
+from scipy.special import eval_hermitenorm
 
-LETTERS = "abc"
+LETTERS = "abce"
 
 
 def monomial_terms(X, y, weights, order, power):
@@ -50,12 +51,18 @@ def score(z, order):
     r = len(z)
     if order == 2:
         return np.outer(z, z) - np.eye(r)
-    tensor = np.einsum("i,j,k->ijk", z, z, z)
-    for i in range(r):
-        e = np.eye(r)[i]
-        tensor -= np.einsum("i,j,k->ijk", z, e, e)
-        tensor -= np.einsum("i,j,k->ijk", e, z, e)
-        tensor -= np.einsum("i,j,k->ijk", e, e, z)
+    if order == 3:
+        tensor = np.einsum("i,j,k->ijk", z, z, z)
+        for i in range(r):
+            e = np.eye(r)[i]
+            tensor -= np.einsum("i,j,k->ijk", z, e, e)
+            tensor -= np.einsum("i,j,k->ijk", e, z, e)
+            tensor -= np.einsum("i,j,k->ijk", e, e, z)
+        return tensor
+    # Entry by entry: the product of the Hermite polynomials of how often each coordinate occurs.
+    tensor = np.empty((r,) * 4)
+    for index in itertools.product(range(r), repeat=4):
+        tensor[index] = math.prod(eval_hermitenorm(index.count(i), z[i]) for i in range(r))
     return tensor
 
 

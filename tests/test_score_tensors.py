@@ -163,8 +163,8 @@ def test_tensors_follow_an_affine_map_of_x(order):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"order": 1}, "order must be 2 or 3, got 1"),
-        ({"order": 4}, "order must be 2 or 3, got 4"),
+        ({"order": 1}, "order must lie between 2 and 3, .* got 1"),
+        ({"order": 4}, "order must lie between 2 and 3, .* got 4"),
         ({"order": 3, "directions": np.eye(2)}, r"directions must have shape \(3, q\), got \(2, 2\)"),
         ({"order": 2, "directions": np.ones(3)}, r"directions must have shape \(3, q\), got \(3,\)"),
     ],
@@ -179,9 +179,9 @@ def test_bad_requests_are_refused(arguments, match):
 POLYNOMIALS = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.5, -1.0, 2.0, 0.25]]
 
 
-def sums_of(d, n=40):
+def sums_of(d, order=3, n=40):
     rng = np.random.default_rng(d)
-    core = _core.Accumulator64(d)
+    core = _core.Accumulator64(d, order, [], 0.0)
     X, y, w = rng.normal(size=(n, d)) + 1.0, rng.normal(size=n), rng.uniform(0.5, 1.5, size=n)
     core.update(X, y, w, 1)
     return core.snapshot(), X, y, w
@@ -201,7 +201,9 @@ def test_dense_tensor_is_the_sum_and_symmetric(d, polynomial):
     np.testing.assert_allclose(dense, dense_oracle(X, y, w, sums.centre, polynomial), rtol=0, atol=1e-11)
     for axes in itertools.permutations(range(3)):
         np.testing.assert_array_equal(dense, dense.transpose(axes))
-    np.testing.assert_array_equal(sums.lower_order(polynomial), dense[:, :, -1])
+    for order in range(3):
+        lower = dense[(slice(None),) * order + (-1,) * (3 - order)]
+        np.testing.assert_array_equal(sums.lower_order(order, polynomial), lower)
     assert (sums.count, sums.n_features) == (40, d)
     assert sums.weight == pytest.approx(w.sum(), rel=1e-14)
 
@@ -236,7 +238,10 @@ def test_moving_the_centre_is_exact(d):
         (lambda s: s.contract([1.0, 0, 0, 0], np.ones(4)), ValueError),
         (lambda s: s.contract([1.0, 0, 0, 0], np.ones((4, 2), np.float32)), TypeError),
         (lambda s: s.recentred(np.zeros(3)), ValueError),
-        (lambda s: s.to_dense([1.0, 0.0]), TypeError),
+        (lambda s: s.to_dense([1.0, 0.0]), ValueError),
+        (lambda s: s.to_dense([1.0, 0.0, 0.0, "x"]), TypeError),
+        (lambda s: s.lower_order(3, [1.0, 0.0, 0.0, 0.0]), ValueError),
+        (lambda s: s.lower_order(-1, [1.0, 0.0, 0.0, 0.0]), ValueError),
     ],
 )
 def test_the_core_checks_shapes_and_types(call, error):
@@ -258,7 +263,7 @@ def test_the_core_checks_shapes_and_types(call, error):
     ],
 )
 def test_the_core_accumulator_is_strict_on_its_own(X, y, w, n_threads, error):
-    core = _core.Accumulator64(2)
+    core = _core.Accumulator64(2, 3, [], 0.0)
     with pytest.raises(error):
         core.update(X, y, w, n_threads)
     assert core.n_samples == 0

@@ -48,6 +48,17 @@ void bind_build_info(py::module_& m) {
       "What the extension was built with.");
   m.def("use_instruction_set", &use_instruction_set, py::arg("name"),
         "Switch the kernels; for tests and benchmarks, not while another thread computes.");
+  m.def(
+      "fma_peak",
+      [](const std::string& dtype, index_t n_steps) {
+        if (dtype != "float64" && dtype != "float32") {
+          throw py::value_error("dtype must be 'float64' or 'float32', got '" + dtype + "'");
+        }
+        const py::gil_scoped_release release;
+        return fma_peak(dtype == "float32", n_steps);
+      },
+      py::arg("dtype"), py::arg("n_steps"),
+      "Multiply-adds on registers alone, one thread; returns the flops done. For benchmarks.");
   if (const char* wanted = std::getenv("MOEFAST_ISA"); wanted != nullptr && *wanted != '\0') {
     try {
       use_instruction_set(wanted);

@@ -15,8 +15,7 @@
 namespace moefast::bindings {
 namespace {
 
-constexpr index_t kChannels = MomentSums::kChannels;
-// Packed moments of 4000 features take 341 GB: more is a slip, and is refused before anything overflows.
+// Order 3 of 4000 features takes 341 GB: more is a slip, and is refused before anything overflows.
 constexpr index_t kMostFeatures = 4000;
 
 // A ColumnError reaches Python as ValueError or OverflowError with the attributes `column` and `row`, from
@@ -41,7 +40,8 @@ void translate_column_error(std::exception_ptr p) {
 template <class Scalar>
 class Accumulator {
  public:
-  explicit Accumulator(index_t n_features) : core_(checked(n_features)) {}
+  Accumulator(index_t n_features, int order, std::vector<double> polynomial, double about)
+      : core_(checked({n_features, order, std::move(polynomial), about})) {}
 
   void update(const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
               const std::optional<py::array_t<double>>& w, int n_threads) {
@@ -73,6 +73,7 @@ class Accumulator {
   }
 
   index_t n_features() const { return core_.n_features(); }
+  int order() const { return core_.shape().order; }
   index_t n_samples() const {
     return locked([&] { return core_.n_samples(); });
   }
@@ -80,7 +81,7 @@ class Accumulator {
     return locked([&] { return core_.snapshot(); });
   }
 
-  // (count, centre, magnitude, sums, pending x, pending y, pending w)
+  // (count, weight, centre, magnitude, sums, pending x, pending y, pending w)
   py::tuple get_state() const {
     const MomentAccumulator<Scalar> core = copy();
     const MomentSums& total = core.total();
@@ -88,17 +89,17 @@ class Accumulator {
     py::array_t<Scalar> x({n, d}), y(n);
     std::copy(core.pending_x().begin(), core.pending_x().end(), x.mutable_data());
     std::copy(core.pending_y().begin(), core.pending_y().end(), y.mutable_data());
-    return py::make_tuple(total.count, make_array(total.centre, {d + 1}),
+    return py::make_tuple(total.count, total.weight, make_array(total.centre, {d + 1}),
                           make_array(total.magnitude, {d + 1}),
                           make_array(total.sums, {static_cast<py::ssize_t>(total.sums.size())}), x, y,
                           make_array(core.pending_w(), {n}));
   }
 
-  void set_state(index_t count, const Array& centre, const Array& magnitude, const Array& sums,
+  void set_state(index_t count, double weight, const Array& centre, const Array& magnitude, const Array& sums,
                  const py::array_t<Scalar, py::array::c_style>& x,
                  const py::array_t<Scalar, py::array::c_style>& y, const Array& w) {
     const py::ssize_t d = core_.n_features();
-    MomentSums total(d);
+    MomentSums total(core_.shape());
     require_shape(centre, "centre", {d + 1});
     require_shape(magnitude, "magnitude", {d + 1});
     require_shape(sums, "sums", {static_cast<py::ssize_t>(total.sums.size())});
@@ -110,6 +111,7 @@ class Accumulator {
       throw py::value_error("w: a state holds fewer pending rows than one super-block");
     }
     total.count = count;
+    total.weight = weight;
     std::copy_n(centre.data(), centre.size(), total.centre.begin());
     std::copy_n(magnitude.data(), magnitude.size(), total.magnitude.begin());
     std::copy_n(sums.data(), sums.size(), total.sums.begin());
@@ -126,16 +128,18 @@ class Accumulator {
   }
 
  private:
-  static index_t checked(index_t n_features) {
-    if (n_features < 1) {
-      throw py::value_error("n_features must be at least 1, got " + std::to_string(n_features));
+  static MomentShape checked(MomentShape shape) {
+    if (shape.n_features < 1) {
+      throw py::value_error("n_features must be at least 1, got " + std::to_string(shape.n_features));
     }
-    if (n_features > kMostFeatures) {
+    if (shape.n_features > kMostFeatures) {
       throw py::value_error("n_features must be at most " + std::to_string(kMostFeatures) + ", got " +
-                            std::to_string(n_features) +
-                            ": beyond that the packed moments take more than 341 GB");
+                            std::to_string(shape.n_features));
     }
-    return n_features;
+    if (shape.order < 2 || shape.order > 4) {
+      throw py::value_error("order must be 2, 3 or 4, got " + std::to_string(shape.order));
+    }
+    return shape;
   }
 
   template <class F>
@@ -165,18 +169,35 @@ class Accumulator {
 template <class Scalar>
 void bind_accumulator(py::module_& m, const char* name) {
   using Class = Accumulator<Scalar>;
-  py::class_<Class>(m, name, "Order 3 moments of a stream of rows; see moments.hpp.")
-      .def(py::init<index_t>(), py::arg("n_features"))
+  py::class_<Class>(m, name, "Moments of a stream of rows; see moments.hpp.")
+      .def(py::init<index_t, int, std::vector<double>, double>(), py::arg("n_features"), py::arg("order"),
+           py::arg("polynomial"), py::arg("about"))
       .def("update", &Class::update, py::arg("X").noconvert(), py::arg("y").noconvert(),
            py::arg("w").noconvert(), py::arg("n_threads"))
       .def("merge", &Class::merge, py::arg("other"))
+      .def_static(
+          "memory",
+          [](index_t n_features, int order, index_t n_terms, int n_threads) {
+            const std::vector<double> polynomial(static_cast<std::size_t>(n_terms));
+            return MomentAccumulator<Scalar>::memory({n_features, order, polynomial}, n_threads);
+          },
+          py::arg("n_features"), py::arg("order"), py::arg("n_terms"), py::arg("n_threads"),
+          "Bytes that update needs at most.")
       .def_property_readonly("n_features", &Class::n_features)
+      .def_property_readonly("order", &Class::order)
       .def_property_readonly("n_samples", &Class::n_samples)
       .def("snapshot", &Class::snapshot)
       .def("get_state", &Class::get_state)
-      .def("set_state", &Class::set_state, py::arg("count"), py::arg("centre").noconvert(),
+      .def("set_state", &Class::set_state, py::arg("count"), py::arg("weight"), py::arg("centre").noconvert(),
            py::arg("magnitude").noconvert(), py::arg("sums").noconvert(), py::arg("x").noconvert(),
            py::arg("y").noconvert(), py::arg("w").noconvert());
+}
+
+void require_channels(const MomentSums& s, const std::vector<double>& coefficients) {
+  if (static_cast<index_t>(coefficients.size()) != s.shape.n_channels()) {
+    throw py::value_error("coefficients must have " + std::to_string(s.shape.n_channels()) + " values, got " +
+                          std::to_string(coefficients.size()));
+  }
 }
 
 }  // namespace
@@ -187,15 +208,17 @@ void bind_moments(py::module_& m) {
   bind_accumulator<float>(m, "Accumulator32");
 
   py::class_<MomentSums>(m, "MomentSums", "Sums of monomials of (x, y) about a centre; see moment_sums.hpp.")
-      .def_property_readonly("n_features", [](const MomentSums& s) { return s.n_features; })
+      .def_property_readonly("n_features", [](const MomentSums& s) { return s.shape.n_features; })
       .def_property_readonly("count", [](const MomentSums& s) { return s.count; })
-      .def_property_readonly("weight", &MomentSums::weight)
+      .def_property_readonly("order", [](const MomentSums& s) { return s.shape.order; })
+      .def_property_readonly("n_channels", [](const MomentSums& s) { return s.shape.n_channels(); })
+      .def_readonly("weight", &MomentSums::weight)
       .def_property_readonly("centre",
-                             [](const MomentSums& s) { return make_array(s.centre, {s.n_features + 1}); })
+                             [](const MomentSums& s) { return make_array(s.centre, {s.shape.dim()}); })
       .def(
           "recentred",
           [](const MomentSums& s, const Array& centre) {
-            require_shape(centre, "centre", {s.n_features + 1});
+            require_shape(centre, "centre", {s.shape.dim()});
             const std::vector<double> to(centre.data(), centre.data() + centre.size());
             const py::gil_scoped_release release;
             MomentSums moved = s;
@@ -206,43 +229,50 @@ void bind_moments(py::module_& m) {
           py::arg("centre").noconvert())
       .def(
           "contract",
-          [](const MomentSums& s, const std::array<double, kChannels>& polynomial, const Array& V) {
+          [](const MomentSums& s, const std::vector<double>& coefficients, const Array& V) {
+            require_channels(s, coefficients);
             require_ndim(V, "V", 2);
             const py::ssize_t m = V.shape(1);
-            require_shape(V, "V", {s.dim(), m});
+            require_shape(V, "V", {s.shape.dim(), m});
             const double* directions = V.data();
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = TensorContraction(s.combine(polynomial)).project(directions, m);
+              out = TensorContraction(s.combine(coefficients)).project(directions, m);
             }
-            return make_array(out, {m, m, m});
+            return make_array(out, std::vector<py::ssize_t>(static_cast<std::size_t>(s.shape.order), m));
           },
-          py::arg("polynomial"), py::arg("V").noconvert(),
-          "T(V, V, V) of sum_n w P(y - v) u u u, u = (x - m, 1); V: (n_features + 1, m).")
+          py::arg("coefficients"), py::arg("V").noconvert(),
+          "T(V, ..., V) of sum_n w Q(y) u u ..., Q = sum_h q_h f_h; V: (n_features + 1, m).")
       .def(
           "to_dense",
-          [](const MomentSums& s, const std::array<double, kChannels>& polynomial) {
+          [](const MomentSums& s, const std::vector<double>& coefficients) {
+            require_channels(s, coefficients);
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = s.combine(polynomial).to_dense();
+              out = s.combine(coefficients).to_dense();
             }
-            return make_array(out, {s.dim(), s.dim(), s.dim()});
+            return make_array(
+                out, std::vector<py::ssize_t>(static_cast<std::size_t>(s.shape.order), s.shape.dim()));
           },
-          py::arg("polynomial"), "The dense symmetric tensor of sum_n w P(y - v) u u u, u = (x - m, 1).")
+          py::arg("coefficients"), "The dense symmetric tensor of sum_n w Q(y) u u ..., highest order.")
       .def(
           "lower_order",
-          [](const MomentSums& s, const std::array<double, kChannels>& polynomial) {
-            const index_t dim = s.dim();
-            const SymmetricTensor T = s.combine(polynomial);
-            Array out({dim, dim});
-            for (index_t a = 0; a < dim; ++a) {
-              for (index_t b = 0; b < dim; ++b) out.mutable_at(a, b) = T.entries[T.layout.at(a, b, dim - 1)];
+          [](const MomentSums& s, int order, const std::vector<double>& coefficients) {
+            require_channels(s, coefficients);
+            if (order < 0 || order >= s.shape.order) {
+              throw py::value_error("order must lie between 0 and " + std::to_string(s.shape.order - 1) +
+                                    ", got " + std::to_string(order));
             }
-            return out;
+            std::vector<double> out;
+            {
+              const py::gil_scoped_release release;
+              out = s.lower_order(order, coefficients);
+            }
+            return make_array(out, std::vector<py::ssize_t>(static_cast<std::size_t>(order), s.shape.dim()));
           },
-          py::arg("polynomial"), "sum_n w P(y - v) u u, u = (x - m, 1): all orders up to 2.");
+          py::arg("order"), py::arg("coefficients"), "The same of a lower order, dense.");
 }
 
 }  // namespace moefast::bindings

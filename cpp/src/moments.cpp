@@ -2,31 +2,30 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
-#include "kernels/kernels.hpp"
+#include "block_sums.hpp"
 #include "moefast/parallel.hpp"
+#include "sum_plan.hpp"
 
 namespace moefast {
 namespace {
 
-constexpr index_t kChannels = MomentSums::kChannels;
-// Samples per call of the kernel: both its panels stay in the first-level cache for d up to about 30, in
-// the second-level one beyond. 64 was the best or within a few percent of it for all d in a prototype.
-constexpr index_t kChunk = 64;
+// Bytes of the sums of one block up to which every thread has a block of its own; above, the threads share
+// the panels of one block, so memory does not grow with their number.
+constexpr double kPrivateBytes = 2.5e6;
+// Bytes of panels that are summed over a whole block before the next ones are taken up: what is written again
+// and again stays in the second- or third-level cache (order 4, d = 80: a quarter faster).
+constexpr double kPartBytes = 2e6;
 
-// The rows of one super-block: first the pending ones, then some of the caller's.
-template <class Scalar>
-struct Block {
-  SampleView<Scalar> head, tail;
+double sums_bytes(const MomentShape& shape) {
+  return 8.0 * static_cast<double>(shape.n_channels()) * static_cast<double>(shape.layout().size());
+}
 
-  index_t n() const { return head.n + tail.n; }
-  const SampleView<Scalar>& source(index_t& row) const {
-    if (row < head.n) return head;
-    row -= head.n;
-    return tail;
-  }
-};
+index_t blocks_at_once(const MomentShape& shape, int n_threads, index_t n_blocks) {
+  return sums_bytes(shape) > kPrivateBytes ? 1 : usable_threads(n_threads, n_blocks);
+}
 
 template <class Scalar>
 SampleView<Scalar> slice(SampleView<Scalar> view, index_t first, index_t n) {
@@ -35,70 +34,6 @@ SampleView<Scalar> slice(SampleView<Scalar> view, index_t first, index_t n) {
   if (view.w) view.w += first * view.w_stride;
   view.n = n;
   return view;
-}
-
-// Weighted means of the columns of (x, y), and the largest |value| of each.
-template <class Scalar>
-void find_centre(const Block<Scalar>& block, index_t d, MomentSums& out) {
-  std::vector<double> sums(static_cast<std::size_t>(d + 1));
-  double weight = 0;
-  for (index_t i = 0; i < block.n(); ++i) {
-    index_t row = i;
-    const SampleView<Scalar>& view = block.source(row);
-    const double w = view.weight(row);
-    weight += w;
-    for (index_t j = 0; j <= d; ++j) {
-      const double value = j < d ? view.feature(row, j) : view.response(row);
-      sums[j] += w * value;
-      out.magnitude[j] = std::max(out.magnitude[j], std::abs(value));
-    }
-  }
-  for (index_t j = 0; j <= d; ++j) {
-    out.centre[j] = sums[j] / weight;
-    if (!std::isfinite(out.centre[j])) {
-      throw ColumnError(ColumnError::Kind::overflow, j, -1,
-                        "its sum goes beyond the range of float64; rescale it");
-    }
-  }
-}
-
-// sums[h][a,b,c] = sum_n w (y - v)^h u_a u_b u_c over one block, about the block's own means.
-// Per chunk of samples and middle index b: A = u_a u_b (chunk x (b+1)), B = w (y - v)^h u_c (chunk x 4 dim,
-// channels innermost); the columns c >= b are a suffix of B and the rectangle b is their product.
-template <class Scalar>
-MomentSums sum_block(const Block<Scalar>& block, index_t d, Checkpoint* checkpoint) {
-  MomentSums out(d);
-  out.count = block.n();
-  find_centre(block, d, out);
-  const index_t dim = d + 1;
-  const PackedLayout layout = out.layout();
-  std::vector<double> U(static_cast<std::size_t>(kChunk * dim)), A(U.size()), B(U.size() * kChannels);
-  for (index_t first = 0; first < block.n(); first += kChunk) {
-    if (checkpoint) checkpoint->check();
-    const index_t n = std::min(kChunk, block.n() - first);
-    for (index_t s = 0; s < n; ++s) {
-      index_t row = first + s;
-      const SampleView<Scalar>& view = block.source(row);
-      double* u = &U[s * dim];
-      for (index_t j = 0; j < d; ++j) u[j] = view.feature(row, j) - out.centre[j];
-      u[d] = 1;
-      const double t = view.response(row) - out.centre[d];
-      double channel = view.weight(row);
-      for (index_t h = 0; h < kChannels; ++h, channel *= t) {
-        for (index_t c = 0; c < dim; ++c) B[s * dim * kChannels + c * kChannels + h] = channel * u[c];
-      }
-    }
-    for (index_t b = 0; b < dim; ++b) {
-      for (index_t s = 0; s < n; ++s) {
-        for (index_t a = 0; a <= b; ++a) A[s * dim + a] = U[s * dim + a] * U[s * dim + b];
-      }
-      kernels::rank_update(layout.rows(b), layout.cols(b) * kChannels, n, A.data(), dim,
-                           B.data() + b * kChannels, dim * kChannels,
-                           out.sums.data() + layout.offset(b) * kChannels, layout.cols(b) * kChannels);
-    }
-  }
-  out.check_finite();
-  return out;
 }
 
 template <class Scalar>
@@ -120,7 +55,15 @@ void check_values(const SampleView<Scalar>& view, index_t d) {
 }  // namespace
 
 template <class Scalar>
-MomentAccumulator<Scalar>::MomentAccumulator(index_t n_features) : total_(n_features) {}
+MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape) : total_(shape) {}
+
+// The state, the copy of it that makes the strong guarantee, and for every block in work its panels (at most
+// a sixth more than the sums at dim > 15) and its sums.
+template <class Scalar>
+double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads) {
+  const double blocks = static_cast<double>(blocks_at_once(shape, n_threads, n_threads));
+  return sums_bytes(shape) * (2 + 2.2 * blocks);
+}
 
 template <class Scalar>
 SampleView<Scalar> MomentAccumulator<Scalar>::pending_view() const {
@@ -135,46 +78,69 @@ SampleView<Scalar> MomentAccumulator<Scalar>::pending_view() const {
   return view;
 }
 
+// The total with n_blocks more super-blocks: the waiting rows and the first ones of `samples`.
+template <class Scalar>
+MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& samples, index_t n_blocks,
+                                                 int n_threads, const Poll& poll) const {
+  const SumPlan plan(shape().layout(), kernels::of<Scalar>().panel_columns);
+  const index_t waiting = pending_rows();
+  const index_t wave = blocks_at_once(shape(), n_threads, n_blocks);
+  const index_t wanted = static_cast<index_t>(static_cast<double>(plan.size) * 8 / kPartBytes);
+  const std::vector<index_t> parts =
+      plan.split(wave > 1 ? 1 : std::max<index_t>(usable_threads(n_threads, n_threads), wanted + 1));
+  const index_t n_parts = static_cast<index_t>(parts.size()) - 1;
+  MomentSums total = total_;
+  std::vector<BlockSums<Scalar>> blocks(static_cast<std::size_t>(wave), BlockSums<Scalar>(shape(), plan));
+  std::vector<MomentSums> sums(blocks.size());
+  for (index_t first = 0; first < n_blocks; first += wave) {
+    const index_t n = std::min(wave, n_blocks - first);
+    if (poll) poll();
+    const auto start = [&](index_t i) {
+      RowBlock<Scalar> rows;
+      if (first + i == 0) rows.head = pending_view();
+      const index_t row = std::max<index_t>(0, (first + i) * kSuperBlock - waiting);
+      rows.tail = slice(samples, row, kSuperBlock - rows.head.n);
+      blocks[i].start(rows);
+    };
+    // Either many blocks, each on one thread, or one block whose panels the threads share.
+    if (n_parts > 1) start(0);
+    parallel_for(n * n_parts, n_threads, poll, [&](index_t task, Checkpoint& checkpoint) {
+      const index_t i = task / n_parts, part = task % n_parts;
+      if (n_parts == 1) start(i);
+      blocks[i].sum(parts[part], parts[part + 1], &checkpoint);
+      if (n_parts == 1) blocks[i].finish(sums[i]);
+    });
+    if (n_parts > 1) blocks[0].finish(sums[0]);
+    for (index_t i = 0; i < n; ++i) {
+      total.merge(sums[i]);
+      total.check_finite();
+    }
+  }
+  return total;
+}
+
 template <class Scalar>
 void MomentAccumulator<Scalar>::update(const SampleView<Scalar>& samples, int n_threads, const Poll& poll) {
   const index_t d = n_features(), waiting = pending_rows();
-  check_values(samples, d);
   const index_t n_blocks = (waiting + samples.n) / kSuperBlock;
   // Rows of the caller's that full blocks take; the rest becomes pending.
   const index_t taken = n_blocks > 0 ? n_blocks * kSuperBlock - waiting : 0;
-
-  MomentSums total;
-  if (n_blocks > 0) {
-    total = total_;
-    // As many blocks at once as there are threads, so memory stays bounded; merged in order.
-    const index_t wave = usable_threads(n_threads, n_blocks);
-    std::vector<MomentSums> sums(static_cast<std::size_t>(wave));
-    for (index_t first = 0; first < n_blocks; first += wave) {
-      const index_t n = std::min(wave, n_blocks - first);
-      if (poll) poll();
-      parallel_for(n, n_threads, poll, [&](index_t i, Checkpoint& checkpoint) {
-        Block<Scalar> block;
-        if (first + i == 0) block.head = pending_view();
-        const index_t start = std::max<index_t>(0, (first + i) * kSuperBlock - waiting);
-        block.tail = slice(samples, start, kSuperBlock - block.head.n);
-        sums[i] = sum_block(block, d, &checkpoint);
-      });
-      for (index_t i = 0; i < n; ++i) {
-        total.merge(sums[i]);
-        total.check_finite();
-      }
-    }
-  }
-
   const SampleView<Scalar> rest = slice(samples, taken, samples.n - taken);
-  if (n_blocks > 0) {
-    MomentAccumulator next(d);
-    next.total_ = std::move(total);
-    next.append(rest);
-    *this = std::move(next);  // from here on nothing throws
-  } else {
+  if (n_blocks == 0) {
+    check_values(rest, d);
     append(rest);
+    return;
   }
+  MomentAccumulator next(shape());
+  try {
+    check_values(rest, d);
+    next.total_ = add_blocks(samples, n_blocks, n_threads, poll);
+  } catch (const ColumnError&) {
+    check_values(samples, d);  // names the first bad value, whichever thread met one
+    throw;
+  }
+  next.append(rest);
+  *this = std::move(next);  // from here on nothing throws
 }
 
 // Rows that wait are not summed yet, but an overflow, alone or with the blocks before, must be told now and
@@ -202,9 +168,19 @@ void MomentAccumulator<Scalar>::append(const SampleView<Scalar>& rows) {
   double x_all = x_max;
   for (index_t j = 0; j < d; ++j) x_all = std::max(x_all, total_.magnitude[j]);
   const double y_all = std::max(y_max, total_.magnitude[d]);
-  const double w_all = w_max * static_cast<double>(pending_rows()) + total_.weight();
-  const double bits = 3 * (std::log2(std::max(x_all, 1.0)) + std::log2(std::max(y_all, 1.0)) + 2) +
-                      std::log2(std::max(w_all, 1.0));
+  const double w_all = w_max * static_cast<double>(pending_rows()) + total_.weight;
+  // The channel is at most sum_j |q_j| t^j.
+  double channel = 0;
+  if (shape().polynomial.empty()) {
+    channel = shape().order * (std::log2(std::max(y_all, 1.0)) + 1);
+  } else {
+    const double t = std::max(1.0, y_all + std::abs(shape().about));
+    double largest = 1;
+    for (const double q : shape().polynomial) largest = std::max(largest, std::abs(q));
+    channel = static_cast<double>(shape().polynomial.size()) * std::log2(t) + std::log2(largest) + 3;
+  }
+  const double bits =
+      channel + shape().order * (std::log2(std::max(x_all, 1.0)) + 1) + std::log2(std::max(w_all, 1.0));
   if (bits > 1020) {
     try {
       snapshot();
@@ -221,7 +197,8 @@ void MomentAccumulator<Scalar>::append(const SampleView<Scalar>& rows) {
 template <class Scalar>
 void MomentAccumulator<Scalar>::merge(const MomentAccumulator& other) {
   MomentAccumulator result = *this;
-  result.total_.merge(other.total_);
+  MomentSums moved = other.total_;
+  result.total_.merge(moved);
   result.total_.check_finite();
   const SampleView<Scalar> rows = other.pending_view();
   if (rows.n > 0) result.update(rows, 1, {});
@@ -231,7 +208,16 @@ void MomentAccumulator<Scalar>::merge(const MomentAccumulator& other) {
 template <class Scalar>
 MomentSums MomentAccumulator<Scalar>::snapshot() const {
   MomentSums all = total_;
-  if (pending_rows() > 0) all.merge(sum_block(Block<Scalar>{pending_view(), {}}, n_features(), nullptr));
+  if (pending_rows() > 0) {
+    const SumPlan plan(shape().layout(), kernels::of<Scalar>().panel_columns);
+    const RowBlock<Scalar> rows{pending_view(), {}};
+    BlockSums<Scalar> block(shape(), plan);
+    MomentSums sums;
+    block.start(rows);
+    block.sum(0, plan.n_pieces(), nullptr);
+    block.finish(sums);
+    all.merge(sums);
+  }
   if (all.count > 0) all.recentre_to_mean();
   all.check_finite();
   return all;
@@ -239,8 +225,8 @@ MomentSums MomentAccumulator<Scalar>::snapshot() const {
 
 template <class Scalar>
 void MomentAccumulator<Scalar>::restore(MomentSums total, const SampleView<Scalar>& pending) {
-  MomentAccumulator next(total.n_features);
-  check_values(pending, total.n_features);
+  MomentAccumulator next(total.shape);
+  check_values(pending, total.shape.n_features);
   next.total_ = std::move(total);
   next.append(pending);
   *this = std::move(next);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from typing import Any, Literal, TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
+from moefast.memory import refuse_too_large
 from moefast.scores import ScoreMoments
 from moefast.threads import resolve_threads
 from moefast.transforms import PolynomialTransform
@@ -28,16 +30,18 @@ __all__ = ["MomentAccumulator"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _MAGIC = b"moefast moments\0"
-_VERSION = 1
-# version, order, dtype code (itemsize), n_features, rows in full blocks, pending rows
-_HEADER = struct.Struct("<16sIIIqqq")
+_VERSION = 2
+# version, order, dtype code (itemsize), n_features, rows in full blocks, pending rows, weight, about, degree + 1
+_HEADER = struct.Struct("<16sIIIqqqddI")
 
 
 class MomentAccumulator:
-    r"""Accumulates :math:`\sum_n w_n y_n^h \, x_n^{\otimes m}` for h = 0 .. 3 and m = 0 .. 3 in one pass.
+    r"""Accumulates :math:`\sum_n w_n y_n^h \, x_n^{\otimes m}` for h, m = 0 .. order in one pass.
 
-    From these, centred and whitened score tensors follow exactly for every transform that is a polynomial
-    in y of degree at most three, with link, noise, centring and whitening unknown until the pass ends.
+    From these, centred and whitened score tensors follow exactly for every transform that is a polynomial in y
+    of degree at most `order`, with link, noise, centring and whitening unknown until the pass ends. Where the
+    transform P is known beforehand, `transform` accumulates :math:`\sum_n w_n P(y_n) \, x_n^{\otimes m}` alone,
+    for a fraction of the time.
 
     Rows are summed in super-blocks of 4096, each centred on its own means; blocks are merged by the exact
     re-centring formula. The state does not depend, bit for bit, on `n_threads`, on how the rows were cut
@@ -47,22 +51,28 @@ class MomentAccumulator:
     ----------
     n_features : int
         d, the number of columns of X.
-    order : int
-        The highest order m. Only 3 so far.
+    order : {2, 3, 4}
+        The highest order m.
     dtype : {"float64", "float32"}
-        What rows are read as. Sums are float64 in both cases.
+        What rows are read as. With float32 the products are float32 too, of rows scaled by powers of two, which
+        takes about 0.6 of the time; sums over more than 64 rows are float64 in both cases.
     n_threads : int or None
         Threads of `update`; None means the CPUs this process may use.
+    transform : PolynomialTransform, optional
+        The only channel to accumulate.
 
     Raises
     ------
     ValueError, TypeError
         For a parameter out of range.
+    MemoryError
+        When :attr:`memory` is more than the machine has; the message has the figure and the alternative.
 
     Notes
     -----
-    Memory: 4 (d + 1)(d + 2)(d + 3) / 6 numbers for the state and as many for each thread while updating,
-    and up to 4095 rows that wait for a full block.
+    Memory: the state has order + 1 (with `transform`: 1) times C(d + order, order) numbers; `update` needs four
+    to five times that, and while the state is below 2.5 MB that much again for every further thread. Above,
+    threads share the panels of one block. Up to 4095 rows wait for a full block.
 
     Examples
     --------
@@ -84,19 +94,26 @@ class MomentAccumulator:
         order: int = 3,
         dtype: Literal["float64", "float32"] = "float64",
         n_threads: int | None = None,
+        *,
+        transform: PolynomialTransform | None = None,
     ) -> None:
-        check_integer("n_features", n_features, high=2**62)  # the core knows how many are too many
-        if order != 3:
-            raise ValueError(f"order must be 3, got {order!r}")
+        check_integer("n_features", n_features, high=4000)
+        check_integer("order", order, low=2, high=4)
         dtype_name = np.dtype(dtype).name
         check_choice("dtype", dtype_name, ("float64", "float32"))
-        resolve_threads(n_threads)
-        self._order = 3
+        if transform is not None and not isinstance(transform, PolynomialTransform):
+            raise TypeError(f"transform must be a PolynomialTransform or None, got {type(transform).__name__}")
         self._dtype = np.dtype(dtype_name)
+        self._transform = transform
         self.n_threads = n_threads
-        self._core: Any = (_core.Accumulator64 if dtype_name == "float64" else _core.Accumulator32)(
-            int(n_features)
-        )
+        kind = _core.Accumulator64 if dtype_name == "float64" else _core.Accumulator32
+        threads = resolve_threads(n_threads)
+        coefficients = () if transform is None else transform.coefficients
+        about = 0.0 if transform is None else transform.about
+        if not np.isfinite([about, *coefficients]).all():
+            raise ValueError(f"transform must have finite coefficients, got {transform!r}")
+        refuse_too_large(n_features, order, kind.memory(int(n_features), int(order), len(coefficients), threads))
+        self._core: Any = kind(int(n_features), int(order), list(coefficients), float(about))
 
     @property
     def n_features(self) -> int:
@@ -106,7 +123,19 @@ class MomentAccumulator:
     @property
     def order(self) -> int:
         """The highest order of the moments."""
-        return self._order
+        return int(self._core.order)
+
+    @property
+    def transform(self) -> PolynomialTransform | None:
+        """The only channel, or None where all powers of y are accumulated."""
+        return self._transform
+
+    @property
+    def memory(self) -> int:
+        """Bytes that `update` needs at most, the state included, the rows given not."""
+        degree = 0 if self._transform is None else len(self._transform.coefficients)
+        threads = resolve_threads(self.n_threads)
+        return int(self._core.memory(self.n_features, self.order, degree, threads))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -119,8 +148,9 @@ class MomentAccumulator:
         return int(self._core.n_samples)
 
     def __repr__(self) -> str:
-        size = f"n_features={self.n_features}, n_samples={self.n_samples}"
-        return f"MomentAccumulator({size}, dtype={self._dtype.name!r})"
+        size = f"n_features={self.n_features}, order={self.order}, n_samples={self.n_samples}"
+        transform = "" if self._transform is None else f", transform={self._transform!r}"
+        return f"MomentAccumulator({size}, dtype={self._dtype.name!r}{transform})"
 
     def update(self, X: Any, y: Any, sample_weight: Any = None) -> MomentAccumulator:
         """Add rows. When this raises, or is interrupted, nothing has changed.
@@ -145,7 +175,7 @@ class MomentAccumulator:
         TypeError
             For values that are not numbers.
         OverflowError
-            When products up to order 3 leave the range of float64; the column is named.
+            When products up to the order leave the range of float64; the column is named.
         """
         names = column_names(X)
         X = self._as_array(X, "X")
@@ -174,15 +204,26 @@ class MomentAccumulator:
         TypeError
             When `other` is not a MomentAccumulator.
         ValueError
-            When its number of features or dtype differs.
+            When its number of features, order, dtype or transform differs.
         """
         if not isinstance(other, MomentAccumulator):
             raise TypeError(f"other must be a MomentAccumulator, got {type(other).__name__}")
-        if (other.n_features, other.dtype) != (self.n_features, self.dtype):
-            raise ValueError(f"cannot merge {other!r} into {self!r}: n_features and dtype must agree")
+        if other._kind() != self._kind():
+            raise ValueError(
+                f"cannot merge {other!r} into {self!r}: n_features, order, dtype and transform must agree"
+            )
         with _named_columns(None, self.n_features):
             self._core.merge(other._core)
         return self
+
+    def _kind(self) -> tuple[Any, ...]:
+        transform = self._transform
+        return (
+            self.n_features,
+            self.order,
+            self.dtype,
+            None if transform is None else (transform.coefficients, transform.about),
+        )
 
     def raw_moment(self, order: int, power: int = 0) -> Floats:
         r"""Return :math:`\sum_n w_n y_n^h x_n^{\otimes m}`, uncentred.
@@ -190,9 +231,9 @@ class MomentAccumulator:
         Parameters
         ----------
         order : int
-            m, from 0 to 3.
+            m, from 0 to the accumulator's order.
         power : int
-            h, from 0 to 3.
+            h, likewise. With a `transform` only 0, which stands for P(y) in place of the power.
 
         Returns
         -------
@@ -203,12 +244,9 @@ class MomentAccumulator:
     def central_moment(self, order: int, power: int = 0) -> Floats:
         r"""Return the weighted mean of :math:`(y - \bar y)^h (x - \bar x)^{\otimes m}`.
 
-        Parameters
-        ----------
-        order : int
-            m, from 0 to 3.
-        power : int
-            h, from 0 to 3.
+        With a `transform` that of :math:`P(y) (x - \bar x)^{\otimes m}`: P is taken as it is.
+
+        Parameters as for :meth:`raw_moment`.
 
         Returns
         -------
@@ -217,7 +255,15 @@ class MomentAccumulator:
         return self._moment(order, power, centred=True)
 
     def score_moments(self) -> ScoreMoments:
-        """Return the moments about the means with the whitening of x, the source of every score tensor."""
+        """Return the moments about the means with the whitening of x, the source of every score tensor.
+
+        Raises
+        ------
+        ValueError
+            For an accumulator with a `transform`, which knows no covariance, and for an empty one.
+        """
+        if self._transform is not None:
+            raise ValueError("score tensors need the powers of y: accumulate without transform")
         return ScoreMoments(self._snapshot())
 
     def score_tensor(self, order: int, transform: PolynomialTransform) -> Floats:
@@ -228,8 +274,8 @@ class MomentAccumulator:
 
         Parameters
         ----------
-        order : {2, 3}
-            m.
+        order : {2, 3, 4}
+            m, at most the accumulator's order.
         transform : PolynomialTransform
             P.
 
@@ -242,9 +288,15 @@ class MomentAccumulator:
 
     def to_bytes(self) -> bytes:
         """Return the whole state, with a checksum; the same state gives the same bytes."""
-        count, centre, magnitude, sums, x, y, w = self._core.get_state()
-        body = _HEADER.pack(_MAGIC, _VERSION, self._order, self._dtype.itemsize, self.n_features, count, len(w))
-        body += b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in (centre, magnitude, sums, x, y, w))
+        count, weight, centre, magnitude, sums, x, y, w = self._core.get_state()
+        transform = self._transform or PolynomialTransform((), 1.0, order=self.order)
+        P = np.array([*transform.coefficients, transform.constant, transform.order], dtype=np.float64)
+        size, itemsize, terms = self.n_features, self._dtype.itemsize, len(transform.coefficients)
+        about = float(transform.about)
+        body = _HEADER.pack(_MAGIC, _VERSION, self.order, itemsize, size, count, len(w), weight, about, terms)
+        body += b"".join(
+            a.astype(a.dtype.newbyteorder("<")).tobytes() for a in (P, centre, magnitude, sums, x, y, w)
+        )
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -257,32 +309,33 @@ class MomentAccumulator:
             When the bytes are no accumulator, of another version, damaged or cut short.
         """
         data = bytes(data)
-        if len(data) < _HEADER.size or data[:16] != _MAGIC:
+        if len(data) < 20 or data[:16] != _MAGIC:
             raise ValueError(f"data is not a moefast moment accumulator ({len(data)} bytes)")
-        _, version, order, itemsize, d, count, pending = _HEADER.unpack_from(data)
+        version = struct.unpack_from("<I", data, 16)[0]
         if version != _VERSION:
             raise ValueError(f"data has format version {version}; this moefast reads version {_VERSION}")
-        if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        if len(data) < _HEADER.size + 4 or zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
             raise ValueError("data is damaged or cut short: its checksum does not match")
-        accumulator = cls(d, order, "float64" if itemsize == 8 else "float32", n_threads)
-        n_sums = 4 * ((d + 1) * (d + 2) * (d + 3) // 6)
-        real = accumulator.dtype
-        fields: list[npt.NDArray[Any]] = []
+        _, _, order, itemsize, d, count, pending, weight, about, terms = _HEADER.unpack_from(data)
         at = _HEADER.size
-        shapes: list[tuple[tuple[int, ...], np.dtype[Any]]] = [
-            ((d + 1,), np.dtype(np.float64)),
-            ((d + 1,), np.dtype(np.float64)),
-            ((n_sums,), np.dtype(np.float64)),
-            ((pending, d), real),
-            ((pending,), real),
-            ((pending,), np.dtype(np.float64)),
-        ]
-        for shape, kind in shapes:
+
+        def read(kind: np.dtype[Any], *shape: int) -> npt.NDArray[Any]:
+            nonlocal at
             n = int(np.prod(shape))
             stored = np.frombuffer(data, kind.newbyteorder("<"), n, at)
-            fields.append(np.ascontiguousarray(stored.reshape(shape).astype(kind)))
             at += n * kind.itemsize
-        accumulator._core.set_state(count, *fields)
+            return np.ascontiguousarray(stored.reshape(shape).astype(kind))
+
+        wide = np.dtype(np.float64)
+        P = read(wide, terms + 2)
+        transform = (
+            PolynomialTransform(tuple(map(float, P[:-2])), float(P[-2]), int(P[-1]), about) if terms else None
+        )
+        accumulator = cls(d, order, "float64" if itemsize == 8 else "float32", n_threads, transform=transform)
+        n_sums = (1 if terms else order + 1) * math.comb(d + order, order)
+        fields = [read(wide, d + 1), read(wide, d + 1), read(wide, n_sums)]
+        fields += [read(accumulator.dtype, pending, d), read(accumulator.dtype, pending), read(wide, pending)]
+        accumulator._core.set_state(count, weight, *fields)
         return accumulator
 
     def __getstate__(self) -> dict[str, Any]:
@@ -298,20 +351,20 @@ class MomentAccumulator:
             return self._core.snapshot()
 
     def _moment(self, order: int, power: int, centred: bool) -> Floats:
+        highest = {"order": self.order, "power": self.order if self._transform is None else 0}
         for name, value in (("order", order), ("power", power)):
-            if value not in (0, 1, 2, 3):
-                raise ValueError(f"{name} must be 0, 1, 2 or 3, got {value!r}")
+            check_integer(name, value, low=0, high=highest[name])
         sums = self._snapshot()
         d = self.n_features
-        order, power = int(order), int(power)
         if not centred:
+            # A fixed P(y) is not shifted with the response.
             with _named_columns(None, d):
                 sums = sums.recentred(np.zeros(d + 1))
-        polynomial = [float(h == power) for h in range(4)]
-        if order == 3:
-            tensor: Floats = sums.to_dense(polynomial)[:d, :d, :d]
-        else:  # the appended 1 makes lower orders slices of the second
-            tensor = sums.lower_order(polynomial)[(slice(d),) * order + (d,) * (2 - order)]
+        coefficients = [float(h == power) for h in range(sums.n_channels)]
+        dense: Floats = (
+            sums.to_dense(coefficients) if order == self.order else sums.lower_order(order, coefficients)
+        )
+        tensor = dense[(slice(d),) * order]
         return np.array(tensor / sums.weight if centred else tensor)
 
     def _as_array(self, values: Any, name: str) -> npt.NDArray[Any]:

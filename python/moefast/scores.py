@@ -4,7 +4,8 @@ With :math:`z = L^T (x - \bar x)` of mean 0 and covariance I:
 
 .. math::
 
-    S_2(z) = z z^T - I, \qquad S_3(z) = z^{\otimes 3} - \sum_i \mathrm{sym}_3(z \otimes e_i \otimes e_i).
+    S_2(z) = z z^T - I, \qquad S_3(z) = z^{\otimes 3} - \mathrm{sym}_3(z \otimes I), \qquad
+    S_4(z) = z^{\otimes 4} - \mathrm{sym}_6(z \otimes z \otimes I) + \mathrm{sym}_3(I \otimes I).
 """
 
 from __future__ import annotations
@@ -16,12 +17,43 @@ import numpy.typing as npt
 
 from moefast.transforms import PolynomialTransform
 
-__all__ = ["ScoreMoments"]
+__all__ = ["ScoreMoments", "score_correction"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Directions of x with less than this share of the largest variance (of unit-scaled columns) count as none.
 _RANK_TOLERANCE = 1e-10
+
+
+def score_correction(moments: Floats, gram: Floats) -> Floats:
+    r"""Return mean h S_m(z) along directions W from the mean of h times the monomials of (W' z, 1).
+
+    Parameters
+    ----------
+    moments : ndarray of shape (q + 1,) * m
+        Mean of :math:`h \, v^{\otimes m}`, v = (W' z, 1); m = 2, 3 or 4.
+    gram : ndarray of shape (q, q)
+        W' W: the covariance of W' z.
+
+    Returns
+    -------
+    ndarray of shape (q,) * m
+    """
+    q = len(gram)
+    top = moments[(slice(q),) * moments.ndim]
+    if moments.ndim == 2:
+        return np.asarray(top - moments[q, q] * gram)
+    if moments.ndim == 3:
+        term = np.multiply.outer(moments[:q, q, q], gram)  # z_i G_jk
+        return np.asarray(top - (term + term.transpose(1, 0, 2) + term.transpose(1, 2, 0)))
+    pairs = np.multiply.outer(moments[:q, :q, q, q], gram)  # z_i z_j G_kl
+    places = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 2, 1), (2, 1, 0, 3), (3, 1, 2, 0), (2, 3, 0, 1))
+    both = np.multiply.outer(gram, gram)
+    return np.asarray(
+        top
+        - sum(pairs.transpose(p) for p in places)
+        + moments[q, q, q, q] * (both + both.transpose(0, 2, 1, 3) + both.transpose(0, 3, 2, 1))
+    )
 
 
 class ScoreMoments:
@@ -47,13 +79,28 @@ class ScoreMoments:
         self._weight = float(sums.weight)
         self.x_mean: Floats = centre[:d].copy()
         self.y_mean = float(centre[d])
-        self.y_variance = float(sums.lower_order([0.0, 0.0, 1.0, 0.0])[d, d] / self._weight)
-        self.covariance: Floats = sums.lower_order([1.0, 0.0, 0.0, 0.0])[:d, :d] / self._weight
+        self.y_variance = float(self._mean(0, self._power(2)))
+        self.covariance: Floats = self._mean(2, self._power(0))[:d, :d]
         scale = np.sqrt(np.diag(self.covariance))
         inverse = np.divide(1.0, scale, out=np.zeros(d), where=scale > 0)
         values, vectors = np.linalg.eigh(self.covariance * np.outer(inverse, inverse))
         keep = values > _RANK_TOLERANCE * max(1.0, float(values[-1]))
         self.whitening: Floats = inverse[:, None] * vectors[:, keep] / np.sqrt(values[keep])
+
+    def _power(self, h: int) -> list[float]:
+        """Coefficients of (y - mean y)^h over the channels."""
+        return [float(channel == h) for channel in range(self._sums.n_channels)]
+
+    def _mean(self, order: int, coefficients: list[float]) -> Floats:
+        """Return the mean of Q(y) u u .., dense, u = (x - mean x, 1)."""
+        if order == self._sums.order:
+            return np.asarray(self._sums.to_dense(coefficients) / self._weight)
+        return np.asarray(self._sums.lower_order(order, coefficients) / self._weight)
+
+    @property
+    def order(self) -> int:
+        """The highest order of the moments."""
+        return int(self._sums.order)
 
     @property
     def rank(self) -> int:
@@ -63,23 +110,21 @@ class ScoreMoments:
     def cross_moment(self) -> Floats:
         """Return the mean of (y - mean y) z, shape (rank,); under the model E[g'] sum_i p_i a_i."""
         d = len(self.x_mean)
-        first = self._sums.lower_order([0.0, 1.0, 0.0, 0.0])[:d, d] / self._weight
+        first = self._mean(1, self._power(1))[:d]
         moment: Floats = self.whitening.T @ first
         return moment
 
     def transform_mean(self, transform: PolynomialTransform) -> float:
         """Return the mean of P(y)."""
-        d = len(self.x_mean)
-        channels = list(transform.channels_about(self.y_mean))
-        return float(self._sums.lower_order(channels)[d, d] / self._weight)
+        return float(self._mean(0, list(transform.channels_about(self.y_mean, self._sums.n_channels))))
 
     def score_tensor(self, order: int, transform: PolynomialTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (P(y) - mean P(y)) S_m(z), seen along some directions.
 
         Parameters
         ----------
-        order : {2, 3}
-            m.
+        order : {2, 3, 4}
+            m, at most that of the moments.
         transform : PolynomialTransform
             P.
         directions : ndarray of shape (rank, q), optional
@@ -90,25 +135,21 @@ class ScoreMoments:
         -------
         ndarray of shape (q,) * order
         """
-        if order not in (2, 3):
-            raise ValueError(f"order must be 2 or 3, got {order!r}")
+        if order not in range(2, self.order + 1):
+            raise ValueError(f"order must lie between 2 and {self.order}, that of the moments, got {order!r}")
         W = np.eye(self.rank) if directions is None else np.asarray(directions, dtype=np.float64)
         if W.ndim != 2 or len(W) != self.rank:
             raise ValueError(f"directions must have shape ({self.rank}, q), got {W.shape}")
         d, q = len(self.x_mean), W.shape[1]
-        channels = list(transform.channels_about(self.y_mean))
+        channels = list(transform.channels_about(self.y_mean, self._sums.n_channels))
         channels[0] -= self.transform_mean(transform)
-        if order == 2:
-            LW = self.whitening @ W
-            second = self._sums.lower_order(channels)
-            raw = LW.T @ second[:d, :d] @ LW
-            matrix: Floats = (raw - second[d, d] * W.T @ W) / self._weight
-            return matrix
         V = np.zeros((d + 1, q + 1))  # u = (x - mean, 1) goes to (W' z, 1)
         V[:d, :q] = self.whitening @ W
         V[d, q] = 1.0
-        moments = self._sums.contract(channels, V) / self._weight
-        first = moments[:q, q, q]
-        trace = np.einsum("i,jk->ijk", first, W.T @ W)
-        tensor: Floats = moments[:q, :q, :q] - (trace + trace.transpose(1, 0, 2) + trace.transpose(1, 2, 0))
-        return tensor
+        if order == self.order:
+            moments = self._sums.contract(channels, V) / self._weight
+        else:
+            moments = self._mean(order, channels)
+            for _ in range(order):  # one index after the other; the last becomes the first
+                moments = np.tensordot(moments, V, axes=(0, 0))
+        return score_correction(np.asarray(moments), W.T @ W)

@@ -47,7 +47,7 @@ class PolynomialTransform:
     Parameters
     ----------
     coefficients : tuple of float
-        :math:`q_0, q_1, \ldots`, at most up to the cube.
+        :math:`q_0, q_1, \ldots`
     constant : float
         :math:`c_m`.
     order : int
@@ -72,12 +72,21 @@ class PolynomialTransform:
         """Evaluate P elementwise."""
         return Polynomial(self.coefficients)(np.asarray(y, dtype=np.float64) - self.about)[()]
 
-    def channels_about(self, centre: float) -> tuple[float, float, float, float]:
-        """Coefficients of 1, t, t^2, t^3 when P is written in t = y - centre."""
+    def channels_about(self, centre: float, n_channels: int = 4) -> tuple[float, ...]:
+        """Coefficients of 1, t, t^2, ... when P is written in t = y - centre.
+
+        Raises
+        ------
+        ValueError
+            When P has a higher power than there are channels.
+        """
         shifted = Polynomial(self.coefficients)(Polynomial([centre - self.about, 1.0]))
-        q = np.zeros(4)
-        q[: len(shifted.coef)] = shifted.coef
-        return (float(q[0]), float(q[1]), float(q[2]), float(q[3]))
+        if len(shifted.coef) > n_channels:
+            raise ValueError(
+                f"a transform of degree {len(shifted.coef) - 1} needs moments of that order, these have powers of "
+                f"y up to {n_channels - 1}"
+            )
+        return tuple(float(q) for q in shifted.coef) + (0.0,) * (n_channels - len(shifted.coef))
 
 
 @lru_cache(maxsize=256)

@@ -204,12 +204,12 @@ def drop_weightless(X: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floa
     return np.ascontiguousarray(X), np.ascontiguousarray(y), weights
 
 
-def check_integer(name: str, value: object, high: int = 2**31 - 1) -> None:
-    """Raise TypeError unless `value` is an integer, ValueError unless it lies between 1 and `high`."""
+def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1) -> None:
+    """Raise TypeError unless `value` is an integer, ValueError unless it lies between `low` and `high`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
     if value > high:
         raise ValueError(f"{name} must be at most {high}, got {value}")
 

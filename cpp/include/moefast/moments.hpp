@@ -25,16 +25,19 @@ struct SampleView {
 };
 
 // Adds rows in super-blocks of kSuperBlock rows. Their boundaries are set by the running row index
-// alone (rows that do not fill a block wait in `pending`), each block is centred on its own means and
-// summed by one thread, and blocks are merged in order. So the state does not depend, bit for bit, on the
-// number of threads, on how rows were cut into calls or on the memory layout; sorted data, a leading
-// outlier and means far from zero cost no digits.
+// alone (rows that do not fill a block wait in `pending`), each block is centred on its own means, and blocks
+// are merged in order. So the state does not depend, bit for bit, on the number of threads, on how rows were
+// cut into calls or on the memory layout; sorted data, a leading outlier and means far from zero cost no
+// digits.
+//
+// With Scalar = float the products are float32, of rows scaled by powers of two, and summed in float32 over
+// some dozens of rows at most; all other sums are float64.
 template <class Scalar>
 class MomentAccumulator {
  public:
   static constexpr index_t kSuperBlock = 4096;
 
-  explicit MomentAccumulator(index_t n_features);
+  explicit MomentAccumulator(const MomentShape& shape);
 
   // Strong guarantee: when this throws (bad values, overflow, an exception of poll), nothing has changed.
   // Weights must be positive: rows of weight zero are the caller's to drop.
@@ -44,7 +47,11 @@ class MomentAccumulator {
   // All rows so far, pending ones included, centred on the means.
   MomentSums snapshot() const;
 
-  index_t n_features() const { return total_.n_features; }
+  // Bytes that update needs at most, the state included, whatever the number of rows.
+  static double memory(const MomentShape& shape, int n_threads);
+
+  const MomentShape& shape() const { return total_.shape; }
+  index_t n_features() const { return shape().n_features; }
   index_t n_samples() const { return total_.count + pending_rows(); }
   index_t pending_rows() const { return static_cast<index_t>(pending_w_.size()); }
 
@@ -58,6 +65,8 @@ class MomentAccumulator {
  private:
   SampleView<Scalar> pending_view() const;
   void append(const SampleView<Scalar>& rows);
+  MomentSums add_blocks(const SampleView<Scalar>& samples, index_t n_blocks, int n_threads,
+                        const Poll& poll) const;
 
   MomentSums total_;               // the full super-blocks
   std::vector<Scalar> pending_x_;  // pending rows, row-major

@@ -3,4 +3,6 @@
 #define MOEFAST_BYTES 32
 #define MOEFAST_TILE_ROWS 4
 #define MOEFAST_TILE_VECTORS 3
+#define MOEFAST_DOT_ROWS 3
+#define MOEFAST_DOT_COLUMNS 4
 #include "kernels/table.hpp"

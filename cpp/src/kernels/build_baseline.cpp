@@ -5,13 +5,19 @@
 #define MOEFAST_BYTES 16
 #define MOEFAST_TILE_ROWS 6
 #define MOEFAST_TILE_VECTORS 4
+#define MOEFAST_DOT_ROWS 4
+#define MOEFAST_DOT_COLUMNS 5
 #elif defined(__GNUC__)
 #define MOEFAST_BYTES 16
 #define MOEFAST_TILE_ROWS 4
 #define MOEFAST_TILE_VECTORS 2
+#define MOEFAST_DOT_ROWS 2
+#define MOEFAST_DOT_COLUMNS 4
 #else
 #define MOEFAST_BYTES 0
 #define MOEFAST_TILE_ROWS 4
 #define MOEFAST_TILE_VECTORS 4
+#define MOEFAST_DOT_ROWS 2
+#define MOEFAST_DOT_COLUMNS 4
 #endif
 #include "kernels/table.hpp"

@@ -31,7 +31,8 @@ struct Build {
 // Best first.
 constexpr Build kBuilds[] = {
 #ifdef MOEFAST_X86_KERNELS
-    {&avx512::table, [] { return __builtin_cpu_supports("avx512f") != 0; }},
+    {&avx512::table,
+     [] { return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("fma") != 0; }},
     {&avx2::table, [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
 #endif
     {&baseline::table, [] { return true; }},
@@ -61,6 +62,12 @@ std::vector<std::string> usable_instruction_sets() {
 }
 
 std::string active_instruction_set() { return kernels::active().name; }
+
+double fma_peak(bool single_precision, index_t n_steps) {
+  double sink = 0;
+  return single_precision ? kernels::of<float>().fma_peak(n_steps, &sink)
+                          : kernels::of<double>().fma_peak(n_steps, &sink);
+}
 
 void use_instruction_set(const std::string& name) {
   std::string known;

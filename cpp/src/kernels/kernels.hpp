@@ -8,37 +8,80 @@
 
 namespace moefast::kernels {
 
-struct KernelTable {
-  const char* name;
+// Numbers that must be readable before and after a panel that pairs are made from: the widest vector.
+constexpr index_t kPanelPadding = 16;
+
+// Products of the numbers a .. a + length - 1 of a row and number b of another, for columns `lane` and on.
+struct PairRun {
+  index_t a, b, length, lane;
+};
+
+// The kernels for panels of one type.
+template <class Real>
+struct Kernels {
   // Vectors of the widest register tile times their lanes: panels of this many columns have no edges.
-  index_t panel_columns_f64, panel_columns_f32;
+  index_t panel_columns;
 
   // M[r][c] += sum_s A[s][r] * B[s][c],   r < rows, c < cols, s < samples
   //
   // A: samples x rows, row stride lda; B: samples x cols, row stride ldb; M: rows x cols, row stride ldm.
   // The sum over s is held in registers and added to M once, in an order that depends on nothing but the
   // arguments. In the float form products and register sums are float32, M is float64: keep samples small.
-  void (*rank_update_f64)(index_t rows, index_t cols, index_t samples, const double* A, index_t lda,
-                          const double* B, index_t ldb, double* M, index_t ldm);
-  void (*rank_update_f32)(index_t rows, index_t cols, index_t samples, const float* A, index_t lda,
-                          const float* B, index_t ldb, double* M, index_t ldm);
+  void (*rank_update)(index_t rows, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B,
+                      index_t ldb, double* M, index_t ldm);
 
-  // n_steps dependent rounds of independent fused multiply-adds in registers; returns the flops done and
-  // writes a number that depends on all of them. For measuring the peak rate of this machine.
-  double (*fma_peak_f64)(index_t n_steps, double* sink);
-  double (*fma_peak_f32)(index_t n_steps, double* sink);
+  // M[r][c] += sum_l A[r][l] * f[l] * B[c][l],   r < rows, c < cols, l < length: the same sums from
+  // transposed panels, vectors along the summed index; f may be null. `length` is a multiple of
+  // panel_columns' vectors (kPanelPadding serves all).
+  void (*dot_update)(index_t rows, index_t cols, index_t length, const Real* A, index_t lda, const Real* f,
+                     const Real* B, index_t ldb, double* M, index_t ldm);
+
+  // P[s][lane + i] = U[s][a + i] * F[s][b] for every run; see pair_panel.hpp for the padding.
+  void (*pair_panel)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
+                     const Real* F, index_t ldf, Real* P, index_t ldp);
+
+  // out[r][l] = A[r][l] * f[l]; `length` as above
+  void (*scale_rows)(index_t rows, index_t length, const Real* A, index_t lda, const Real* f, Real* out,
+                     index_t ldo);
+
+  // sums[j] += sum_s w[s] X[s][j],   bounds[j] = max(bounds[j], max_s |X[s][j]|)
+  void (*scan_rows)(index_t samples, index_t cols, const Real* X, index_t ldx, const double* w, double* sums,
+                    double* bounds);
+
+  // U[s][j] = (X[s][j] - centre[j]) * scale[j]
+  void (*centre_rows)(index_t samples, index_t cols, const Real* X, index_t ldx, const double* centre,
+                      const double* scale, Real* U, index_t ldu);
+  // U[j][s] = the same
+  void (*centre_rows_transposed)(index_t samples, index_t cols, const Real* X, index_t ldx,
+                                 const double* centre, const double* scale, Real* U, index_t ldu);
+
+  // n_steps rounds of independent multiply-adds in registers; returns the flops done and writes a number
+  // that depends on all of them. For measuring the peak rate of this machine.
+  double (*fma_peak)(index_t n_steps, double* sink);
+};
+
+struct KernelTable {
+  const char* name;
+  Kernels<double> f64;
+  Kernels<float> f32;
 };
 
 // The table in use; see instruction_set.hpp.
 const KernelTable& active();
 
+// Its kernels for panels of type Real.
+template <class Real>
+const Kernels<Real>& of() {
+  if constexpr (sizeof(Real) == sizeof(double)) {
+    return active().f64;
+  } else {
+    return active().f32;
+  }
+}
+
 inline void rank_update(index_t rows, index_t cols, index_t samples, const double* A, index_t lda,
                         const double* B, index_t ldb, double* M, index_t ldm) {
-  active().rank_update_f64(rows, cols, samples, A, lda, B, ldb, M, ldm);
-}
-inline void rank_update(index_t rows, index_t cols, index_t samples, const float* A, index_t lda,
-                        const float* B, index_t ldb, double* M, index_t ldm) {
-  active().rank_update_f32(rows, cols, samples, A, lda, B, ldb, M, ldm);
+  of<double>().rank_update(rows, cols, samples, A, lda, B, ldb, M, ldm);
 }
 
 }  // namespace moefast::kernels

@@ -1,23 +1,30 @@
 // The table of one instruction set: the last include of build_<set>.cpp.
 #pragma once
 
+#include "kernels/dot_update.hpp"
 #include "kernels/fma_peak.hpp"
+#include "kernels/pair_panel.hpp"
 #include "kernels/rank_update.hpp"
+#include "kernels/row_scan.hpp"
 
 #define MOEFAST_STRING(x) #x
 #define MOEFAST_NAME(x) MOEFAST_STRING(x)
 
 namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 
+#define MOEFAST_KERNELS(Real)           \
+  {kLanes<Real> * MOEFAST_TILE_VECTORS, \
+   rank_update<Real>,                   \
+   dot_update<Real>,                    \
+   pair_panel<Real>,                    \
+   scale_rows<Real>,                    \
+   scan_rows<Real>,                     \
+   centre_rows<Real>,                   \
+   centre_rows_transposed<Real>,        \
+   fma_peak<Real>}
+
 extern const KernelTable table;
-const KernelTable table = {
-    MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
-    kLanes<double> * MOEFAST_TILE_VECTORS,
-    kLanes<float> * MOEFAST_TILE_VECTORS,
-    rank_update<double>,
-    rank_update<float>,
-    fma_peak<double>,
-    fma_peak<float>,
-};
+const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE), MOEFAST_KERNELS(double),
+                           MOEFAST_KERNELS(float)};
 
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE

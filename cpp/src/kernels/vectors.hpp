@@ -10,6 +10,7 @@
 //   MOEFAST_TILE_ROWS         rows of the register tile
 //   MOEFAST_TILE_VECTORS      vectors in a row of the tile: rows * vectors accumulators, plus one row of
 //                             vectors and one broadcast, have to fit the register file
+//   MOEFAST_DOT_ROWS, MOEFAST_DOT_COLUMNS  the tile of the dot form, likewise
 #pragma once
 
 #include "kernels/kernels.hpp"

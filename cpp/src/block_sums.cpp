@@ -1,0 +1,298 @@
+#include "block_sums.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moefast {
+namespace {
+
+// Numbers of the column panel of one chunk that may be live at once; beyond that the channels take turns.
+// About three quarters of a second-level cache of 1 MB.
+constexpr index_t kColumnPanel = 96 * 1024;
+
+// Row strides are odd multiples of a cache line, so that the rows of a panel spread over the cache's sets.
+template <class Scalar>
+index_t row_stride(index_t columns) {
+  constexpr index_t line = 64 / sizeof(Scalar);
+  return (((columns + line - 1) / line) | 1) * line;
+}
+
+// Room for rows that kernels read a vector before and beyond.
+template <class Scalar>
+class Panel {
+ public:
+  Panel(index_t rows, index_t columns)
+      : stride(row_stride<Scalar>(columns)),
+        numbers_(static_cast<std::size_t>(rows * stride + 2 * kernels::kPanelPadding)) {}
+
+  Scalar* data() { return numbers_.data() + kernels::kPanelPadding; }
+  Scalar* row(index_t r) { return data() + r * stride; }
+
+  index_t stride;
+
+ private:
+  AlignedVector<Scalar> numbers_;
+};
+
+// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1].
+double inverse_power_of_two(double bound) {
+  return bound > 0 && std::isfinite(bound) ? std::ldexp(1.0, -std::ilogb(bound) - 1) : 1.0;
+}
+
+}  // namespace
+
+// Chunks are as long as the panels they fill stay in a cache. Outer form: the panel of pairs in the first
+// level (64 samples of 24 pairs are 12 KB; 256 lose a quarter; float32, half as large, gains a tenth by 128).
+// Dot form: the columns of one tile in the first, everything in the second; longer chunks save sums over
+// lanes.
+template <class Scalar>
+BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : shape_(shape), plan_(plan) {
+  const bool single = sizeof(Scalar) < sizeof(double);
+  chunk_ = !plan.dot_form ? (single ? 128 : 64) : shape.order < 4 && shape.dim() <= 128 ? 512 : 256;
+  // As many channels at a time as the column panel has room for, in turns of equal size.
+  const index_t channels = shape.n_channels();
+  const index_t room = std::max<index_t>(1, kColumnPanel / (chunk_ * plan.layout.cols(0)));
+  const index_t turns = (channels + room - 1) / room;
+  channels_at_once_ = (channels + turns - 1) / turns;
+}
+
+template <class Scalar>
+void BlockSums<Scalar>::start(const RowBlock<Scalar>& block) {
+  block_ = block;
+  const std::size_t columns = static_cast<std::size_t>(shape_.dim());
+  weight_ = 0;
+  centre_.assign(columns, 0.0);
+  magnitude_.assign(columns, 0.0);
+  scale_.assign(columns, 1.0);
+  channel_scale_.assign(static_cast<std::size_t>(shape_.n_channels()), 1.0);
+  sums_.assign(static_cast<std::size_t>(plan_.size * shape_.n_channels()), 0.0);
+  find_centre();
+  if constexpr (sizeof(Scalar) < sizeof(double)) find_scales();
+}
+
+template <class Scalar>
+double BlockSums<Scalar>::channel(index_t h, double y) const {
+  if (shape_.polynomial.empty()) {
+    double power = 1;
+    for (index_t i = 0; i < h; ++i) power *= y - centre_.back();
+    return power;
+  }
+  double value = 0;
+  for (auto q = shape_.polynomial.rbegin(); q != shape_.polynomial.rend(); ++q) {
+    value = value * (y - shape_.about) + *q;
+  }
+  return value;
+}
+
+template <class Scalar>
+void BlockSums<Scalar>::find_centre() {
+  const index_t d = shape_.n_features;
+  RowChunk<Scalar> rows(block_, d);
+  double smallest_weight = 1, none = 0;
+  double ones[kChunk];
+  std::fill(ones, ones + kChunk, 1.0);
+  for (index_t first = 0; first < block_.n(); first += kChunk) {
+    rows.load(first, block_.n());
+    kernels::of<Scalar>().scan_rows(rows.n, d, rows.x, rows.stride, rows.w, centre_.data(),
+                                    magnitude_.data());
+    const auto scan = kernels::of<double>().scan_rows;
+    scan(rows.n, 1, rows.y, 1, rows.w, &centre_[d], &magnitude_[d]);
+    scan(rows.n, 1, rows.w, 1, ones, &weight_, &none);
+    for (index_t s = 0; s < rows.n; ++s) smallest_weight = std::min(smallest_weight, rows.w[s]);
+  }
+  for (index_t j = 0; j <= d; ++j) {
+    centre_[j] /= weight_;
+    // Either a value is not finite, which the caller finds out, or the sum of finite values is not.
+    if (!std::isfinite(centre_[j]) || !(smallest_weight > 0)) {
+      throw ColumnError(ColumnError::Kind::overflow, j, -1,
+                        "its sum goes beyond the range of float64; rescale it");
+    }
+  }
+}
+
+template <class Scalar>
+void BlockSums<Scalar>::find_scales() {
+  const index_t d = shape_.n_features;
+  for (index_t j = 0; j < d; ++j) scale_[j] = inverse_power_of_two(magnitude_[j] + std::abs(centre_[j]));
+  std::vector<double> bound(channel_scale_.size());
+  RowChunk<Scalar> rows(block_, d);
+  for (index_t first = 0; first < block_.n(); first += kChunk) {
+    rows.load(first, block_.n());
+    for (index_t s = 0; s < rows.n; ++s) {
+      for (std::size_t h = 0; h < bound.size(); ++h) {
+        bound[h] = std::max(bound[h], std::abs(rows.w[s] * channel(static_cast<index_t>(h), rows.y[s])));
+      }
+    }
+  }
+  std::transform(bound.begin(), bound.end(), channel_scale_.begin(), inverse_power_of_two);
+}
+
+template <class Scalar>
+void BlockSums<Scalar>::sum(index_t first_piece, index_t last_piece, Checkpoint* checkpoint) {
+  // Channels outside, rows inside: the sums of one turn may stay in the cache for the whole block.
+  const index_t channels = shape_.n_channels();
+  for (index_t h = 0; h < channels; h += channels_at_once_) {
+    const Turn turn{h, std::min(channels_at_once_, channels - h), first_piece, last_piece,
+                    sums_.data() + h * plan_.size};
+    if (plan_.dot_form) {
+      sum_dot(turn, checkpoint);
+    } else {
+      sum_outer(turn, checkpoint);
+    }
+  }
+}
+
+// Channel weights of a chunk: F[i] = w f_{h + i}(y), scaled; one row a channel.
+template <class Scalar>
+void BlockSums<Scalar>::fill_channels(const RowChunk<Scalar>& rows, const Turn& turn, Scalar* F,
+                                      index_t channel_stride, index_t sample_stride) const {
+  for (index_t i = 0; i < turn.n_channels; ++i) {
+    const index_t h = turn.channel + i;
+    for (index_t s = 0; s < rows.n; ++s) {
+      F[i * channel_stride + s * sample_stride] =
+          static_cast<Scalar>(rows.w[s] * channel(h, rows.y[s]) * channel_scale_[h]);
+    }
+  }
+}
+
+// Transposed panels, one row a feature: Ut (dim x chunk), F (channels x chunk), and the columns, channels
+// innermost: f_h u_c (order 3) or f_h u_c u_e (order 4).
+template <class Scalar>
+void BlockSums<Scalar>::sum_dot(const Turn& turn, Checkpoint* checkpoint) {
+  const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
+  const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels;
+  Panel<Scalar> Ut(dim, chunk_), F(channels, chunk_), T(shape_.order == 4 ? channels : 0, chunk_),
+      columns(plan_.layout.cols(0) * channels, chunk_);
+  RowChunk<Scalar> rows(block_, d);
+  for (index_t start = 0; start < block_.n(); start += chunk_) {
+    if (checkpoint) checkpoint->check();
+    const index_t n = std::min(chunk_, block_.n() - start);
+    for (index_t at = 0; at < n; at += kChunk) {
+      rows.load(start + at, start + n);
+      kernel.centre_rows_transposed(rows.n, d, rows.x, rows.stride, centre_.data(), scale_.data(),
+                                    Ut.data() + at, Ut.stride);
+      fill_channels(rows, turn, F.data() + at, F.stride, 1);
+    }
+    constexpr index_t whole = kernels::kPanelPadding;
+    const index_t length = (n + whole - 1) / whole * whole;  // whole vectors: zeros at the end
+    std::fill(Ut.row(d), Ut.row(d) + n, Scalar(1));
+    for (index_t j = 0; j < dim; ++j) std::fill(Ut.row(j) + n, Ut.row(j) + length, Scalar(0));
+    for (index_t i = 0; i < channels; ++i) {
+      std::fill(F.row(i) + n, F.row(i) + length, Scalar(0));
+      const index_t step = channels * columns.stride;
+      if (shape_.order == 2) std::copy_n(F.row(i), length, columns.row(i));
+      if (shape_.order == 3) {
+        kernel.scale_rows(dim, length, Ut.data(), Ut.stride, F.row(i), columns.row(i), step);
+      }
+      Scalar* out = columns.row(i);
+      for (index_t c = 0; c < dim && shape_.order == 4; ++c, out += (dim - c + 1) * step) {
+        kernel.scale_rows(1, length, Ut.row(c), Ut.stride, F.row(i), T.row(i), T.stride);
+        kernel.scale_rows(dim - c, length, Ut.row(c), Ut.stride, T.row(i), out, step);
+      }
+    }
+    for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
+      const SumPlan::Piece& piece = plan_.pieces[p];
+      const index_t n_columns = piece.n_columns * channels;
+      kernel.dot_update(piece.b + 1, n_columns, length, Ut.data(), Ut.stride, Ut.row(piece.b),
+                        columns.row(plan_.layout.first_col(piece.b) * channels), columns.stride,
+                        turn.sums + piece.offset * channels, n_columns);
+    }
+  }
+}
+
+// Panels with one row a sample: U (chunk x dim), F (chunk x channels), T = f_h u_c, the columns
+// f_h u_c u_e, channels innermost, and for every piece the pairs P (chunk x width).
+template <class Scalar>
+void BlockSums<Scalar>::sum_outer(const Turn& turn, Checkpoint* checkpoint) {
+  const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
+  const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels, width = plan_.width;
+  Panel<Scalar> U(chunk_, dim), F(chunk_, channels), T(chunk_, dim * channels),
+      columns(chunk_, plan_.layout.cols(0) * channels), P(chunk_, width);
+  // T = F x U, and columns = T x U: with one channel the runs go along the features, with more along the
+  // channels.
+  std::vector<kernels::PairRun> first, second;
+  if (channels == 1) first.push_back({0, 0, dim, 0});
+  for (index_t c = 0, column = 0; c < dim; ++c) {
+    if (channels == 1) {
+      second.push_back({c, c, dim - c, column});
+      column += dim - c;
+      continue;
+    }
+    first.push_back({0, c, channels, c * channels});
+    for (index_t e = c; e < dim; ++e, ++column)
+      second.push_back({c * channels, e, channels, column * channels});
+  }
+  const auto multiply = [&](const std::vector<kernels::PairRun>& runs, index_t n, Panel<Scalar>& A,
+                            Panel<Scalar>& B, Panel<Scalar>& out) {
+    kernel.pair_panel(runs.data(), static_cast<index_t>(runs.size()), n, A.data(), A.stride, B.data(),
+                      B.stride, out.data(), out.stride);
+  };
+  RowChunk<Scalar> rows(block_, d);
+  for (index_t start = 0; start < block_.n(); start += chunk_) {
+    const index_t n = std::min(chunk_, block_.n() - start);
+    for (index_t at = 0; at < n; at += kChunk) {
+      rows.load(start + at, start + n);
+      kernel.centre_rows(rows.n, d, rows.x, rows.stride, centre_.data(), scale_.data(), U.row(at), U.stride);
+      fill_channels(rows, turn, F.row(at), 1, F.stride);
+    }
+    for (index_t s = 0; s < n; ++s) U.row(s)[d] = 1;
+    multiply(first, n, channels == 1 ? U : F, channels == 1 ? F : U, T);
+    multiply(second, n, channels == 1 ? U : T, channels == 1 ? T : U, columns);
+    for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
+      if (checkpoint) checkpoint->check();
+      const SumPlan::Piece& piece = plan_.pieces[p];
+      kernel.pair_panel(&plan_.pair_runs[piece.first_run], piece.n_runs, n, U.data(), U.stride, U.data(),
+                        U.stride, P.data(), P.stride);
+      kernel.rank_update(piece.n_columns * channels, width, n,
+                         columns.data() + plan_.layout.first_col(piece.b) * channels, columns.stride,
+                         P.data(), P.stride, turn.sums + piece.offset * channels, width);
+    }
+  }
+}
+
+template <class Scalar>
+void BlockSums<Scalar>::finish(MomentSums& out) const {
+  out.shape = shape_;
+  out.count = block_.n();
+  out.weight = weight_;
+  out.centre = centre_;
+  out.magnitude = magnitude_;
+  out.sums.resize(static_cast<std::size_t>(shape_.n_channels() * shape_.layout().size()));
+  const index_t channels = shape_.n_channels();
+  for (index_t h = 0; h < channels; ++h) {
+    const index_t turn = h / channels_at_once_ * channels_at_once_;
+    const index_t count = std::min(channels_at_once_, channels - turn);
+    plan_.unpack(sums_.data() + turn * plan_.size, count, h - turn, out.channel(h));
+  }
+  if constexpr (sizeof(Scalar) < sizeof(double)) unscale(out);
+}
+
+// Takes the powers of two off again.
+template <class Scalar>
+void BlockSums<Scalar>::unscale(MomentSums& out) const {
+  const PackedLayout layout = shape_.layout();
+  const index_t dim = layout.dim;
+  std::vector<double> inverse(scale_.size());
+  for (index_t j = 0; j < dim; ++j) inverse[j] = 1 / scale_[j];
+  std::vector<double> columns;  // of the pairs c <= e, c, or 1
+  for (index_t h = 0; h < shape_.n_channels(); ++h) {
+    double* entry = out.channel(h);
+    for (index_t b = 0; b < dim; ++b) {
+      columns.clear();
+      for (index_t c = b; c < dim && layout.order > 2; ++c) {
+        if (layout.order == 3) columns.push_back(inverse[c]);
+        for (index_t e = c; e < dim && layout.order == 4; ++e) columns.push_back(inverse[c] * inverse[e]);
+      }
+      if (layout.order == 2) columns.push_back(1);
+      for (index_t a = 0; a <= b; ++a) {
+        const double factor = inverse[a] * inverse[b] / channel_scale_[h];
+        for (const double column : columns) *entry++ *= factor * column;
+      }
+    }
+  }
+}
+
+template class BlockSums<double>;
+template class BlockSums<float>;
+
+}  // namespace moefast
