@@ -15,4 +15,17 @@ inline int exponent_of_largest(const double* x, index_t n) {
   return largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
 }
 
+// x 2^exponent: a product where 2^exponent is a number, which is far quicker than ldexp.
+class PowerOfTwo {
+ public:
+  explicit PowerOfTwo(int exponent) : exponent_(exponent), factor_(std::ldexp(1.0, exponent)) {}
+  double operator()(double x) const {
+    return exponent_ > -1022 && exponent_ < 1024 ? x * factor_ : std::ldexp(x, exponent_);
+  }
+
+ private:
+  int exponent_;
+  double factor_;
+};
+
 }  // namespace moefast

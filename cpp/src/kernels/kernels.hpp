@@ -8,6 +8,15 @@
 
 namespace moefast::kernels {
 
+// What the kernel of rectangle.hpp reads and adds to; shapes there. B, t, by_B and by_t may be null together.
+struct RectangleArgs {
+  index_t rows, cols, width;
+  const double *M, *Q;
+  const double *A, *s, *B, *t;
+  double* Z;
+  double *by_A, *by_s, *by_B, *by_t;
+};
+
 struct KernelTable {
   const char* name;
   // Vectors of the widest register tile times their lanes: panels of this many columns have no edges.
@@ -22,6 +31,12 @@ struct KernelTable {
                           const double* B, index_t ldb, double* M, index_t ldm);
   void (*rank_update_f32)(index_t rows, index_t cols, index_t samples, const float* A, index_t lda,
                           const float* B, index_t ldb, double* M, index_t ldm);
+
+  // Lanes of a vector of float64, and how many of them the tile of `rectangle` has.
+  index_t lanes_f64, rectangle_lanes;
+
+  // The bilinear form of a rectangle and its gradients; see rectangle.hpp.
+  void (*rectangle)(const RectangleArgs&);
 
   // n_steps dependent rounds of independent fused multiply-adds in registers; returns the flops done and
   // writes a number that depends on all of them. For measuring the peak rate of this machine.

@@ -3,6 +3,7 @@
 
 #include "kernels/fma_peak.hpp"
 #include "kernels/rank_update.hpp"
+#include "kernels/rectangle.hpp"
 
 #define MOEFAST_STRING(x) #x
 #define MOEFAST_NAME(x) MOEFAST_STRING(x)
@@ -16,6 +17,9 @@ const KernelTable table = {
     kLanes<float> * MOEFAST_TILE_VECTORS,
     rank_update<double>,
     rank_update<float>,
+    kLanes<double>,
+    kLanes<double> * kRectangleVectors,
+    rectangle,
     fma_peak<double>,
     fma_peak<float>,
 };
