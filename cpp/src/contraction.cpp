@@ -108,7 +108,7 @@ void TensorContraction::contract(const double* U, index_t n, double* vectors, do
     if (poll) poll();
     taken = std::min(tile, n - first);
     args.width = rounded_up(taken, lanes);
-    if (4 * taken <= lanes) taken = args.width = 1;  // most lanes would be empty
+    if (taken <= std::max<index_t>(1, lanes / 4)) taken = args.width = 1;  // most lanes would be empty
     std::fill(u.begin(), u.end(), 0.0);
     std::fill(G.begin(), G.end(), 0.0);
     std::fill(own_z.begin(), own_z.end(), 0.0);

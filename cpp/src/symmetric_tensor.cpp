@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
+#include <string>
 
 namespace moefast {
 namespace {
@@ -64,11 +65,18 @@ double asymmetry(const double* dense, index_t dim, int order) {
 
 }  // namespace
 
-SymmetricTensor::SymmetricTensor(index_t dim, int order) : layout{dim, order} {
+PackedLayout SymmetricTensor::layout_of(index_t dim, int order) {
   if (order < 2 || order > 4) {
     throw std::invalid_argument("order must be 2, 3 or 4, got " + std::to_string(order));
   }
-  if (dim < 1) throw std::invalid_argument("dim must be at least 1, got " + std::to_string(dim));
+  if (dim < 1 || dim > kMostDim) {
+    throw std::invalid_argument("dim must lie between 1 and " + std::to_string(kMostDim) + ", got " +
+                                std::to_string(dim));
+  }
+  return {dim, order};
+}
+
+SymmetricTensor::SymmetricTensor(index_t dim, int order) : layout(layout_of(dim, order)) {
   entries.resize(static_cast<std::size_t>(layout.size()));
 }
 
