@@ -68,6 +68,7 @@ void symmetrise(std::vector<double>& Q, index_t m) {
 }  // namespace
 
 std::vector<double> TensorContraction::project(const double* given, index_t m) const {
+  if (m == 0) return {};
   const index_t dim = layout_.dim, n_cols = layout_.cols(0);
   RowMatrix W = Eigen::Map<const RowMatrix>(given, dim, m);
   const int scale = exponent_of_largest(W.data(), dim * m);
