@@ -230,9 +230,12 @@ def test_what_rounding_leaves_of_a_tensor_is_no_pair(order):
     assert power_iteration(T, 3, random_state=0).statuses == ("converged", "degenerate", "degenerate")
 
 
-def test_an_overflow_is_an_error():
+@pytest.mark.parametrize(("dim", "entry"), [(4, 1.7e308), (2, 0.7e308)])
+def test_an_overflow_is_an_error(dim, entry):
+    """Of T(I, u, u) itself, or of its length only."""
     with pytest.raises(OverflowError, match="float64"):
-        power_iteration(np.full((4, 4, 4), 1.7e308), 1, random_state=0)
+        power_iteration(np.full((dim,) * 3, entry), 1, random_state=0)
+    assert power_iteration(np.full((dim,) * 3, entry / 100), 1, random_state=0).converged
 
 
 # ---- whitening by T2 ---------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ double norm(const double* v, index_t n) {
   return std::ldexp(std::sqrt(sum), exponent);
 }
 
+constexpr const char* kOverflow = "a contraction of the tensor goes beyond the range of float64";
+
 // What is left of a tensor once all its pairs are taken off is rounding: below this share of the largest
 // value found an image counts as zero.
 constexpr double kRounding = 8 * std::numeric_limits<double>::epsilon();
@@ -34,7 +36,7 @@ bool normalise(double* v, index_t n, double zero) {
   const PowerOfTwo scaled(-exponent_of_largest(v, n));
   for (index_t i = 0; i < n; ++i) v[i] = scaled(v[i]);
   const double length = std::sqrt(dot(v, v, n));
-  if (!std::isfinite(length)) throw std::overflow_error("a contraction goes beyond the range of float64");
+  if (!std::isfinite(length)) throw std::overflow_error(kOverflow);
   for (index_t i = 0; i < n; ++i) v[i] /= length;
   return true;
 }
@@ -123,6 +125,7 @@ std::vector<EigenPair> iterate_all(const TensorOperator& tensor, const std::vect
     pairs[i].value = dot(rest, pairs[i].vector.data(), dim);
     for (index_t k = 0; k < dim; ++k) rest[k] -= pairs[i].value * pairs[i].vector[k];
     pairs[i].residual = norm(rest, dim);
+    if (!std::isfinite(pairs[i].value)) throw std::overflow_error(kOverflow);
   }
   return pairs;
 }
