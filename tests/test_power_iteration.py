@@ -216,6 +216,19 @@ def test_restarts_together_find_what_the_best_one_finds_alone(order, n):
     assert min(one[3][0] for one in alone) <= n_iter[0] <= max(one[3][0] for one in alone)
 
 
+@pytest.mark.parametrize("order", [3, 4])
+def test_a_restart_goes_on_when_those_before_it_have_settled(order):
+    """The first ones stand on an eigenvector or come to zero; only the last one leads to the largest value."""
+    T = np.zeros((3,) * order)
+    T[(0,) * order], T[(1,) * order] = 1.0, 3.0
+    starts = np.array([[1.0, 0, 0], [0, 0, 1], [1, 0, 0], [0.5, 1, 0.1]])
+    values, vectors, _, n_iter, statuses = _core.power_iteration(packed(T), starts, 2, 50, 1e-12)
+    np.testing.assert_allclose(values, [3.0, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(vectors, [[0, 1, 0], [1, 0, 0]], rtol=0, atol=1e-12)
+    assert statuses == ["converged"] * 2
+    assert n_iter[0] > 2
+
+
 def test_packed_and_dense_are_one():
     T = oracles.symmetric_noise(6, 4)
     dense = power_iteration(T, 2, random_state=0)
