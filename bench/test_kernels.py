@@ -1,7 +1,9 @@
-"""pytest-benchmark: moments and EM against what a good numpy user writes. Each checks its answer.
+"""pytest-benchmark: moments, tensors and EM against what a good numpy user writes. Each checks its answer.
 
 One thread on both sides:  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest bench --benchmark-group-by=group
 """
+
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from moefast import MomentAccumulator
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.tensors import SymmetricTensor
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,39 @@ def test_moments_numpy(benchmark, d):
     i, j = np.triu_indices(d)
     direct = np.einsum("n,ni,nj,nk->ijk", y**2, X, X, X, optimize=True)[i, j]
     np.testing.assert_allclose(channels[2], direct, rtol=1e-8, atol=1e-7)
+
+
+def _tensor_data(dim, order):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=math.comb(dim + order - 1, order))
+    return SymmetricTensor.from_canonical(values, dim, order), rng.normal(size=(16, dim))
+
+
+@pytest.mark.parametrize(("dim", "order"), [(100, 3), (50, 4)])
+@pytest.mark.parametrize("how", ["moefast", "numpy, one after another", "numpy, one matrix product"])
+def test_contraction_with_16_vectors(benchmark, dim, order, how):
+    """T(I, u, .., u) of 16 vectors; the matrix product takes 16 Kronecker products at once."""
+    benchmark.group = f"T(I, u, .., u) of 16 vectors, order {order}, d={dim}"
+    tensor, U = _tensor_data(dim, order)
+    dense = tensor.to_dense()
+
+    def one_after_another():
+        images = []
+        for u in U:
+            image = dense
+            for _ in range(order - 1):
+                image = image.reshape(-1, dim) @ u
+            images.append(image)
+        return np.array(images)
+
+    def one_product():
+        powers = U
+        for _ in range(order - 2):
+            powers = (powers[:, :, None] * U[:, None, :]).reshape(len(U), -1)
+        return (dense.reshape(dim, -1) @ powers.T).T
+
+    run = {"moefast": lambda: tensor.apply(U), "numpy, one after another": one_after_another}.get(how, one_product)
+    np.testing.assert_allclose(benchmark(run), one_after_another(), rtol=1e-8, atol=1e-7)
 
 
 @pytest.mark.parametrize("n", [1_000, 100_000])

@@ -77,9 +77,25 @@ def score_tensor(X, response, weights, whitening, order):
     return total
 
 
-def rank_one_sum(values, vectors):
-    """sum_i value_i u_i (x) u_i (x) u_i for the rows u_i of vectors."""
-    return np.einsum("i,ia,ib,ic->abc", values, vectors, vectors, vectors)
+def rank_one_sum(values, vectors, order=3):
+    """sum_i value_i u_i (x) .. (x) u_i for the rows u_i of vectors."""
+    letters = "abce"[:order]
+    spec = "i," + ",".join(f"i{letter}" for letter in letters) + f"->{letters}"
+    return np.einsum(spec, values, *[vectors] * order)
+
+
+def symmetric_noise(dim, order=3, seed=0):
+    """A dense symmetric tensor of normal numbers, symmetric to the last bit."""
+    noise = np.random.default_rng(seed).normal(size=(dim,) * order)
+    index = np.sort(np.indices(noise.shape).reshape(order, -1), axis=0)
+    return noise[tuple(index)].reshape(noise.shape)
+
+
+def contract(tensor, *vectors):
+    """T(.., v, w): the last indices taken along the vectors, the last vector first."""
+    for vector in reversed(vectors):
+        tensor = tensor @ vector
+    return tensor
 
 
 def matched(found, truth):

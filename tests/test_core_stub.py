@@ -79,7 +79,7 @@ def test_no_name_is_missing():
     assert {n for n in in_stub if not n.startswith("_")} == runtime
 
 
-@pytest.mark.parametrize("kind", ["Accumulator64", "Accumulator32", "MomentSums"])
+@pytest.mark.parametrize("kind", ["Accumulator64", "Accumulator32", "MomentSums", "SymmetricTensor"])
 def test_members_agree(kind):
     node = next(n for n in STUB.body if isinstance(n, ast.ClassDef) and n.name == kind)
     members = {f.name for f in node.body if f.name != "__init__"}

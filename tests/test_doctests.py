@@ -18,7 +18,7 @@ def test_examples(name):
 
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
-    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, transforms
+    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, tensors, transforms
 
     public = [
         moefast.MixtureOfExpertsRegressor,
@@ -31,6 +31,7 @@ def test_every_public_function_has_an_example():
         model_file.save_model,
         plotting.plot_experts,
         spectral.recover_experts,
+        tensors.SymmetricTensor,
         transforms.cubic_transform,
         transforms.quadratic_transform,
     ]

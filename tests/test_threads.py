@@ -161,6 +161,15 @@ def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):
     np.testing.assert_array_equal(model.coef_, before)
 
 
+def test_an_interrupt_reaches_a_contraction_with_many_vectors(interrupt_soon):
+    rng = np.random.default_rng(0)
+    tensor = moefast.tensors.SymmetricTensor.from_canonical(rng.normal(size=123_410), 40, 4)
+    U = rng.normal(size=(100_000, 40))
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        tensor.pair_gradient(U, U)
+
+
 def test_an_interrupt_reaches_the_power_method(interrupt_soon):
     T = np.random.default_rng(0).normal(size=(60, 60, 60))
     T = sum(T.transpose(p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])

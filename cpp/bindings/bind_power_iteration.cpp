@@ -3,19 +3,17 @@
 #include <pybind11/stl.h>
 
 #include "array_args.hpp"
+#include "bound_tensor.hpp"
 
 namespace moefast::bindings {
 
 void bind_power_iteration(py::module_& m) {
   m.def(
       "power_iteration",
-      [](const Array& tensor, const Array& starts, index_t rank, int max_iter, double tolerance) {
-        require_ndim(tensor, "tensor", 3);
-        const py::ssize_t dim = tensor.shape(0);
-        require_shape(tensor, "tensor", {dim, dim, dim});
+      [](const BoundTensor& tensor, const Array& starts, index_t rank, int max_iter, double tolerance) {
+        const py::ssize_t dim = tensor.tensor().dim();
         require_ndim(starts, "starts", 2);
         require_shape(starts, "starts", {starts.shape(0), dim});
-        const DenseTensorOperator op(tensor.data(), dim);
         PowerSettings settings;
         settings.rank = rank;
         settings.max_iter = max_iter;
@@ -26,6 +24,7 @@ void bind_power_iteration(py::module_& m) {
         std::vector<EigenPair> pairs;
         {
           const py::gil_scoped_release release;
+          const PackedTensorOperator op(tensor.contraction());
           pairs = power_iteration(op, first, n_starts, settings, poll);
         }
         std::vector<double> values, vectors, residuals;
@@ -40,7 +39,7 @@ void bind_power_iteration(py::module_& m) {
         return py::make_tuple(make_array(values, {rank}), make_array(vectors, {rank, dim}),
                               make_array(residuals, {rank}), n_iter, statuses);
       },
-      py::arg("tensor").noconvert(), py::arg("starts").noconvert(), py::arg("rank"), py::arg("max_iter"),
+      py::arg("tensor"), py::arg("starts").noconvert(), py::arg("rank"), py::arg("max_iter"),
       py::arg("tolerance"),
       "Robust tensor power method: values (rank,), vectors (rank, dim), residuals (rank,), n_iter, "
       "statuses.");

@@ -10,6 +10,7 @@ void bind_build_info(py::module_& m);
 void bind_em(py::module_& m);
 void bind_moments(py::module_& m);
 void bind_power_iteration(py::module_& m);
+void bind_tensors(py::module_& m);
 }  // namespace moefast::bindings
 
 PYBIND11_MODULE(_core, m) {
@@ -17,5 +18,6 @@ PYBIND11_MODULE(_core, m) {
   moefast::bindings::bind_build_info(m);
   moefast::bindings::bind_em(m);
   moefast::bindings::bind_moments(m);
+  moefast::bindings::bind_tensors(m);
   moefast::bindings::bind_power_iteration(m);
 }

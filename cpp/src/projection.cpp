@@ -11,7 +11,6 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "kernels/kernels.hpp"
 #include "moefast/contraction.hpp"
@@ -69,10 +68,11 @@ void symmetrise(std::vector<double>& Q, index_t m) {
 }  // namespace
 
 std::vector<double> TensorContraction::project(const double* given, index_t m) const {
+  if (m == 0) return {};
   const index_t dim = layout_.dim, n_cols = layout_.cols(0);
   RowMatrix W = Eigen::Map<const RowMatrix>(given, dim, m);
   const int scale = exponent_of_largest(W.data(), dim * m);
-  for (index_t i = 0; i < dim * m; ++i) W.data()[i] = std::ldexp(W.data()[i], -scale);
+  W = W.unaryExpr(PowerOfTwo(-scale)).eval();
 
   std::vector<double> A(static_cast<std::size_t>(m * n_cols)), N(static_cast<std::size_t>(m * m * n_cols));
   for (index_t b = 0; b < dim; ++b) {
@@ -96,7 +96,8 @@ std::vector<double> TensorContraction::project(const double* given, index_t m) c
   if (layout_.order == 2) symmetrise<2>(Q, m);
   if (layout_.order == 3) symmetrise<3>(Q, m);
   if (layout_.order == 4) symmetrise<4>(Q, m);
-  for (double& x : Q) x = std::ldexp(x, exponent_ + layout_.order * scale);
+  const PowerOfTwo unscaled(exponent_ + layout_.order * scale);
+  for (double& x : Q) x = unscaled(x);
   return Q;
 }
 

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
+#include <string>
+
+#include "scaling.hpp"
 
 namespace moefast {
 namespace {
@@ -52,9 +55,16 @@ double asymmetry(const double* dense, index_t dim, int order) {
     for (index_t o = 0; o < outer; ++o) {
       const double* block = dense + o * dim * dim * inner;
       for (index_t i = 0; i < dim; ++i) {
+        if (inner == 1) {  // a matrix: row i against column i
+          const double *row = block + i * dim, *column = block + i;
+          const auto difference = [&](index_t j) { return row[j] - column[j * dim]; };
+          largest = std::max(largest, largest_absolute(i, difference));
+          continue;
+        }
         for (index_t j = 0; j < i; ++j) {
           const double *ij = block + (i * dim + j) * inner, *ji = block + (j * dim + i) * inner;
-          for (index_t k = 0; k < inner; ++k) largest = std::max(largest, std::abs(ij[k] - ji[k]));
+          const auto difference = [&](index_t k) { return ij[k] - ji[k]; };
+          largest = std::max(largest, largest_absolute(inner, difference));
         }
       }
     }
@@ -64,18 +74,24 @@ double asymmetry(const double* dense, index_t dim, int order) {
 
 }  // namespace
 
-SymmetricTensor::SymmetricTensor(index_t dim, int order) : layout{dim, order} {
+PackedLayout SymmetricTensor::layout_of(index_t dim, int order) {
   if (order < 2 || order > 4) {
     throw std::invalid_argument("order must be 2, 3 or 4, got " + std::to_string(order));
   }
-  if (dim < 1) throw std::invalid_argument("dim must be at least 1, got " + std::to_string(dim));
+  if (dim < 1 || dim > kMostDim) {
+    throw std::invalid_argument("dim must lie between 1 and " + std::to_string(kMostDim) + ", got " +
+                                std::to_string(dim));
+  }
+  return {dim, order};
+}
+
+SymmetricTensor::SymmetricTensor(index_t dim, int order) : layout(layout_of(dim, order)) {
   entries.resize(static_cast<std::size_t>(layout.size()));
 }
 
 SymmetricTensor SymmetricTensor::from_dense(const double* dense, index_t dim, int order) {
   SymmetricTensor tensor(dim, order);
-  double largest = 0;
-  for (index_t i = 0; i < power(dim, order); ++i) largest = std::max(largest, std::abs(dense[i]));
+  const double largest = largest_absolute(power(dim, order), [&](index_t i) { return dense[i]; });
   if (const double difference = asymmetry(dense, dim, order); difference > 1e-8 * largest) {
     std::ostringstream text;
     text << "not symmetric: entries differ by up to " << difference;

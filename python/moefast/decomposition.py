@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast.randomness import RandomState, get_generator
+from moefast.tensors import SymmetricTensor, pack
 from moefast.validation import check_integer
 
 __all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]
@@ -28,16 +29,17 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TensorPairs:
-    """Eigenpairs of a symmetric order-3 tensor.
+    """Eigenpairs of a symmetric tensor of order 3 or 4.
 
     Attributes
     ----------
     values : ndarray of shape (rank,)
-        Not negative; 0 where a pair is degenerate.
+        T(u, .., u). Of order 3 not negative, since -value goes with -u; of order 4 of either sign, the same for u
+        and -u. 0 where a pair is degenerate.
     vectors : ndarray of shape (rank, dim)
         Unit rows.
     residuals : ndarray of shape (rank,)
-        Norm of T(I, u, u) - value u, on the tensor deflated so far.
+        Norm of T(I, u, .., u) - value u, on the tensor deflated so far.
     n_iter : tuple of int
     statuses : tuple of str
         "converged", "iteration_limit" or "degenerate".
@@ -56,7 +58,7 @@ class TensorPairs:
 
 
 def power_iteration(
-    tensor: npt.ArrayLike,
+    tensor: npt.ArrayLike | SymmetricTensor,
     rank: int,
     *,
     n_restarts: int = 30,
@@ -66,14 +68,17 @@ def power_iteration(
 ) -> TensorPairs:
     """Robust tensor power method with restarts and deflation.
 
+    All restarts go on together, so that the tensor is read once for a batch of them.
+
     Parameters
     ----------
-    tensor : array-like of shape (dim, dim, dim)
-        Symmetric.
+    tensor : SymmetricTensor, or array-like of shape (dim, dim, dim) or (dim, dim, dim, dim)
+        Symmetric, of order 3 or 4. A dense array is packed first.
     rank : int
         The number of pairs, at most dim.
     n_restarts : int
-        Random starting vectors; each pair keeps the best.
+        Random starting vectors; each pair keeps the best: the largest value (order 3), the largest absolute
+        value (order 4).
     max_iter : int
         Updates of each restart.
     tol : float
@@ -84,12 +89,14 @@ def power_iteration(
     Returns
     -------
     TensorPairs
-        In the order found, by and large by decreasing value.
+        In the order found, by and large by decreasing absolute value.
 
     Raises
     ------
     ValueError
         For a tensor that is not cubic, not finite or not symmetric, or a rank out of range.
+    OverflowError
+        When a value goes beyond the range of float64.
 
     Examples
     --------
@@ -99,26 +106,16 @@ def power_iteration(
     >>> power_iteration(T, rank=2, random_state=0).values.round(6)
     array([2., 1.])
     """
-    if np.iscomplexobj(tensor):
-        raise ValueError("tensor must be real, got complex values")
-    T = np.ascontiguousarray(tensor, dtype=np.float64)
-    if T.ndim != 3 or len(set(T.shape)) != 1:
-        raise ValueError(f"tensor must have shape (dim, dim, dim), got {T.shape}")
-    if not np.isfinite(T).all():
-        raise ValueError("tensor contains NaN or infinity")
-    scale = float(np.abs(T).max(initial=0.0))
-    asymmetry = max(float(np.abs(T - T.transpose(p)).max(initial=0.0)) for p in ((1, 0, 2), (0, 2, 1)))
-    if asymmetry > 1e-8 * scale:
-        raise ValueError(f"tensor is not symmetric: entries differ by up to {asymmetry:.3g}")
+    if not isinstance(tensor, SymmetricTensor):
+        tensor = pack("tensor", tensor, orders=(3, 4))
+    if tensor.order == 2:
+        raise ValueError("tensor must be of order 3 or 4, got order 2; numpy.linalg.eigh takes a matrix apart")
     for name, value in (("rank", rank), ("n_restarts", n_restarts), ("max_iter", max_iter)):
         check_integer(name, value)
     rng = get_generator(random_state)
-    starts = np.ascontiguousarray(rng.normal(size=(n_restarts, len(T))))
-    # The iteration does not see the scale; a tensor of order 1 keeps its products in range.
-    values, vectors, residuals, n_iter, statuses = _core.power_iteration(
-        T / (scale or 1.0), starts, rank, max_iter, tol
-    )
-    return TensorPairs(values * scale, vectors, residuals * scale, tuple(n_iter), tuple(statuses))
+    starts = np.ascontiguousarray(rng.normal(size=(n_restarts, tensor.dim)))
+    values, vectors, residuals, n_iter, statuses = _core.power_iteration(tensor._core, starts, rank, max_iter, tol)
+    return TensorPairs(values, vectors, residuals, tuple(n_iter), tuple(statuses))
 
 
 def with_fixed_signs(vectors: Floats, seen: Floats) -> Floats:

@@ -16,6 +16,10 @@
 
 namespace moefast {
 
+namespace kernels {
+struct RectangleArgs;
+}
+
 // All vectors are rows: U is n x dim. Results beyond the range of float64 are infinite or NaN; nothing on the
 // way to a result in range overflows or underflows, since tensor and vectors are scaled by powers of two.
 class TensorContraction {
@@ -27,18 +31,22 @@ class TensorContraction {
   int order() const { return layout_.order; }
 
   // out[r] = T(I, u_r, .., u_r): n x dim
-  void apply(const double* U, index_t n, double* out) const;
+  void apply(const double* U, index_t n, double* out, const Poll& poll = {}) const;
   // out[r] = T(u_r, .., u_r): n
-  void value(const double* U, index_t n, double* out) const;
+  void value(const double* U, index_t n, double* out, const Poll& poll = {}) const;
 
-  // Order 4. out[r] = T(u_r, u_r, v_r, v_r): n; and its gradients by u_r and by v_r: n x dim each, or null.
-  void pair_value(const double* U, const double* V, index_t n, double* out) const;
-  void pair_gradient(const double* U, const double* V, index_t n, double* by_u, double* by_v) const;
+  // Order 4 (std::invalid_argument for another). F(u, v) = T(u, u, v, v): n values, and the gradients of F by
+  // u and by v, n x dim each; any of the three results may be null.
+  void pair(const double* U, const double* V, index_t n, double* values, double* by_u, double* by_v,
+            const Poll& poll = {}) const;
 
   // T(W, .., W): m^order numbers, dense; W: dim x m. T(W, W, W)[i,j,k] = sum T[a,b,c] W[a,i] W[b,j] W[c,k].
   std::vector<double> project(const double* W, index_t m) const;
 
  private:
+  void all_rectangles(const kernels::RectangleArgs& whole) const;
+  void contract(const double* U, index_t n, double* vectors, double* values, const Poll& poll) const;
+
   PackedLayout layout_;
   int exponent_ = 0;              // the entries are weighted_ times 2^exponent_
   std::vector<double> weighted_;  // entries times multiplicity, the largest entry of order 1

@@ -64,8 +64,6 @@ struct PackedLayout {
     return at_sorted(i[0], i[1], i[2], i[3]);
   }
 
-  friend constexpr bool operator==(const PackedLayout&, const PackedLayout&) = default;
-
  private:
   template <std::size_t N>
   static constexpr std::array<index_t, N> sorted(std::array<index_t, N> i) {

@@ -11,7 +11,13 @@ namespace moefast {
 
 class SymmetricTensor {
  public:
-  // Zero. Throws std::invalid_argument unless dim >= 1 and order is 2, 3 or 4.
+  // Positions stay within 64 bits, at 1e17 entries.
+  static constexpr index_t kMostDim = 40000;
+
+  // Throws std::invalid_argument unless 1 <= dim <= kMostDim and order is 2, 3 or 4.
+  static PackedLayout layout_of(index_t dim, int order);
+
+  // Zero. Throws as layout_of does.
   SymmetricTensor(index_t dim, int order);
 
   // From dim^order numbers. Throws std::invalid_argument when two entries that should be equal differ by more

@@ -16,6 +16,15 @@ struct PairRun {
   index_t a, b, length, lane;
 };
 
+// What the kernel of rectangle.hpp reads and adds to; shapes there. B, t, by_B and by_t may be null together.
+struct RectangleArgs {
+  index_t rows, cols, width;
+  const double *M, *Q;
+  const double *A, *s, *B, *t;
+  double* Z;
+  double *by_A, *by_s, *by_B, *by_t;
+};
+
 // The kernels for panels of one type.
 template <class Real>
 struct Kernels {
@@ -64,6 +73,11 @@ struct KernelTable {
   const char* name;
   Kernels<double> f64;
   Kernels<float> f32;
+
+  // Lanes of a vector of float64, and how many of them the tile of `rectangle` has.
+  index_t lanes_f64, rectangle_lanes;
+  // The bilinear form of a rectangle and its gradients; see rectangle.hpp.
+  void (*rectangle)(const RectangleArgs&);
 };
 
 // The table in use; see instruction_set.hpp.

@@ -5,6 +5,7 @@
 #include "kernels/fma_peak.hpp"
 #include "kernels/pair_panel.hpp"
 #include "kernels/rank_update.hpp"
+#include "kernels/rectangle.hpp"
 #include "kernels/row_scan.hpp"
 
 #define MOEFAST_STRING(x) #x
@@ -24,7 +25,11 @@ namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
    fma_peak<Real>}
 
 extern const KernelTable table;
-const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE), MOEFAST_KERNELS(double),
-                           MOEFAST_KERNELS(float)};
+const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
+                           MOEFAST_KERNELS(double),
+                           MOEFAST_KERNELS(float),
+                           kLanes<double>,
+                           kLanes<double> * kRectangleVectors,
+                           rectangle};
 
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE
