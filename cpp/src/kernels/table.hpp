@@ -1,7 +1,9 @@
 // The table of one instruction set: the last include of build_<set>.cpp.
 #pragma once
 
+#include "kernels/expectation.hpp"
 #include "kernels/fma_peak.hpp"
+#include "kernels/pair_products.hpp"
 #include "kernels/rank_update.hpp"
 
 #define MOEFAST_STRING(x) #x
@@ -16,6 +18,10 @@ const KernelTable table = {
     kLanes<float> * MOEFAST_TILE_VECTORS,
     rank_update<double>,
     rank_update<float>,
+    pair_products,
+    expectation,
+    exponentials,
+    logarithms,
     fma_peak<double>,
     fma_peak<float>,
 };
