@@ -6,7 +6,10 @@
 // Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <new>
 #include <numbers>
+#include <utility>
 
 #include "kernels/kernels.hpp"
 #include "moefast/em.hpp"
@@ -47,6 +50,24 @@ void add(std::vector<double>& to, const std::vector<double>& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
 }
 
+// Rows of kStride numbers, each beginning on a cache line: vectors that lie across two lines cost twice.
+class Panels {
+ public:
+  explicit Panels(index_t rows)
+      : memory_(static_cast<double*>(
+            ::operator new(static_cast<std::size_t>(rows* kStride) * sizeof(double), kLine))),
+        next_(memory_.get()) {}
+  double* take(index_t rows) { return std::exchange(next_, next_ + rows * kStride); }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+  struct Delete {
+    void operator()(double* p) const { ::operator delete(p, kLine); }
+  };
+  std::unique_ptr<double, Delete> memory_;
+  double* next_;
+};
+
 class Lane {
  public:
   Lane(const EmData& data, const MixtureParameters& parameters, const double* given)
@@ -56,18 +77,20 @@ class Lane {
         k_(parameters.k),
         dim_(parameters.dim),
         n_weights_(k_ + n_gate_products(k_)),
-        U_(size(dim_)),
-        scores_(size(2 * k_)),
-        y_(size(1)),
-        w_(size(1)),
-        responsibilities_(given ? size(k_) : 0),
-        weights_(size(n_weights_)),
-        residuals_(size(k_)),
-        slopes_(size(k_)),
+        panels_(dim_ + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_),
+        U_(panels_.take(dim_)),
+        scores_(panels_.take(2 * k_)),
+        y_(panels_.take(1)),
+        w_(panels_.take(1)),
+        responsibilities_(given ? panels_.take(k_) : nullptr),
+        weights_(panels_.take(n_weights_)),
+        slopes_(panels_.take(2 * k_)),
+        residuals_(slopes_ + k_ * kStride),
         coefficients_(static_cast<std::size_t>(dim_ * 2 * k_)),
         inverse_sigma_(parameters.variance.size()),
         log_scale_(parameters.variance.size()),
-        lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)) {
+        lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
+        linear_sums_(static_cast<std::size_t>(2 * k_ * dim_)) {
     for (index_t i = 0; i < k_; ++i) {
       for (index_t j = 0; j < dim_; ++j) {
         coefficients_[j * 2 * k_ + i] = p_.experts[i * dim_ + j];
@@ -97,11 +120,12 @@ class Lane {
       out.squares[i] = total(k_ + i);
     }
     out.log_likelihood = total(2 * k_);
+    const auto residual_sums = linear_sums_.begin() + k_ * dim_;
+    std::copy(linear_sums_.begin(), residual_sums, out.gate_slope.begin());
+    std::copy(residual_sums, linear_sums_.end(), out.residuals.begin());
   }
 
  private:
-  static std::size_t size(index_t rows) { return static_cast<std::size_t>(kStride * rows); }
-
   // `panel` = the rows start .. start + n of a row-major n x columns array, transposed and padded with 0.
   static void transpose(const double* rows, index_t columns, index_t start, index_t n, index_t padded,
                         double* panel) {
@@ -115,17 +139,17 @@ class Lane {
 
   // U, y, w and the scores of a chunk.
   void load(index_t start, index_t n, index_t padded) {
-    transpose(data_.X, data_.d, start, n, padded, U_.data());
-    std::fill_n(&U_[data_.d * kStride], padded, 1.0);
-    transpose(data_.y, 1, start, n, padded, y_.data());
-    transpose(data_.w, 1, start, n, padded, w_.data());
-    if (given_) transpose(given_, k_, start, n, padded, responsibilities_.data());
+    transpose(data_.X, data_.d, start, n, padded, U_);
+    std::fill_n(U_ + data_.d * kStride, padded, 1.0);
+    transpose(data_.y, 1, start, n, padded, y_);
+    transpose(data_.w, 1, start, n, padded, w_);
+    if (given_) transpose(given_, k_, start, n, padded, responsibilities_);
     // The predictions of frozen experts are given, only their logits are computed.
     const index_t from = data_.means ? k_ : 0;
-    if (data_.means) transpose(data_.means, k_, start, n, padded, scores_.data());
-    for (index_t i = from; i < 2 * k_; ++i) std::fill_n(&scores_[i * kStride], padded, 0.0);
-    kernels::rank_update(2 * k_ - from, padded, dim_, coefficients_.data() + from, 2 * k_, U_.data(), kStride,
-                         &scores_[from * kStride], kStride);
+    if (data_.means) transpose(data_.means, k_, start, n, padded, scores_);
+    for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
+    kernels::rank_update(2 * k_ - from, padded, dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
+                         scores_ + from * kStride, kStride);
   }
 
   void expectation(index_t padded) {
@@ -133,42 +157,40 @@ class Lane {
     panel.samples = padded;
     panel.k = k_;
     panel.stride = kStride;
-    panel.scores = scores_.data();
-    panel.y = y_.data();
-    panel.w = w_.data();
-    panel.given = given_ ? responsibilities_.data() : nullptr;
+    panel.scores = scores_;
+    panel.y = y_;
+    panel.w = w_;
+    panel.given = given_ ? responsibilities_ : nullptr;
     panel.inverse_sigma = inverse_sigma_.data();
     panel.log_scale = log_scale_.data();
-    panel.weights = weights_.data();
-    panel.residuals = residuals_.data();
-    panel.slopes = slopes_.data();
+    panel.weights = weights_;
+    panel.residuals = residuals_;
+    panel.slopes = slopes_;
     panel.lane_sums = lane_sums_.data();
     kernels::active().expectation(panel);
   }
 
   void products(index_t padded, EmStatistics& out) {
     const auto pair_products = kernels::active().pair_products;
-    // Against the pairs (a, d): u_d is 1, so these are sums of weights times u.
-    const index_t d = dim_ - 1;
-    pair_products(k_, d, dim_, padded, slopes_.data(), kStride, U_.data(), kStride, out.gate_slope.data(),
-                  dim_);
     // What belongs to frozen experts nobody reads; it stays 0.
     const index_t from = data_.means ? k_ : 0;
-    if (!data_.means) {
-      pair_products(k_, d, dim_, padded, residuals_.data(), kStride, U_.data(), kStride, out.residuals.data(),
-                    dim_);
-    }
+    // Against the pairs (a, d): u_d is 1, so these are sums of weights times u.
+    pair_products(2 * k_ - from, dim_ - 1, dim_, padded, slopes_, kStride, U_, kStride, linear_sums_.data(),
+                  dim_);
     const index_t n_pairs = dim_ * (dim_ + 1) / 2;
-    pair_products(n_weights_ - from, 0, dim_, padded, weights_.data() + from * kStride, kStride, U_.data(),
-                  kStride, out.products.data() + from * n_pairs, n_pairs);
+    pair_products(n_weights_ - from, 0, dim_, padded, weights_ + from * kStride, kStride, U_, kStride,
+                  out.products.data() + from * n_pairs, n_pairs);
   }
 
   const EmData& data_;
   const MixtureParameters& p_;
   const double* given_;
   index_t k_, dim_, n_weights_;
-  std::vector<double> U_, scores_, y_, w_, responsibilities_, weights_, residuals_, slopes_;
-  std::vector<double> coefficients_, inverse_sigma_, log_scale_, lane_sums_;
+  Panels panels_;
+  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_;
+  std::vector<double> coefficients_, inverse_sigma_, log_scale_;
+  std::vector<double> lane_sums_;    // of the expectation kernel
+  std::vector<double> linear_sums_;  // 2k x dim: gate slopes, then residuals
 };
 
 }  // namespace

@@ -27,14 +27,16 @@ void pair_tile(index_t samples, const double* A, index_t lda, const double* U, i
                const double* other, double* M, index_t ldm) {
   using V = Vector<double, kLanes<double>>;
   typename V::type sum[Rows][Count] = {};
-  for (index_t s = 0; s < samples; s += V::lanes) {
+  index_t s = 0;
+  do {  // at least once: a loop that may be empty makes the compiler keep the sums in memory too
     typename V::type pair[Count];
     for (int c = 0; c < Count; ++c) pair[c] = load<V>(U + c * ldu + s) * load<V>(other + s);
     for (int r = 0; r < Rows; ++r) {
       const typename V::type weight = load<V>(A + r * lda + s);
       for (int c = 0; c < Count; ++c) sum[r][c] += weight * pair[c];
     }
-  }
+    s += V::lanes;
+  } while (s < samples);
   for (int r = 0; r < Rows; ++r) {
     for (int c = 0; c < Count; ++c) M[r * ldm + c] += sum_of_lanes<V>(sum[r][c]);
   }
