@@ -30,8 +30,6 @@ constexpr index_t kRowsPerLane = 1024;
 // Statistics have about k^2 d^2 / 4 numbers. Lanes hold no more than this many together, unless one lane
 // does: 64 MiB beside one set of statistics.
 constexpr index_t kLaneNumbers = index_t{1} << 23;
-// Below this many rows starting threads costs more than it brings.
-constexpr index_t kRowsForThreads = 8192;
 
 index_t n_gate_products(index_t k) { return (k - 1) * k / 2; }
 index_t n_products(index_t k, index_t dim) { return (k + n_gate_products(k)) * (dim * (dim + 1) / 2); }
@@ -70,7 +68,7 @@ class Panels {
 
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const double* given)
+  Lane(const EmData& data, const MixtureParameters& parameters, const Assignment& given)
       : data_(data),
         p_(parameters),
         given_(given),
@@ -143,7 +141,11 @@ class Lane {
     std::fill_n(U_ + data_.d * kStride, padded, 1.0);
     transpose(data_.y, 1, start, n, padded, y_);
     transpose(data_.w, 1, start, n, padded, w_);
-    if (given_) transpose(given_, k_, start, n, padded, responsibilities_);
+    if (given_.responsibilities) transpose(given_.responsibilities, k_, start, n, padded, responsibilities_);
+    if (given_.labels) {
+      for (index_t i = 0; i < k_; ++i) std::fill_n(responsibilities_ + i * kStride, padded, 0.0);
+      for (index_t s = 0; s < n; ++s) responsibilities_[given_.labels[start + s] * kStride + s] = 1;
+    }
     // The predictions of frozen experts are given, only their logits are computed.
     const index_t from = data_.means ? k_ : 0;
     if (data_.means) transpose(data_.means, k_, start, n, padded, scores_);
@@ -184,7 +186,7 @@ class Lane {
 
   const EmData& data_;
   const MixtureParameters& p_;
-  const double* given_;
+  const Assignment& given_;
   index_t k_, dim_, n_weights_;
   Panels panels_;
   double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_;
@@ -196,7 +198,7 @@ class Lane {
 }  // namespace
 
 EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                     const double* responsibilities, const Poll& poll) {
+                     const Assignment& assignment, const Poll& poll) {
   const index_t fitting = kLaneNumbers / n_products(parameters.k, parameters.dim);
   const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
   // Whole chunks a lane.
@@ -205,7 +207,7 @@ EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, co
   const int threads = data.n < kRowsForThreads ? 1 : settings.n_threads;
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, responsibilities);
+    Lane lane(data, parameters, assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

@@ -24,6 +24,9 @@ class _EmStatistics(TypedDict):
     gate_slope: _Floats
     products: _Floats
 
+# experts, gates, variance, responsibilities, labels
+_EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
+
 class _EmResult(TypedDict):
     experts: _Floats
     gates: _Floats
@@ -51,6 +54,7 @@ class EmSettings:
         alpha: float,
         gate_alpha: float,
         n_threads: int,
+        to_beat: float | None = None,
     ) -> None: ...
 
 def em_statistics(
@@ -75,6 +79,9 @@ def em_run(
     responsibilities: _Floats | None = None,
     means: _Floats | None = None,
 ) -> _EmResult: ...
+def em_run_batch(
+    X: _Floats, y: _Floats, w: _Floats, starts: list[_EmStart], settings: EmSettings
+) -> list[_EmResult]: ...
 def power_iteration(
     tensor: _Floats, starts: _Floats, rank: int, max_iter: int, tolerance: float
 ) -> tuple[_Floats, _Floats, _Floats, list[int], list[str]]: ...
