@@ -293,8 +293,8 @@ class EmProblem:
         max_iter : int, optional
             The default is that of the options.
         to_beat : float, optional
-            An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if they
-            added up to many times what their fall promises, stops with the status "beaten".
+            An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if
+            they added up to many times what their fall promises, stops with the status "beaten".
 
         Returns
         -------

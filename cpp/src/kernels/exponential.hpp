@@ -14,12 +14,17 @@
 namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 namespace {
 
-template <class To, class From>
-inline To reinterpret_bits(const From& from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  memcpy(&to, &from, sizeof(to));
-  return to;
+template <class V>
+inline typename V::bits bits_of(typename V::type value) {
+  typename V::bits bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+template <class V>
+inline typename V::type value_of(typename V::bits bits) {
+  typename V::type value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
 }
 
 // 1.5 * 2^52: adding it rounds to an integer, which then stands in the lowest bits.
@@ -30,8 +35,7 @@ constexpr double kLog2High = 6.93147180369123816490e-01, kLog2Low = 1.9082149292
 // 2^n for integers |n| <= 1000, given as n + kRounder.
 template <class V>
 inline typename V::type power_of_two(typename V::type rounded) {
-  using Bits = typename V::bits;
-  return reinterpret_bits<typename V::type>((reinterpret_bits<Bits>(rounded) + 1023) << 52);
+  return value_of<V>((bits_of<V>(rounded) + 1023) << 52);
 }
 
 template <class V>
@@ -64,11 +68,11 @@ inline typename V::type logarithm(typename V::type x) {
   const T zero = {}, infinite = zero + HUGE_VAL;
   const auto denormal = x < zero + 2.2250738585072014e-308;
   const T lifted = denormal ? x * 18014398509481984.0 : x;  // 2^54
-  const Bits moved = reinterpret_bits<Bits>(lifted) + (0x3ff0000000000000 - root_half);
+  const Bits moved = bits_of<V>(lifted) + (0x3ff0000000000000 - root_half);
   // A number below 2^52 becomes a double by putting it behind the exponent of 2^52.
-  const T biased = reinterpret_bits<T>((moved >> 52) | 0x4330000000000000) - 4503599627370496.0;
+  const T biased = value_of<V>((moved >> 52) | 0x4330000000000000) - 4503599627370496.0;
   const T e = biased - (denormal ? zero + (1023.0 + 54.0) : zero + 1023.0);
-  const T f = reinterpret_bits<T>((moved & 0x000fffffffffffff) + root_half) - 1.0;
+  const T f = value_of<V>((moved & 0x000fffffffffffff) + root_half) - 1.0;
   const T s = f / (f + 2.0);
   const T z = s * s, w = z * z;
   const T odd =
