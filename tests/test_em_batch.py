@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -197,8 +198,10 @@ def test_an_interrupt_reaches_a_batch(n, n_starts, n_threads):
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     try:
         timer.start()
+        began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             problem.run_many(starts)
+        assert time.monotonic() - began < 2.0
     finally:
         timer.cancel()
         timer.join()
@@ -208,6 +211,20 @@ def test_an_interrupt_reaches_a_batch(n, n_starts, n_threads):
 
 
 # ---- the statistics behind it, for anything in range ---------------------------------------------------
+
+
+def test_large_statistics_take_fewer_lanes_and_do_not_depend_on_threads():
+    """A million products a lane: lanes are limited by memory here, not by rows."""
+    X, y, w, p = em_oracles.random_problem(8300, 50, 40, seed=0, spread=0.1)
+    core = [EmProblem(X, y, w + 1.0, EmOptions(n_threads=t))._settings(1) for t in (1, 3)]
+    serial, parallel = (_core.em_statistics(X, y, w, p.experts, p.gates, p.variance, s) for s in core)
+    for name, value in serial.items():
+        np.testing.assert_array_equal(value, parallel[name], name)
+    U = np.column_stack([X, np.ones(8300)])
+    r = np.asarray(em_oracles.posterior(X, y, p), dtype=float)
+    b, a = np.tril_indices(51)
+    np.testing.assert_allclose(serial["products"][7], ((U * (w * r[:, 7])[:, None]).T @ U)[a, b], atol=1e-9)
+    np.testing.assert_allclose(serial["totals"], w @ r, rtol=1e-10)
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
