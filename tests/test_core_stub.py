@@ -31,6 +31,8 @@ def _stub_signatures():
                 positional = [a.arg for a in node.args.args]
                 keyword = [a.arg for a in node.args.kwonlyargs]
                 optional = positional[len(positional) - len(node.args.defaults) :] if node.args.defaults else []
+                defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                optional += [argument.arg for argument, default in defaults if default is not None]
                 found[prefix + node.name] = (positional + keyword, optional)
 
     visit(STUB.body, "")

@@ -40,16 +40,18 @@ def assert_agrees(found, problem, names=NAMES, **given):
         np.testing.assert_array_less(np.abs(found[name] - wanted[name]), rounding * size[name] + 1e-300, name)
 
 
-# Chunks have 64 rows, lanes at least 1024, threads start at 8192: one row around each, and a ragged rest.
-@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 127, 129, 1023, 1024, 1025, 2048, 2111, 8191, 8192, 8193, 17000])
+# Vectors have up to 8 rows, chunks 384, lanes at least 1024, threads start at 8192: one row around each.
+@pytest.mark.parametrize(
+    "n", [1, 2, 7, 8, 9, 64, 383, 384, 385, 769, 1023, 1024, 1025, 2048, 2111, 8191, 8192, 8193, 17000]
+)
 def test_any_number_of_rows(n):
     problem = em_oracles.random_problem(n, 3, 3, seed=n)
     assert_agrees(statistics(*problem), problem)
 
 
-# d = 24 and 60 need several panels of pairs (256 columns each); k = 1 has no gate products.
-@pytest.mark.parametrize("k", [1, 2, 3, 7])
-@pytest.mark.parametrize("d", [1, 2, 5, 24, 60])
+# All remainders of the tiles of pairs and rows; k = 1 has no gate products.
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 24, 60])
 def test_any_number_of_features_and_experts(d, k):
     problem = em_oracles.random_problem(150, d, k, seed=10 * d + k, spread=1 / np.sqrt(d))
     found = statistics(*problem)

@@ -148,10 +148,10 @@ def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, 
 
 
 def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):
-    """A pass over these rows takes a millisecond, but on pure noise EM needs tens of thousands of them."""
+    """A pass over these rows takes milliseconds, but on pure noise EM needs thousands of them."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(4000, 15)), rng.normal(size=4000)
-    model = moefast.MixtureOfExpertsRegressor(5, n_init=1, start="random", random_state=0, n_threads=1)
+    X, y = rng.normal(size=(8000, 15)), rng.normal(size=8000)
+    model = moefast.MixtureOfExpertsRegressor(10, n_init=1, start="random", random_state=0, n_threads=1)
     model.set_params(tol=1.0).fit(X, y)
     before = model.coef_
     model.set_params(tol=0.0, max_iter=10**9)

@@ -1,7 +1,15 @@
-#include <Eigen/Core>
+// One pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
+//
+//     scores = [a_i.x + b_i | W_i x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
+//     sums   = weights times u_a u_b        (kernels/pair_products.hpp)
+//
+// Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <new>
 #include <numbers>
+#include <utility>
 
 #include "kernels/kernels.hpp"
 #include "moefast/em.hpp"
@@ -10,18 +18,21 @@
 namespace moefast {
 namespace {
 
-// Samples handled together: every panel below stays in the second-level cache.
-constexpr index_t kChunk = 64;
+// Samples handled together: panels stay in the second-level cache, and a tile's sums are long enough for
+// their adding up not to count. A multiple of every kernel's panel width.
+constexpr index_t kChunk = 384;
+// One vector more: rows a power of two apart would fall into the same few sets of the cache.
+constexpr index_t kStride = kChunk + kernels::kSampleStep;
 // Rows are cut into at most kLanes runs, each summed on its own and added in order: the result is the same
-// for any number of threads, and memory is bounded.
+// for any number of threads.
 constexpr index_t kLanes = 16;
 constexpr index_t kRowsPerLane = 1024;
-// Below this many rows starting threads costs more than it brings.
-constexpr index_t kRowsForThreads = 8192;
-// Columns of the pair panel made at a time, in doubles per sample.
-constexpr index_t kPairColumns = 256;
+// Statistics have about k^2 d^2 / 4 numbers. Lanes hold no more than this many together, unless one lane
+// does: 64 MiB beside one set of statistics.
+constexpr index_t kLaneNumbers = index_t{1} << 23;
 
 index_t n_gate_products(index_t k) { return (k - 1) * k / 2; }
+index_t n_products(index_t k, index_t dim) { return (k + n_gate_products(k)) * (dim * (dim + 1) / 2); }
 
 void reset(EmStatistics& s, index_t k, index_t dim) {
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
@@ -30,38 +41,61 @@ void reset(EmStatistics& s, index_t k, index_t dim) {
   s.squares.assign(size(k), 0);
   s.residuals.assign(size(k * dim), 0);
   s.gate_slope.assign(size(k * dim), 0);
-  s.products.assign(size((k + n_gate_products(k)) * (dim * (dim + 1) / 2)), 0);
+  s.products.assign(size(n_products(k, dim)), 0);
 }
 
 void add(std::vector<double>& to, const std::vector<double>& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
 }
 
-// Works through chunks of samples and keeps the panels (row-major, one row a sample).
+// Rows of kStride numbers, each beginning on a cache line: vectors that lie across two lines cost twice.
+class Panels {
+ public:
+  explicit Panels(index_t rows)
+      : memory_(static_cast<double*>(
+            ::operator new(static_cast<std::size_t>(rows* kStride) * sizeof(double), kLine))),
+        next_(memory_.get()) {}
+  double* take(index_t rows) { return std::exchange(next_, next_ + rows * kStride); }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+  struct Delete {
+    void operator()(double* p) const { ::operator delete(p, kLine); }
+  };
+  std::unique_ptr<double, Delete> memory_;
+  double* next_;
+};
+
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const double* given)
+  Lane(const EmData& data, const MixtureParameters& parameters, const Assignment& given)
       : data_(data),
         p_(parameters),
         given_(given),
         k_(parameters.k),
         dim_(parameters.dim),
         n_weights_(k_ + n_gate_products(k_)),
-        U_(size(dim_)),
-        Ut_(size(dim_)),
-        scores_(size(2 * k_)),
-        exps_(size(k_)),
-        gate_(size(k_)),
-        weights_(size(n_weights_)),
-        residual_(size(k_)),
-        slope_(size(k_)),
-        pairs_(size(std::max(kPairColumns, dim_))),
-        coefficients_(static_cast<std::size_t>(dim_ * 2 * k_)) {
-    for (index_t j = 0; j < dim_; ++j) {
-      for (index_t i = 0; i < k_; ++i) {
+        panels_(dim_ + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_),
+        U_(panels_.take(dim_)),
+        scores_(panels_.take(2 * k_)),
+        y_(panels_.take(1)),
+        w_(panels_.take(1)),
+        responsibilities_(given ? panels_.take(k_) : nullptr),
+        weights_(panels_.take(n_weights_)),
+        slopes_(panels_.take(2 * k_)),
+        residuals_(slopes_ + k_ * kStride),
+        coefficients_(static_cast<std::size_t>(dim_ * 2 * k_)),
+        inverse_sigma_(parameters.variance.size()),
+        log_scale_(parameters.variance.size()),
+        lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
+        linear_sums_(static_cast<std::size_t>(2 * k_ * dim_)) {
+    for (index_t i = 0; i < k_; ++i) {
+      for (index_t j = 0; j < dim_; ++j) {
         coefficients_[j * 2 * k_ + i] = p_.experts[i * dim_ + j];
         coefficients_[j * 2 * k_ + k_ + i] = p_.gates[i * dim_ + j];
       }
+      inverse_sigma_[i] = 1 / std::sqrt(p_.variance[i]);
+      log_scale_[i] = 0.5 * std::log(2 * std::numbers::pi * p_.variance[i]);
     }
   }
 
@@ -69,140 +103,111 @@ class Lane {
     for (index_t start = first; start < last; start += kChunk) {
       checkpoint.check();
       const index_t n = std::min(kChunk, last - start);
-      load(start, n);
-      expectation(start, n, out);
-      products(n, out);
+      const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
+      load(start, n, padded);
+      expectation(padded);
+      products(padded, out);
     }
+    const auto total = [this](index_t row) {
+      double sum = 0;
+      for (index_t l = 0; l < kernels::kSampleStep; ++l) sum += lane_sums_[row * kernels::kSampleStep + l];
+      return sum;
+    };
+    for (index_t i = 0; i < k_; ++i) {
+      out.totals[i] = total(i);
+      out.squares[i] = total(k_ + i);
+    }
+    out.log_likelihood = total(2 * k_);
+    const auto residual_sums = linear_sums_.begin() + k_ * dim_;
+    std::copy(linear_sums_.begin(), residual_sums, out.gate_slope.begin());
+    std::copy(residual_sums, linear_sums_.end(), out.residuals.begin());
   }
 
  private:
-  static std::size_t size(index_t columns) { return static_cast<std::size_t>(kChunk * columns); }
-
-  // U = (x, 1) and its transpose; scores = [a_i.x + b_i | W_i x + c_i], n x 2k.
-  void load(index_t start, index_t n) {
-    const index_t d = data_.d;
+  // `panel` = the rows start .. start + n of a row-major n x columns array, transposed and padded with 0.
+  static void transpose(const double* rows, index_t columns, index_t start, index_t n, index_t padded,
+                        double* panel) {
     for (index_t s = 0; s < n; ++s) {
-      const double* x = data_.X + (start + s) * d;
-      for (index_t j = 0; j < d; ++j) U_[s * dim_ + j] = Ut_[j * kChunk + s] = x[j];
-      U_[s * dim_ + d] = Ut_[d * kChunk + s] = 1;
+      const double* row = rows + (start + s) * columns;
+      for (index_t j = 0; j < columns; ++j) panel[j * kStride + s] = row[j];
     }
-    std::fill(scores_.begin(), scores_.end(), 0);
-    kernels::rank_update(n, 2 * k_, dim_, Ut_.data(), kChunk, coefficients_.data(), 2 * k_, scores_.data(),
-                         2 * k_);
-    if (data_.means) {
-      for (index_t s = 0; s < n; ++s) {
-        std::copy_n(data_.means + (start + s) * k_, k_, &scores_[s * 2 * k_]);
-      }
-    }
+    for (index_t j = 0; j < columns; ++j)
+      std::fill(panel + j * kStride + n, panel + j * kStride + padded, 0.0);
   }
 
-  void exponentiate(index_t n) {
-    Eigen::Map<Eigen::ArrayXd> values(exps_.data(), n * k_);
-    values = values.exp();
+  // U, y, w and the scores of a chunk.
+  void load(index_t start, index_t n, index_t padded) {
+    transpose(data_.X, data_.d, start, n, padded, U_);
+    std::fill_n(U_ + data_.d * kStride, padded, 1.0);
+    transpose(data_.y, 1, start, n, padded, y_);
+    transpose(data_.w, 1, start, n, padded, w_);
+    if (given_.responsibilities) transpose(given_.responsibilities, k_, start, n, padded, responsibilities_);
+    if (given_.labels) {
+      for (index_t i = 0; i < k_; ++i) std::fill_n(responsibilities_ + i * kStride, padded, 0.0);
+      for (index_t s = 0; s < n; ++s) responsibilities_[given_.labels[start + s] * kStride + s] = 1;
+    }
+    // The predictions of frozen experts are given, only their logits are computed.
+    const index_t from = data_.means ? k_ : 0;
+    if (data_.means) transpose(data_.means, k_, start, n, padded, scores_);
+    for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
+    kernels::rank_update(2 * k_ - from, padded, dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
+                         scores_ + from * kStride, kStride);
   }
 
-  // log N_i + log p_i by a log-sum-exp that cannot overflow, responsibilities, and the weight panels
-  // residual = w r e, slope = w (r - p), weights = [w r_i | w p_i (delta_ij - p_j)].
-  void expectation(index_t start, index_t n, EmStatistics& out) {
-    const index_t k = k_;
-    double log_scale[kChunk], top[kChunk];
-    for (index_t s = 0; s < n; ++s) {  // gates: p = exp(logit - top) / sum
-      const double* logit = &scores_[s * 2 * k + k];
-      top[s] = *std::max_element(logit, logit + k);
-      for (index_t i = 0; i < k; ++i) exps_[s * k + i] = logit[i] - top[s];
-    }
-    exponentiate(n);
-    for (index_t s = 0; s < n; ++s) {
-      double total = 0;
-      for (index_t i = 0; i < k; ++i) total += exps_[s * k + i];
-      for (index_t i = 0; i < k; ++i) gate_[s * k + i] = exps_[s * k + i] / total;
-      log_scale[s] = top[s] + std::log(total);
-    }
-    for (index_t s = 0; s < n; ++s) {  // joint: log p_i + log N_i
-      const double* score = &scores_[s * 2 * k];
-      double* joint = &exps_[s * k];
-      for (index_t i = 0; i < k; ++i) {
-        const double e = data_.y[start + s] - score[i];
-        residual_[s * k + i] = e;
-        joint[i] = score[k + i] - log_scale[s] -
-                   0.5 * (e * e / p_.variance[i] + std::log(2 * std::numbers::pi * p_.variance[i]));
-      }
-      top[s] = *std::max_element(joint, joint + k);
-      for (index_t i = 0; i < k; ++i) joint[i] -= top[s];
-    }
-    exponentiate(n);
-    for (index_t s = 0; s < n; ++s) {
-      const double w = data_.w[start + s];
-      const double* p = &gate_[s * k];
-      double total = 0;
-      for (index_t i = 0; i < k; ++i) total += exps_[s * k + i];
-      out.log_likelihood += w * (top[s] + std::log(total));
-      double* weight = &weights_[s * n_weights_];
-      for (index_t i = 0; i < k; ++i) {
-        const double r = given_ ? given_[(start + s) * k + i] : exps_[s * k + i] / total;
-        const double e = residual_[s * k + i];
-        weight[i] = w * r;
-        out.totals[i] += w * r;
-        out.squares[i] += w * r * e * e;
-        residual_[s * k + i] = w * r * e;
-        slope_[s * k + i] = w * (r - p[i]);
-      }
-      double* product = weight + k;
-      for (index_t i = 0; i + 1 < k; ++i) {
-        for (index_t j = i; j + 1 < k; ++j) *product++ = w * p[i] * ((i == j) - p[j]);
-      }
-    }
+  void expectation(index_t padded) {
+    kernels::Expectation panel;
+    panel.samples = padded;
+    panel.k = k_;
+    panel.stride = kStride;
+    panel.scores = scores_;
+    panel.y = y_;
+    panel.w = w_;
+    panel.given = given_ ? responsibilities_ : nullptr;
+    panel.inverse_sigma = inverse_sigma_.data();
+    panel.log_scale = log_scale_.data();
+    panel.weights = weights_;
+    panel.residuals = residuals_;
+    panel.slopes = slopes_;
+    panel.lane_sums = lane_sums_.data();
+    kernels::active().expectation(panel);
   }
 
-  // The sums over samples of weight panels times u and times the pairs u_a u_b.
-  void products(index_t n, EmStatistics& out) {
-    kernels::rank_update(k_, dim_, n, slope_.data(), k_, U_.data(), dim_, out.gate_slope.data(), dim_);
-    // Rows of `products` that nobody reads are not computed: the experts' when frozen, the gates' when fixed.
-    const index_t from = data_.means ? k_ : 0, to = n_weights_;
-    if (!data_.means) {
-      kernels::rank_update(k_, dim_, n, residual_.data(), k_, U_.data(), dim_, out.residuals.data(), dim_);
-    }
-    if (from >= to) return;
+  void products(index_t padded, EmStatistics& out) {
+    const auto pair_products = kernels::active().pair_products;
+    // What belongs to frozen experts nobody reads; it stays 0.
+    const index_t from = data_.means ? k_ : 0;
+    // Against the pairs (a, d): u_d is 1, so these are sums of weights times u.
+    pair_products(2 * k_ - from, dim_ - 1, dim_, padded, slopes_, kStride, U_, kStride, linear_sums_.data(),
+                  dim_);
     const index_t n_pairs = dim_ * (dim_ + 1) / 2;
-    const index_t capacity = std::max(kPairColumns, dim_);
-    index_t column = 0;
-    for (index_t b = 0; b < dim_;) {
-      // As many middle indices b as fit the panel: pairs (0..b, b), (0..b+1, b+1), ...
-      index_t width = 0;
-      const index_t first_b = b;
-      for (; b < dim_ && width + b + 1 <= capacity; ++b) width += b + 1;
-      for (index_t s = 0; s < n; ++s) {
-        const double* u = &U_[s * dim_];
-        double* pair = &pairs_[s * width];
-        for (index_t q = first_b; q < b; ++q) {
-          for (index_t a = 0; a <= q; ++a) *pair++ = u[a] * u[q];
-        }
-      }
-      kernels::rank_update(to - from, width, n, weights_.data() + from, n_weights_, pairs_.data(), width,
-                           out.products.data() + from * n_pairs + column, n_pairs);
-      column += width;
-    }
+    pair_products(n_weights_ - from, 0, dim_, padded, weights_ + from * kStride, kStride, U_, kStride,
+                  out.products.data() + from * n_pairs, n_pairs);
   }
 
   const EmData& data_;
   const MixtureParameters& p_;
-  const double* given_;
+  const Assignment& given_;
   index_t k_, dim_, n_weights_;
-  std::vector<double> U_, Ut_, scores_, exps_, gate_, weights_, residual_, slope_, pairs_, coefficients_;
+  Panels panels_;
+  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_;
+  std::vector<double> coefficients_, inverse_sigma_, log_scale_;
+  std::vector<double> lane_sums_;    // of the expectation kernel
+  std::vector<double> linear_sums_;  // 2k x dim: gate slopes, then residuals
 };
 
 }  // namespace
 
 EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                     const double* responsibilities, const Poll& poll) {
-  const index_t n_lanes = std::clamp<index_t>(data.n / kRowsPerLane, 1, kLanes);
+                     const Assignment& assignment, const Poll& poll) {
+  const index_t fitting = kLaneNumbers / n_products(parameters.k, parameters.dim);
+  const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
   // Whole chunks a lane.
   const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
   std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
   const int threads = data.n < kRowsForThreads ? 1 : settings.n_threads;
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, responsibilities);
+    Lane lane(data, parameters, assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

@@ -70,6 +70,9 @@ void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
         task(t, checkpoint);
       }
     } catch (const Stopped&) {
+      // Without a stop of our own it comes from a loop around this one, through poll, and has to go on up.
+      const std::lock_guard<std::mutex> lock(error_mutex);
+      if (!stop.exchange(true)) error = std::current_exception();
     } catch (...) {
       const std::lock_guard<std::mutex> lock(error_mutex);
       if (!error) error = std::current_exception();

@@ -25,6 +25,9 @@ class _EmStatistics(TypedDict):
     gate_slope: _Floats
     products: _Floats
 
+# experts, gates, variance, responsibilities, labels
+_EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
+
 class _EmResult(TypedDict):
     experts: _Floats
     gates: _Floats
@@ -53,6 +56,7 @@ class EmSettings:
         alpha: float,
         gate_alpha: float,
         n_threads: int,
+        to_beat: float | None = None,
     ) -> None: ...
 
 def em_statistics(
@@ -96,6 +100,11 @@ class SymmetricTensor:
     def pair_gradient(self, U: _Floats, V: _Floats) -> _Floats: ...
 
 def packed_position(dim: int, order: int, indices: Sequence[int]) -> int: ...
+def em_run_batch(
+    X: _Floats, y: _Floats, w: _Floats, starts: list[_EmStart], settings: EmSettings
+) -> list[_EmResult]: ...
+def exponential(x: _Floats) -> _Floats: ...
+def logarithm(x: _Floats) -> _Floats: ...
 def power_iteration(
     tensor: SymmetricTensor, starts: _Floats, rank: int, max_iter: int, tolerance: float
 ) -> tuple[_Floats, _Floats, _Floats, list[int], list[str]]: ...

@@ -15,6 +15,7 @@ the units of the data nor on which gate row is the reference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +29,7 @@ from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_samples
 
-__all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "fit_em"]
+__all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "EmStart", "HardAssignment", "fit_em"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -116,7 +117,7 @@ class EmFit:
         Weight of the rows each expert is responsible for.
     n_iter : int
     status : str
-        "converged", "iteration_limit" or "degenerate".
+        "converged", "iteration_limit", "degenerate" or "beaten" (gave up, see :meth:`EmProblem.run_many`).
     collapsed : tuple of int
         Experts at the noise floor or responsible for less than d + 2 rows' weight.
     """
@@ -133,6 +134,26 @@ class EmFit:
     def converged(self) -> bool:
         """Whether the run settled before its iteration limit."""
         return self.status == "converged"
+
+
+@dataclass(frozen=True)
+class HardAssignment:
+    """Every row belongs to one of `n_experts` experts.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n,)
+        0 .. n_experts - 1.
+    n_experts : int
+    """
+
+    labels: npt.NDArray[np.int32]
+    n_experts: int
+
+
+EmStart: TypeAlias = "Mixture | HardAssignment | Floats"
+"""Where a run begins: parameters in standard units, or an assignment for the first M-step, hard or as
+responsibilities of shape (n, k)."""
 
 
 class EmProblem:
@@ -196,7 +217,7 @@ class EmProblem:
         _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
         return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
 
-    def _settings(self, max_iter: int, frozen_noise: bool = False) -> Any:
+    def _settings(self, max_iter: int, frozen_noise: bool = False, to_beat: float | None = None) -> Any:
         o = self.options
         return _core.EmSettings(
             max_iter=max_iter,
@@ -209,6 +230,7 @@ class EmProblem:
             alpha=float(o.alpha),
             gate_alpha=GATE_ALPHA_AUTO if o.gate_alpha == "auto" else float(o.gate_alpha),
             n_threads=resolve_threads(o.n_threads),
+            to_beat=to_beat,
         )
 
     def run(
@@ -243,26 +265,79 @@ class EmProblem:
         if start is None:
             if responsibilities is None:
                 raise ValueError("either start or responsibilities must be given")
-            k, d = responsibilities.shape[1], self.Z.shape[1]
-            start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k))
+            start = self._blank(responsibilities.shape[1])
+        start, parameters = self._parameters(start, frozen_noise)
+        out = _core.em_run(
+            self.Z,
+            self.t,
+            self.weights,
+            *parameters,
+            self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise),
+            responsibilities,
+            means,
+        )
+        return self._fit(start, out)
+
+    def run_many(
+        self, starts: Sequence[EmStart], *, max_iter: int | None = None, to_beat: float | None = None
+    ) -> list[EmFit]:
+        """Run EM from every start, in parallel.
+
+        Each fit is bit for bit that of :meth:`run`, for any number of threads. A run goes on from where it
+        stopped when given the mixture of its fit.
+
+        Parameters
+        ----------
+        starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k)
+            In standard units; experts may differ in number.
+        max_iter : int, optional
+            The default is that of the options.
+        to_beat : float, optional
+            An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if
+            they added up to many times what their fall promises, stops with the status "beaten".
+
+        Returns
+        -------
+        list of EmFit
+            In standard units, in the order of the starts.
+        """
+        mixtures, tuples = [], []
+        for start in starts:
+            responsibilities = labels = None
+            if isinstance(start, HardAssignment):
+                labels = np.ascontiguousarray(start.labels, dtype=np.int32)
+                start = self._blank(start.n_experts)
+            elif isinstance(start, np.ndarray):
+                responsibilities = np.ascontiguousarray(start, dtype=np.float64)
+                start = self._blank(start.shape[1])
+            mixture, parameters = self._parameters(start)
+            mixtures.append(mixture)
+            tuples.append((*parameters, responsibilities, labels))
+        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, to_beat=to_beat)
+        ends = _core.em_run_batch(self.Z, self.t, self.weights, tuples, settings)
+        return [self._fit(mixture, end) for mixture, end in zip(mixtures, ends, strict=True)]
+
+    def _blank(self, k: int) -> Mixture:
+        """Equal gates; the rest is made by the first M-step."""
+        d = self.Z.shape[1]
+        return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k))
+
+    def _parameters(
+        self, start: Mixture, frozen_noise: bool = False
+    ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
+        """Return the start with its last gate row 0, and experts, gates, variances within the options."""
         k = start.n_experts
-        start = start.ordered(np.arange(k))  # last gate row 0
+        start = start.ordered(np.arange(k))
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
         variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self._variance_floor)
         if self.options.noise == "shared" and not frozen_noise:
             variance = np.full(k, variance.mean())
-        out = _core.em_run(
-            self.Z,
-            self.t,
-            self.weights,
-            np.column_stack([start.coef, intercept]),
-            np.column_stack([start.gate_coef, gate_intercept]),
-            variance,
-            self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise),
-            responsibilities,
-            means,
-        )
+        experts = np.column_stack([start.coef, intercept])
+        return start, (experts, np.column_stack([start.gate_coef, gate_intercept]), variance)
+
+    def _fit(self, start: Mixture, out: Any) -> EmFit:
+        """Return the core's result as a fit."""
         mixture = replace(
             start,
             coef=out["experts"][:, :-1],

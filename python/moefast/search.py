@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from moefast.em import EmFit, EmProblem
+from moefast.em import EmFit, EmProblem, EmStart
 from moefast.starts import Start
+from moefast.threads import resolve_threads
 
 __all__ = ["FitReport", "StartReport", "race"]
 
 # (iterations, runs kept after them); the best of the last ones goes on to the end.
 _STAGES = ((20, 4), (100, 2))
+# Starts are made and run together as long as they have no more rows than this between them: an assignment
+# takes 4 bytes a row.
+_BATCH_ROWS = 2**24
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class StartReport:
         When it ended or was dropped, in the units of the data.
     n_iter : int
     status : str
-        "converged", "iteration_limit" (dropped or cut) or "degenerate".
+        "converged", "iteration_limit" (dropped or cut), "beaten" (dropped, its gains would not have led to the
+        best) or "degenerate".
     collapsed : tuple of int
         Experts that had collapsed.
     """
@@ -65,16 +70,13 @@ class FitReport:
 class _Runner:
     """A start on its way."""
 
-    def __init__(self, problem: EmProblem, start: Start, n_iter: int) -> None:
-        self.problem, self.start = problem, start
-        self.fit = start.run(n_iter)
-        self.n_iter = self.fit.n_iter
+    def __init__(self, problem: EmProblem, start: Start, fit: EmFit) -> None:
+        self.problem, self.start, self.fit = problem, start, fit
+        self.n_iter = fit.n_iter
 
-    def advance(self, target: int) -> None:
-        """Go on until `target` iterations are done or the run has ended."""
-        if self.fit.status == "iteration_limit" and self.n_iter < target:
-            self.fit = self.problem.run(self.fit.mixture, max_iter=target - self.n_iter)
-            self.n_iter += self.fit.n_iter
+    @property
+    def unfinished(self) -> bool:
+        return self.fit.status in ("iteration_limit", "beaten")
 
     @property
     def honest(self) -> bool:
@@ -87,6 +89,16 @@ class _Runner:
     def report(self) -> StartReport:
         fit = self.problem.to_units(self.fit)
         return StartReport(self.start.kind, fit.log_likelihood, self.n_iter, fit.status, fit.collapsed)
+
+
+def _advance(runners: Sequence[_Runner], n_iter: int, to_beat: float | None = None) -> None:
+    """Go on for `n_iter` iterations with those that have not ended."""
+    if not runners or n_iter < 1:
+        return
+    fits = runners[0].problem.run_many([r.fit.mixture for r in runners], max_iter=n_iter, to_beat=to_beat)
+    for runner, fit in zip(runners, fits, strict=True):
+        runner.fit = fit
+        runner.n_iter += fit.n_iter
 
 
 def race(
@@ -116,22 +128,39 @@ def race(
     limit = problem.options.max_iter
     stages = _STAGES if len(starts) > 1 else ()
     first = min(limit, stages[0][0]) if stages else limit
+    together = max(1, _BATCH_ROWS // len(problem.t))
+    if deadline is not None:  # short batches, so that the clock is looked at often
+        together = min(together, resolve_threads(problem.options.n_threads))
     runners: list[_Runner] = []
     with tqdm(total=len(starts), desc="fitting", unit="run", disable=not verbose, leave=False) as bar:
-        for start in starts:
-            if runners and deadline is not None and time.monotonic() >= deadline:
-                break
-            runners.append(_Runner(problem, start, first))
-            bar.update()
+
+        def out_of_time() -> bool:
+            return deadline is not None and time.monotonic() >= deadline
+
+        while len(runners) < len(starts) and not (runners and out_of_time()):
+            made: list[tuple[Start, EmStart]] = []
+            for start in starts[len(runners) : len(runners) + together]:
+                if made and out_of_time():
+                    break
+                made.append((start, start.make()))
+            fits = problem.run_many([begin for _, begin in made], max_iter=first)
+            runners += [_Runner(problem, start, fit) for (start, _), fit in zip(made, fits, strict=True)]
+            bar.update(len(fits))
         field = list(runners)
-        for i, (_, keep) in enumerate(stages):
+        for i, (done, keep) in enumerate(stages):
             field = sorted(field, key=_Runner.rank)[:keep]
-            last = i == len(stages) - 1
             bar.total = bar.n + len(field)
+            if i < len(stages) - 1:
+                # Who will stay below what the best has already need not be run any longer now.
+                to_beat = float(field[0].fit.trace[-1]) if field[0].honest else None
+                _advance([r for r in field if r.unfinished], min(limit, stages[i + 1][0]) - done, to_beat)
+                bar.update(len(field))
+                continue
             for runner in field:
-                runner.advance(limit if last else min(limit, stages[i + 1][0]))
+                if runner.unfinished:
+                    _advance([runner], limit - runner.n_iter)
                 bar.update()
-                if last and runner.honest:
+                if runner.honest:
                     break
     winner = min(field, key=_Runner.rank)
     report = FitReport(

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from moefast.em import EmFit, EmProblem
+from moefast.em import EmProblem, EmStart, HardAssignment
 from moefast.links import LINKS
 from moefast.mixture import Mixture
 from moefast.moments import MomentAccumulator
@@ -35,10 +35,10 @@ _RANDOM_STARTS = 8
 
 @dataclass(frozen=True)
 class Start:
-    """A way to begin: its kind, and a run of a given number of iterations from it."""
+    """A way to begin: its kind, and how to make it, which may take a while."""
 
     kind: str
-    run: Callable[[int], EmFit]
+    make: Callable[[], EmStart]
 
 
 def _row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
@@ -49,19 +49,18 @@ def _row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
 
 def least_squares_start(problem: EmProblem) -> Start:
     """One expert: weighted least squares."""
-    everything = np.ones((len(problem.t), 1))
-    return Start("least squares", lambda n: problem.run(responsibilities=everything, max_iter=n))
+    everything = HardAssignment(np.zeros(len(problem.t), dtype=np.int32), 1)
+    return Start("least squares", lambda: everything)
 
 
 def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
     """Every row belongs to an expert drawn at random; the first M-step fits them."""
     phase = _row_phase(problem, rng)
 
-    def run(n_iter: int) -> EmFit:
-        chosen = np.minimum((n_experts * phase).astype(np.intp), n_experts - 1)
-        return problem.run(responsibilities=np.eye(n_experts)[chosen], max_iter=n_iter)
+    def make() -> EmStart:
+        return HardAssignment(np.minimum((n_experts * phase).astype(np.int32), n_experts - 1), n_experts)
 
-    return Start("random assignment", run)
+    return Start("random assignment", make)
 
 
 def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
@@ -76,7 +75,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
         accumulator = MomentAccumulator(problem.Z.shape[1], n_threads=problem.options.n_threads)
         return accumulator.update(problem.Z[rows], problem.t[rows], problem.weights[rows]).score_moments()
 
-    def run(n_iter: int) -> EmFit:
+    def make() -> EmStart:
         scores = moments(keep) if keep.sum() > 1 else None
         if scores is None or scores.rank < n_experts:  # too few different rows in this half
             scores = moments(np.ones(len(problem.t), dtype=bool))
@@ -92,9 +91,9 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
             sigma=np.full(k, found.sigma),
         )
         gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
-        return problem.run(replace(gated.mixture, coef=start.coef, intercept=start.intercept), max_iter=n_iter)
+        return replace(gated.mixture, coef=start.coef, intercept=start.intercept)
 
-    return Start("spectral, half the rows" if half else "spectral", run)
+    return Start("spectral, half the rows" if half else "spectral", make)
 
 
 def portfolio(

@@ -6,11 +6,15 @@
 // and M-steps (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim, constant last.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "moefast/types.hpp"
 
 namespace moefast {
+
+// Below this many rows a pass runs on one thread: starting threads costs more than it brings.
+constexpr index_t kRowsForThreads = 8192;
 
 // Not owned. Rows of weight zero are allowed and count for nothing.
 struct EmData {
@@ -31,6 +35,13 @@ struct MixtureParameters {
   std::vector<double> variance;  // k: s_i^2
 };
 
+// Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
+struct Assignment {
+  const double* responsibilities = nullptr;  // n x k
+  const std::int32_t* labels = nullptr;      // n: one expert, 0 .. k - 1, takes the whole sample
+  explicit operator bool() const { return responsibilities || labels; }
+};
+
 struct EmSettings {
   int max_iter = 1000;
   double tol = 1e-8;  // on the change of the mean log-likelihood, relative to max(1, |mean|)
@@ -41,6 +52,8 @@ struct EmSettings {
   double variance_floor = 0;  // smallest s_i^2
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
   double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off
+  // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
+  double to_beat = -std::numeric_limits<double>::infinity();
   int n_threads = 1;
   void check() const;  // throws std::invalid_argument
 };
@@ -57,10 +70,10 @@ struct EmStatistics {
   std::vector<double> products;
 };
 
-// The E-step and every statistic of the M-step, in one pass. `responsibilities` (n x k) replaces the
-// posterior when given (a start from an assignment). The result does not depend on n_threads.
+// The E-step and every statistic of the M-step, in one pass. `assignment` replaces the posterior
+// when given. The result does not depend on n_threads.
 EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                     const double* responsibilities, const Poll& poll);
+                     const Assignment& assignment, const Poll& poll);
 
 struct EmResult {
   MixtureParameters parameters;
@@ -73,9 +86,9 @@ struct EmResult {
 
 // EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares.
 // Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
-// (penalised) log-likelihood does not fall. When `responsibilities` is given, the first M-step uses it and
-// only `gates` of the start matter.
+// (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
+// only `gates` of the start matter. A run goes on from where it stopped when started from its result.
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
-                const double* responsibilities, const Poll& poll);
+                const Assignment& assignment, const Poll& poll);
 
 }  // namespace moefast

@@ -16,7 +16,7 @@ using index_t = std::int64_t;
 using Poll = std::function<void()>;
 
 // How an iteration ended. Bad input throws; not converging is a status.
-enum class Status { converged, iteration_limit, degenerate };
+enum class Status { converged, iteration_limit, degenerate, beaten };
 
 inline const char* to_string(Status status) {
   switch (status) {
@@ -24,6 +24,8 @@ inline const char* to_string(Status status) {
       return "converged";
     case Status::iteration_limit:
       return "iteration_limit";
+    case Status::beaten:
+      return "beaten";
     default:
       return "degenerate";
   }

@@ -25,6 +25,27 @@ struct RectangleArgs {
   double *by_A, *by_s, *by_B, *by_t;
 };
 
+// Kernels with samples along the vectors take a multiple of this many, on every instruction set.
+constexpr index_t kSampleStep = 8;
+
+// The E-step of a panel of samples. Arrays named x stride have rows of `stride` numbers, a row an expert.
+struct Expectation {
+  index_t samples = 0;  // a multiple of kSampleStep; pad with weight 0
+  index_t k = 0;
+  index_t stride = 0;
+  const double* scores = nullptr;  // 2k x stride: predictions m_i, then logits l_i
+  const double* y = nullptr;
+  const double* w = nullptr;
+  const double* given = nullptr;          // k x stride: responsibilities in place of the posterior, or null
+  const double* inverse_sigma = nullptr;  // k: 1 / s_i
+  const double* log_scale = nullptr;      // k: log(s_i sqrt(2 pi))
+  double* weights = nullptr;              // k + k (k - 1) / 2 x stride: w r_i, then w p_i (delta_ij - p_j)
+  double* residuals = nullptr;            // k x stride: w r_i e_i
+  double* slopes = nullptr;               // k x stride: w (r_i - p_i)
+  // (2k + 1) x kSampleStep, added to: sums of w r_i, w r_i e_i^2 and w log P(y | x), to be added up by rows.
+  double* lane_sums = nullptr;
+};
+
 // The kernels for panels of one type.
 template <class Real>
 struct Kernels {
@@ -78,6 +99,17 @@ struct KernelTable {
   index_t lanes_f64, rectangle_lanes;
   // The bilinear form of a rectangle and its gradients; see rectangle.hpp.
   void (*rectangle)(const RectangleArgs&);
+
+  // M[r][pair(a, b)] += sum_s A[r][s] U[a][s] U[b][s],   a <= b, first_b <= b < last_b
+  //
+  // A: rows x samples, row stride lda; U: last_b x samples, row stride ldu; M: a row of pairs sorted by b
+  // then a, the first being (0, first_b), row stride ldm. samples: a multiple of kSampleStep.
+  void (*pair_products)(index_t rows, index_t first_b, index_t last_b, index_t samples, const double* A,
+                        index_t lda, const double* U, index_t ldu, double* M, index_t ldm);
+  void (*expectation)(const Expectation& panel);
+  // out[i] = exp(x[i]), log(x[i])
+  void (*exponentials)(index_t n, const double* x, double* out);
+  void (*logarithms)(index_t n, const double* x, double* out);
 };
 
 // The table in use; see instruction_set.hpp.

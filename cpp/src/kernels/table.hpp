@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/dot_update.hpp"
+#include "kernels/expectation.hpp"
 #include "kernels/fma_peak.hpp"
 #include "kernels/pair_panel.hpp"
+#include "kernels/pair_products.hpp"
 #include "kernels/rank_update.hpp"
 #include "kernels/rectangle.hpp"
 #include "kernels/row_scan.hpp"
@@ -30,6 +32,10 @@ const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
                            MOEFAST_KERNELS(float),
                            kLanes<double>,
                            kLanes<double> * kRectangleVectors,
-                           rectangle};
+                           rectangle,
+                           pair_products,
+                           expectation,
+                           exponentials,
+                           logarithms};
 
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE

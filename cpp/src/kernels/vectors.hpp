@@ -25,6 +25,9 @@ using index_t = std::int64_t;
 template <class Real, int Lanes>
 struct Vector {
   typedef Real type __attribute__((vector_size(sizeof(Real) * Lanes), aligned(sizeof(Real)), may_alias));
+  // As many integers of 64 bits: the bits of doubles.
+  typedef std::uint64_t bits
+      __attribute__((vector_size(sizeof(std::uint64_t) * Lanes), aligned(sizeof(std::uint64_t)), may_alias));
   static constexpr index_t lanes = Lanes;
 };
 #else
@@ -34,6 +37,7 @@ struct Vector;
 template <class Real>
 struct Vector<Real, 1> {
   typedef Real type;
+  typedef std::uint64_t bits;
   static constexpr index_t lanes = 1;
 };
 

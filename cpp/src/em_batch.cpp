@@ -1,0 +1,29 @@
+#include "moefast/em_batch.hpp"
+
+#include "moefast/parallel.hpp"
+
+namespace moefast {
+namespace {
+
+// With this many runs a thread the last ones leave few threads idle.
+constexpr index_t kRunsPerThread = 4;
+
+}  // namespace
+
+std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart>& starts,
+                                   const EmSettings& settings, const Poll& poll) {
+  settings.check();
+  const index_t n_starts = static_cast<index_t>(starts.size());
+  std::vector<EmResult> results(starts.size());
+  const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * settings.n_threads;
+  EmSettings each = settings;
+  each.n_threads = share_passes ? settings.n_threads : 1;
+  const int threads = share_passes ? 1 : settings.n_threads;
+  parallel_for(n_starts, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
+    // `poll` belongs to the calling thread; the checkpoint passes it and other threads' failures on.
+    results[i] = em_run(data, starts[i].parameters, each, starts[i].assignment, [&] { checkpoint.check(); });
+  });
+  return results;
+}
+
+}  // namespace moefast
