@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 import cases
 import moefast
 
-LEAST_SECONDS = {"full": 0.2, "quick": 0.05}
+LEAST_SECONDS = {"full": 0.2, "quick": 0.05, "test": 0.0}
 COLUMNS = ("work", "n", "ours (ms)", "GF/s", "against", "n", "theirs (ms)", "GF/s", "ratio", "asked", "reached")
 
 

@@ -6,7 +6,9 @@ pytest bench --benchmark-disable          # small n, answers only
 
 import pytest
 
+import baselines
 import cases
+import compare
 
 ROUTES = [(case, route) for case in cases.CASES for route in (case.ours, *case.against)]
 
@@ -34,3 +36,21 @@ def test_case(request, case, route):
 @pytest.mark.parametrize(("order", "d", "n", "shift"), cases.FLOAT32_ERRORS)
 def test_float32_error(order, d, n, shift):
     assert cases.float32_errors(order, d, n, shift) <= cases.float32_bound(n)
+
+
+def test_report_makes_tables():
+    lines = []
+    assert compare.report("test", "order 3, 4 channels, d=10", lines.append)
+    text = "\n".join(lines)
+    assert "processor: " in text
+    assert "| order 3, 4 channels, d=10 | 300 " in text
+    assert "WRONG" not in text
+
+
+def test_report_tells_wrong_answers():
+    case = next(c for c in cases.CASES if c.name == "order 3, 4 channels, d=10")
+    data = case.make(50)
+    wrong = cases.numpy_moment(baselines.unique_pair_gemm, lambda total, index: 0.0, data)
+    timing = compare.Timing(case.ours, 50, wrong)
+    timing.once()
+    assert timing.failure
