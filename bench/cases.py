@@ -453,7 +453,7 @@ def contraction(data, kind):
 def contraction_cases():
     for order, dim, n, asked in ((3, 100, 100, 6), (4, 50, 100, 35)):
         yield Case(
-            "Contractions with 16 vectors, a call",
+            "Contractions with 16 vectors",
             f"T{order}({', '.join(['I'] + ['u'] * (order - 1))}) d={dim}",
             {"full": n, "quick": n // 5, "test": 1},
             partial(contraction_data, dim, order),
