@@ -10,6 +10,7 @@
 #include "array_args.hpp"
 #include "moefast/contraction.hpp"
 #include "moefast/moments.hpp"
+#include "moefast/projected_moments.hpp"
 #include "moefast/symmetric_tensor.hpp"
 
 namespace moefast::bindings {
@@ -35,34 +36,55 @@ void translate_column_error(std::exception_ptr p) {
   }
 }
 
+MomentShape checked_shape(MomentShape shape) {
+  const auto require = [](bool ok, const std::string& what, index_t value) {
+    if (!ok) throw py::value_error(what + ", got " + std::to_string(value));
+  };
+  require(shape.n_features >= 1, "n_features must be at least 1", shape.n_features);
+  require(shape.n_features <= kMostFeatures, "n_features must be at most " + std::to_string(kMostFeatures),
+          shape.n_features);
+  require(shape.order >= 2 && shape.order <= 4, "order must be 2, 3 or 4", shape.order);
+  return shape;
+}
+
+template <class Scalar>
+SampleView<Scalar> sample_view(const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
+                               const std::optional<py::array_t<double>>& w, index_t n_features) {
+  require_ndim(X, "X", 2);
+  const py::ssize_t n = X.shape(0);
+  require_shape(X, "X", {n, n_features});
+  require_shape(y, "y", {n});
+  if (w) require_shape(*w, "w", {n});
+  SampleView<Scalar> view;
+  view.x = reinterpret_cast<const char*>(X.data());
+  view.y = reinterpret_cast<const char*>(y.data());
+  view.n = n;
+  view.x_row_stride = X.strides(0);
+  view.x_col_stride = X.strides(1);
+  view.y_stride = y.strides(0);
+  if (w) {
+    view.w = reinterpret_cast<const char*>(w->data());
+    view.w_stride = w->strides(0);
+  }
+  return view;
+}
+
+void require_threads(int n_threads) {
+  if (n_threads < 1) throw py::value_error("n_threads must be at least 1, got " + std::to_string(n_threads));
+}
+
 // Serialises calls from several Python threads. The GIL is always released before the mutex is taken, and
 // the poll takes the GIL only while holding the mutex, so the two cannot wait for each other.
 template <class Scalar>
 class Accumulator {
  public:
   Accumulator(index_t n_features, int order, std::vector<double> polynomial, double about)
-      : core_(checked({n_features, order, std::move(polynomial), about})) {}
+      : core_(checked_shape({n_features, order, std::move(polynomial), about})) {}
 
   void update(const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
               const std::optional<py::array_t<double>>& w, int n_threads) {
-    require_ndim(X, "X", 2);
-    const py::ssize_t n = X.shape(0), d = core_.n_features();
-    require_shape(X, "X", {n, d});
-    require_shape(y, "y", {n});
-    if (w) require_shape(*w, "w", {n});
-    if (n_threads < 1)
-      throw py::value_error("n_threads must be at least 1, got " + std::to_string(n_threads));
-    SampleView<Scalar> view;
-    view.x = reinterpret_cast<const char*>(X.data());
-    view.y = reinterpret_cast<const char*>(y.data());
-    view.n = n;
-    view.x_row_stride = X.strides(0);
-    view.x_col_stride = X.strides(1);
-    view.y_stride = y.strides(0);
-    if (w) {
-      view.w = reinterpret_cast<const char*>(w->data());
-      view.w_stride = w->strides(0);
-    }
+    const SampleView<Scalar> view = sample_view(X, y, w, core_.n_features());
+    require_threads(n_threads);
     const Poll poll = make_poll();
     locked([&] { core_.update(view, n_threads, poll); });
   }
@@ -128,20 +150,6 @@ class Accumulator {
   }
 
  private:
-  static MomentShape checked(MomentShape shape) {
-    if (shape.n_features < 1) {
-      throw py::value_error("n_features must be at least 1, got " + std::to_string(shape.n_features));
-    }
-    if (shape.n_features > kMostFeatures) {
-      throw py::value_error("n_features must be at most " + std::to_string(kMostFeatures) + ", got " +
-                            std::to_string(shape.n_features));
-    }
-    if (shape.order < 2 || shape.order > 4) {
-      throw py::value_error("order must be 2, 3 or 4, got " + std::to_string(shape.order));
-    }
-    return shape;
-  }
-
   template <class F>
   auto locked(F&& f) const {
     if (owner_ == std::this_thread::get_id()) {
@@ -200,12 +208,39 @@ void require_channels(const MomentSums& s, const std::vector<double>& coefficien
   }
 }
 
+template <class Scalar>
+void bind_projected_moments(py::module_& m, const char* name) {
+  m.def(
+      name,
+      [](const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
+         const std::optional<py::array_t<double>>& w, const Array& W, const Array& offset, int order,
+         const std::vector<double>& polynomial, double about, int n_threads) {
+        require_ndim(W, "W", 2);
+        const py::ssize_t d = W.shape(0), k = W.shape(1);
+        if (k < 1) throw py::value_error("W must have at least one column");
+        require_shape(offset, "offset", {d});
+        const SampleView<Scalar> view = sample_view(X, y, w, d);
+        require_threads(n_threads);
+        const MomentShape shape = checked_shape({k, order, polynomial, about});
+        Projection projection{d, {W.data(), W.data() + W.size()}, {offset.data(), offset.data() + d}};
+        const Poll poll = make_poll();
+        const py::gil_scoped_release release;
+        return projected_moments(view, projection, shape, n_threads, poll);
+      },
+      py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(), py::arg("W").noconvert(),
+      py::arg("offset").noconvert(), py::arg("order"), py::arg("polynomial"), py::arg("about"),
+      py::arg("n_threads"), "Moments of W' (x - offset); see projected_moments.hpp.");
+}
+
 }  // namespace
 
 void bind_moments(py::module_& m) {
   py::register_exception_translator(translate_column_error);
   bind_accumulator<double>(m, "Accumulator64");
   bind_accumulator<float>(m, "Accumulator32");
+
+  bind_projected_moments<double>(m, "projected_moments64");
+  bind_projected_moments<float>(m, "projected_moments32");
 
   py::class_<MomentSums>(m, "MomentSums", "Sums of monomials of (x, y) about a centre; see moment_sums.hpp.")
       .def_property_readonly("n_features", [](const MomentSums& s) { return s.shape.n_features; })

@@ -27,14 +27,7 @@ index_t blocks_at_once(const MomentShape& shape, int n_threads, index_t n_blocks
   return sums_bytes(shape) > kPrivateBytes ? 1 : usable_threads(n_threads, n_blocks);
 }
 
-template <class Scalar>
-SampleView<Scalar> slice(SampleView<Scalar> view, index_t first, index_t n) {
-  view.x += first * view.x_row_stride;
-  view.y += first * view.y_stride;
-  if (view.w) view.w += first * view.w_stride;
-  view.n = n;
-  return view;
-}
+}  // namespace
 
 template <class Scalar>
 void check_values(const SampleView<Scalar>& view, index_t d) {
@@ -52,8 +45,6 @@ void check_values(const SampleView<Scalar>& view, index_t d) {
   }
 }
 
-}  // namespace
-
 template <class Scalar>
 MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape) : total_(shape) {}
 
@@ -67,15 +58,7 @@ double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads
 
 template <class Scalar>
 SampleView<Scalar> MomentAccumulator<Scalar>::pending_view() const {
-  SampleView<Scalar> view;
-  view.x = reinterpret_cast<const char*>(pending_x_.data());
-  view.y = reinterpret_cast<const char*>(pending_y_.data());
-  view.w = reinterpret_cast<const char*>(pending_w_.data());
-  view.n = pending_rows();
-  view.x_row_stride = n_features() * static_cast<index_t>(sizeof(Scalar));
-  view.x_col_stride = view.y_stride = sizeof(Scalar);
-  view.w_stride = sizeof(double);
-  return view;
+  return contiguous_view(pending_x_, pending_y_, pending_w_, n_features());
 }
 
 // The total with n_blocks more super-blocks: the waiting rows and the first ones of `samples`.
@@ -208,10 +191,14 @@ void MomentAccumulator<Scalar>::merge(const MomentAccumulator& other) {
 template <class Scalar>
 MomentSums MomentAccumulator<Scalar>::snapshot() const {
   MomentSums all = total_;
+  // The rows that wait are less than a block: with float64 products even where they are float32, since few
+  // rows do not average rounding errors out.
   if (pending_rows() > 0) {
-    const SumPlan plan(shape().layout(), kernels::of<Scalar>().panel_columns);
-    const RowBlock<Scalar> rows{pending_view(), {}};
-    BlockSums<Scalar> block(shape(), plan);
+    const std::vector<double> x(pending_x_.begin(), pending_x_.end()),
+        y(pending_y_.begin(), pending_y_.end());
+    const RowBlock<double> rows{contiguous_view(x, y, pending_w_, n_features()), {}};
+    const SumPlan plan(shape().layout(), kernels::of<double>().panel_columns);
+    BlockSums<double> block(shape(), plan);
     MomentSums sums;
     block.start(rows);
     block.sum(0, plan.n_pieces(), nullptr);
@@ -232,6 +219,8 @@ void MomentAccumulator<Scalar>::restore(MomentSums total, const SampleView<Scala
   *this = std::move(next);
 }
 
+template void check_values(const SampleView<double>&, index_t);
+template void check_values(const SampleView<float>&, index_t);
 template class MomentAccumulator<double>;
 template class MomentAccumulator<float>;
 

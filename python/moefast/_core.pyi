@@ -182,3 +182,26 @@ class MomentSums:
     def contract(self, coefficients: list[float], V: _Floats) -> _Floats: ...
     def to_dense(self, coefficients: list[float]) -> _Floats: ...
     def lower_order(self, order: int, coefficients: list[float]) -> _Floats: ...
+
+def projected_moments64(
+    X: _Floats,
+    y: _Floats,
+    w: _Floats | None,
+    W: _Floats,
+    offset: _Floats,
+    order: int,
+    polynomial: list[float],
+    about: float,
+    n_threads: int,
+) -> MomentSums: ...
+def projected_moments32(
+    X: NDArray[np.float32],
+    y: NDArray[np.float32],
+    w: _Floats | None,
+    W: _Floats,
+    offset: _Floats,
+    order: int,
+    polynomial: list[float],
+    about: float,
+    n_threads: int,
+) -> MomentSums: ...

@@ -29,9 +29,11 @@ from sklearn.exceptions import ConvergenceWarning
 from moefast.decomposition import TensorPairs, power_iteration, subspace_whitening
 from moefast.links import Link, get_link
 from moefast.moments import MomentAccumulator
+from moefast.projection import projected_score_tensor
 from moefast.randomness import RandomState
 from moefast.scores import ScoreMoments
 from moefast.standardisation import location_and_scale
+from moefast.strategy import choose_strategy
 from moefast.transforms import (
     PolynomialTransform,
     check_sigma,
@@ -113,8 +115,10 @@ def recover_experts(
     sigma : float, optional
         The noise's standard deviation. Linear experts do not need it; for other links it is estimated as
         mean(y^2) - E[g(Z)^2] when it is not given.
-    strategy : {"auto", "one_pass"}
-        How T3 is formed: one pass that accumulates the packed tensor.
+    strategy : {"auto", "one_pass", "two_pass"}
+        How T3 is formed: one pass that accumulates the packed tensor of all features, or a pass for the second
+        order and another one for the third along k directions alone. "auto" takes the cheaper one (see
+        :mod:`moefast.strategy`); the two agree to rounding.
     transform : {"polynomial"}
         The transforms of the ICML 2019 paper.
     fit_intercept : bool
@@ -152,7 +156,7 @@ def recover_experts(
     >>> bool(cosines.max(axis=1).min() > 0.99)
     True
     """
-    check_choice("strategy", strategy, ("auto", "one_pass"))
+    check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
     check_choice("transform", transform, ("polynomial",))
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
@@ -164,6 +168,7 @@ def recover_experts(
         link=link,
         sigma=sigma,
         fit_intercept=fit_intercept,
+        strategy=strategy,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -186,10 +191,11 @@ def recover_from_samples(
     link: Link,
     sigma: float | None = None,
     fit_intercept: bool = True,
+    strategy: str = "auto",
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> SpectralExperts:
-    """Do the same as :func:`recover_experts` from checked samples, in one pass; parameters as there.
+    """Do the same as :func:`recover_experts` from checked samples; parameters as there.
 
     Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
     stay in range whatever the units.
@@ -198,14 +204,16 @@ def recover_from_samples(
     x_scale = location_and_scale(X, share)[1]
     x_scale = np.where(x_scale > 0, x_scale, 1.0)
     y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
-    accumulator = MomentAccumulator(X.shape[1], n_threads=n_threads).update(X / x_scale, y / y_scale, weights)
+    samples = (X / x_scale, y / y_scale, weights)
     found = recover_from_moments(
-        accumulator.score_moments(),
+        first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads),
         n_experts,
+        samples=samples,
         link=link,
         sigma=None if sigma is None else sigma / y_scale,
         fit_intercept=fit_intercept,
         random_state=random_state,
+        n_threads=n_threads,
     )
     return replace(
         found,
@@ -215,6 +223,18 @@ def recover_from_samples(
     )
 
 
+def first_pass(
+    X: Floats, y: Floats, weights: Floats, n_experts: int, *, strategy: str = "auto", n_threads: int | None = None
+) -> ScoreMoments:
+    """Return what :func:`recover_from_moments` starts from: moments of order 3, or 2 before a second pass.
+
+    Parameters as for :func:`recover_experts`, checked.
+    """
+    chosen = choose_strategy(X.shape[1], n_experts) if strategy == "auto" else strategy
+    order = 3 if chosen == "one_pass" else 2
+    return MomentAccumulator(X.shape[1], order, n_threads=n_threads).update(X, y, weights).score_moments()
+
+
 def recover_from_moments(
     moments: ScoreMoments,
     n_experts: int,
@@ -222,9 +242,16 @@ def recover_from_moments(
     link: Link,
     sigma: float | None = None,
     fit_intercept: bool = True,
+    samples: tuple[Floats, Floats, Floats] | None = None,
     random_state: RandomState = None,
+    n_threads: int | None = None,
 ) -> SpectralExperts:
-    """Do the same as :func:`recover_experts` from accumulated moments; parameters as there."""
+    """Do the same as :func:`recover_experts` from accumulated moments; parameters as there.
+
+    Moments of order 2 need `samples`, the (X, y, weights) they are of, for a second pass.
+    """
+    if moments.order < 3 and samples is None:
+        raise ValueError("moments of order 3 are needed, or order 2 and the samples for a second pass")
     k = n_experts
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise TypeError(f"n_experts must be an integer, got {k!r}")
@@ -246,7 +273,11 @@ def recover_from_moments(
 
     T2 = moments.score_tensor(2, second) / second.constant
     W, back, spectrum = subspace_whitening(T2, k, moments.whitening)
-    pairs = power_iteration(moments.score_tensor(3, third, W) / third.constant, k, random_state=random_state)
+    if moments.order >= 3 or samples is None:
+        T3 = moments.score_tensor(3, third, W)
+    else:
+        T3 = projected_score_tensor(*samples, moments, 3, third, W, n_threads)
+    pairs = power_iteration(T3 / third.constant, k, random_state=random_state)
     raw = pairs.vectors @ back.T
     norms = np.linalg.norm(raw, axis=1, keepdims=True)
     V = np.divide(raw, norms, out=np.zeros_like(raw), where=norms > 0)

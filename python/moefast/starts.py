@@ -16,9 +16,8 @@ import numpy.typing as npt
 from moefast.em import EmProblem, EmStart, HardAssignment
 from moefast.links import LINKS
 from moefast.mixture import Mixture
-from moefast.moments import MomentAccumulator
 from moefast.scores import ScoreMoments
-from moefast.spectral import recover_from_moments
+from moefast.spectral import first_pass, recover_from_moments
 
 __all__ = ["Start", "least_squares_start", "portfolio", "random_assignment_start", "spectral_start"]
 
@@ -71,16 +70,23 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
     keep = _row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
     seed = int(rng.integers(2**31))
 
-    def moments(rows: npt.NDArray[np.bool_]) -> ScoreMoments:
-        accumulator = MomentAccumulator(problem.Z.shape[1], n_threads=problem.options.n_threads)
-        return accumulator.update(problem.Z[rows], problem.t[rows], problem.weights[rows]).score_moments()
+    def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, tuple[Floats, Floats, Floats]]:
+        samples = (problem.Z[rows], problem.t[rows], problem.weights[rows])
+        return first_pass(*samples, n_experts, n_threads=problem.options.n_threads), samples
 
     def make() -> EmStart:
-        scores = moments(keep) if keep.sum() > 1 else None
-        if scores is None or scores.rank < n_experts:  # too few different rows in this half
-            scores = moments(np.ones(len(problem.t), dtype=bool))
+        everything = np.ones_like(keep)
+        scores, samples = first_look(keep if keep.sum() > 1 else everything)
+        if scores.rank < n_experts:  # too few different rows in this half
+            scores, samples = first_look(everything)
         found = recover_from_moments(
-            scores, n_experts, link=LINKS["linear"], fit_intercept=problem.options.fit_intercept, random_state=seed
+            scores,
+            n_experts,
+            link=LINKS["linear"],
+            fit_intercept=problem.options.fit_intercept,
+            samples=samples,
+            random_state=seed,
+            n_threads=problem.options.n_threads,
         )
         k, d = found.coef.shape
         start = Mixture(

@@ -24,6 +24,35 @@ struct SampleView {
   double weight(index_t row) const { return w ? *reinterpret_cast<const double*>(w + row * w_stride) : 1.0; }
 };
 
+// Some of the rows.
+template <class Scalar>
+SampleView<Scalar> slice(SampleView<Scalar> view, index_t first, index_t n) {
+  view.x += first * view.x_row_stride;
+  view.y += first * view.y_stride;
+  if (view.w) view.w += first * view.w_stride;
+  view.n = n;
+  return view;
+}
+
+// Rows that lie in vectors of the core, row-major.
+template <class Scalar>
+SampleView<Scalar> contiguous_view(const std::vector<Scalar>& x, const std::vector<Scalar>& y,
+                                   const std::vector<double>& w, index_t n_features) {
+  SampleView<Scalar> view;
+  view.x = reinterpret_cast<const char*>(x.data());
+  view.y = reinterpret_cast<const char*>(y.data());
+  view.w = reinterpret_cast<const char*>(w.data());
+  view.n = static_cast<index_t>(w.size());
+  view.x_row_stride = n_features * static_cast<index_t>(sizeof(Scalar));
+  view.x_col_stride = view.y_stride = sizeof(Scalar);
+  view.w_stride = sizeof(double);
+  return view;
+}
+
+// Throws ColumnError for the first value that is not finite and the first weight that is not positive.
+template <class Scalar>
+void check_values(const SampleView<Scalar>& view, index_t n_features);
+
 // Adds rows in super-blocks of kSuperBlock rows. Their boundaries are set by the running row index
 // alone (rows that do not fill a block wait in `pending`), each block is centred on its own means, and blocks
 // are merged in order. So the state does not depend, bit for bit, on the number of threads, on how rows were
