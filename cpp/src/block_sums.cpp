@@ -7,8 +7,11 @@ namespace moefast {
 namespace {
 
 // Numbers of the column panel of one chunk that may be live at once; beyond that the channels take turns.
-// About three quarters of a second-level cache of 1 MB.
-constexpr index_t kColumnPanel = 96 * 1024;
+// A second-level cache of 1 MB.
+constexpr index_t kColumnPanel = 128 * 1024;
+// From this many columns on the pair products of a piece are written out once rather than made anew for every
+// tile of columns (dot form): a store costs about as much as eight products.
+constexpr index_t kColumnsForPairs = 48;
 
 // Row strides are odd multiples of a cache line, so that the rows of a panel spread over the cache's sets.
 template <class Scalar>
@@ -48,9 +51,10 @@ double inverse_power_of_two(double bound) {
 template <class Scalar>
 BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : shape_(shape), plan_(plan) {
   const bool single = sizeof(Scalar) < sizeof(double);
-  chunk_ = !plan.dot_form ? (single ? 128 : 64) : shape.order < 4 && shape.dim() <= 128 ? 512 : 256;
+  const index_t channels = shape.n_channels(), all = plan.layout.cols(0) * channels;
+  chunk_ = !plan.dot_form ? 64 : shape.order < 4 && all * 512 <= kColumnPanel ? 512 : 256;
+  if (single) chunk_ *= 2;
   // As many channels at a time as the column panel has room for, in turns of equal size.
-  const index_t channels = shape.n_channels();
   const index_t room = std::max<index_t>(1, kColumnPanel / (chunk_ * plan.layout.cols(0)));
   const index_t turns = (channels + room - 1) / room;
   channels_at_once_ = (channels + turns - 1) / turns;
@@ -70,18 +74,23 @@ void BlockSums<Scalar>::start(const RowBlock<Scalar>& block) {
   if constexpr (sizeof(Scalar) < sizeof(double)) find_scales();
 }
 
+// out[s] = w_s f_h(y_s), plain loops over s that the compiler turns into vectors.
 template <class Scalar>
-double BlockSums<Scalar>::channel(index_t h, double y) const {
+void BlockSums<Scalar>::channel(index_t h, const RowChunk<Scalar>& rows, double* out) const {
+  const index_t n = rows.n;
   if (shape_.polynomial.empty()) {
-    double power = 1;
-    for (index_t i = 0; i < h; ++i) power *= y - centre_.back();
-    return power;
+    const double v = centre_.back();
+    std::copy_n(rows.w, n, out);
+    for (index_t power = 0; power < h; ++power) {
+      for (index_t s = 0; s < n; ++s) out[s] *= rows.y[s] - v;
+    }
+    return;
   }
-  double value = 0;
+  std::fill_n(out, n, 0.0);
   for (auto q = shape_.polynomial.rbegin(); q != shape_.polynomial.rend(); ++q) {
-    value = value * (y - shape_.about) + *q;
+    for (index_t s = 0; s < n; ++s) out[s] = out[s] * (rows.y[s] - shape_.about) + *q;
   }
-  return value;
+  for (index_t s = 0; s < n; ++s) out[s] *= rows.w[s];
 }
 
 template <class Scalar>
@@ -97,9 +106,11 @@ void BlockSums<Scalar>::find_centre() {
                                     magnitude_.data());
     const auto scan = kernels::of<double>().scan_rows;
     scan(rows.n, 1, rows.y, 1, rows.w, &centre_[d], &magnitude_[d]);
+    if (!rows.weighted) continue;
     scan(rows.n, 1, rows.w, 1, ones, &weight_, &none);
     for (index_t s = 0; s < rows.n; ++s) smallest_weight = std::min(smallest_weight, rows.w[s]);
   }
+  if (!rows.weighted) weight_ = static_cast<double>(block_.n());
   for (index_t j = 0; j <= d; ++j) {
     centre_[j] /= weight_;
     // Either a value is not finite, which the caller finds out, or the sum of finite values is not.
@@ -118,10 +129,10 @@ void BlockSums<Scalar>::find_scales() {
   RowChunk<Scalar> rows(block_, d);
   for (index_t first = 0; first < block_.n(); first += kChunk) {
     rows.load(first, block_.n());
-    for (index_t s = 0; s < rows.n; ++s) {
-      for (std::size_t h = 0; h < bound.size(); ++h) {
-        bound[h] = std::max(bound[h], std::abs(rows.w[s] * channel(static_cast<index_t>(h), rows.y[s])));
-      }
+    for (std::size_t h = 0; h < bound.size(); ++h) {
+      double values[kChunk];
+      channel(static_cast<index_t>(h), rows, values);
+      for (index_t s = 0; s < rows.n; ++s) bound[h] = std::max(bound[h], std::abs(values[s]));
     }
   }
   std::transform(bound.begin(), bound.end(), channel_scale_.begin(), inverse_power_of_two);
@@ -146,11 +157,12 @@ void BlockSums<Scalar>::sum(index_t first_piece, index_t last_piece, Checkpoint*
 template <class Scalar>
 void BlockSums<Scalar>::fill_channels(const RowChunk<Scalar>& rows, const Turn& turn, Scalar* F,
                                       index_t channel_stride, index_t sample_stride) const {
+  double values[kChunk];
   for (index_t i = 0; i < turn.n_channels; ++i) {
     const index_t h = turn.channel + i;
+    channel(h, rows, values);
     for (index_t s = 0; s < rows.n; ++s) {
-      F[i * channel_stride + s * sample_stride] =
-          static_cast<Scalar>(rows.w[s] * channel(h, rows.y[s]) * channel_scale_[h]);
+      F[i * channel_stride + s * sample_stride] = static_cast<Scalar>(values[s] * channel_scale_[h]);
     }
   }
 }
@@ -161,8 +173,8 @@ template <class Scalar>
 void BlockSums<Scalar>::sum_dot(const Turn& turn, Checkpoint* checkpoint) {
   const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
   const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels;
-  Panel<Scalar> Ut(dim, chunk_), F(channels, chunk_), T(shape_.order == 4 ? channels : 0, chunk_),
-      columns(plan_.layout.cols(0) * channels, chunk_);
+  Panel<Scalar> Ut(dim, chunk_), pairs(dim, chunk_), F(channels, chunk_),
+      T(shape_.order == 4 ? channels : 0, chunk_), columns(plan_.layout.cols(0) * channels, chunk_);
   RowChunk<Scalar> rows(block_, d);
   for (index_t start = 0; start < block_.n(); start += chunk_) {
     if (checkpoint) checkpoint->check();
@@ -193,7 +205,12 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Checkpoint* checkpoint) {
     for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
       const SumPlan::Piece& piece = plan_.pieces[p];
       const index_t n_columns = piece.n_columns * channels;
-      kernel.dot_update(piece.b + 1, n_columns, length, Ut.data(), Ut.stride, Ut.row(piece.b),
+      const Scalar *A = Ut.data(), *factor = Ut.row(piece.b);
+      if (n_columns >= kColumnsForPairs) {
+        kernel.scale_rows(piece.b + 1, length, A, Ut.stride, factor, pairs.data(), pairs.stride);
+        A = pairs.data(), factor = nullptr;
+      }
+      kernel.dot_update(piece.b + 1, n_columns, length, A, Ut.stride, factor,
                         columns.row(plan_.layout.first_col(piece.b) * channels), columns.stride,
                         turn.sums + piece.offset * channels, n_columns);
     }

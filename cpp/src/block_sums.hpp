@@ -33,7 +33,7 @@ class BlockSums {
  private:
   void find_centre();
   void find_scales();
-  double channel(index_t h, double y) const;  // f_h(y)
+  void channel(index_t h, const RowChunk<Scalar>& rows, double* out) const;
   // Some channels and some pieces; sums: of the first of these channels.
   struct Turn {
     index_t channel, n_channels, first_piece, last_piece;

@@ -24,7 +24,10 @@ template <class Scalar>
 class RowChunk {
  public:
   RowChunk(const RowBlock<Scalar>& block, index_t n_features)
-      : block_(block), d_(n_features), x_(static_cast<std::size_t>(kChunk * n_features)) {
+      : weighted(block.head.w || block.tail.w),
+        block_(block),
+        d_(n_features),
+        x_(static_cast<std::size_t>(kChunk * n_features)) {
     std::fill(w, w + kChunk, 1.0);
   }
 
@@ -38,7 +41,7 @@ class RowChunk {
       for (index_t s = waiting; s < n; ++s) take(s, block_.tail, first + s - head.n);
     };
     each([&](index_t s, const SampleView<Scalar>& view, index_t row) { y[s] = view.response(row); });
-    if (head.w || block_.tail.w) {
+    if (weighted) {
       each([&](index_t s, const SampleView<Scalar>& view, index_t row) { w[s] = view.weight(row); });
     }
     const SampleView<Scalar>& view = waiting == 0 ? block_.tail : head;
@@ -59,6 +62,7 @@ class RowChunk {
   index_t n = 0, stride = 0;
   const Scalar* x = nullptr;
   double y[kChunk], w[kChunk];
+  bool weighted;  // otherwise every w is 1
 
  private:
   const RowBlock<Scalar>& block_;
