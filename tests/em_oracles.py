@@ -68,7 +68,7 @@ def statistics(X, y, w, p, responsibilities=None, means=None):
         "squares": w[:, None] * r * e**2,
         "residuals": (w[:, None] * r * e)[:, :, None] * U[:, None, :],
         "gate_slope": (w[:, None] * (r - gate))[:, :, None] * U[:, None, :],
-        "products": np.stack(weights, axis=1)[:, :, None] * pairs[:, None, :],
+        "products": pairs[:, :, None] * np.stack(weights, axis=1)[:, None, :],
     }
     # r - p cancels where r = p, so its rounding is that of r and p.
     sizes = dict(terms, gate_slope=(w[:, None] * (r + gate))[:, :, None] * U[:, None, :])

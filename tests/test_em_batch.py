@@ -223,7 +223,7 @@ def test_large_statistics_take_fewer_lanes_and_do_not_depend_on_threads():
     U = np.column_stack([X, np.ones(8300)])
     r = np.asarray(em_oracles.posterior(X, y, p), dtype=float)
     b, a = np.tril_indices(51)
-    np.testing.assert_allclose(serial["products"][7], ((U * (w * r[:, 7])[:, None]).T @ U)[a, b], atol=1e-9)
+    np.testing.assert_allclose(serial["products"][:, 7], ((U * (w * r[:, 7])[:, None]).T @ U)[a, b], atol=1e-9)
     np.testing.assert_allclose(serial["totals"], w @ r, rtol=1e-10)
 
 
@@ -269,7 +269,7 @@ def test_statistics_are_the_oracles(instruction_set, n, d, k, seed, given_kind, 
         if given_kind == "means" and name == "residuals":
             assert not value.any()
             continue
-        rows = slice(k, None) if given_kind == "means" and name == "products" else ...
+        rows = (..., slice(k, None)) if given_kind == "means" and name == "products" else ...
         error = np.abs(np.asarray(value)[rows] - np.asarray(wanted[name])[rows])
         allowed = rounding * np.asarray(size[name])[rows] + 1e-14 * w.sum() * (name in ("gate_slope", "totals"))
         assert (error <= allowed).all(), name

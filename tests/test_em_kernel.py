@@ -56,7 +56,7 @@ def test_any_number_of_features_and_experts(d, k):
     problem = em_oracles.random_problem(150, d, k, seed=10 * d + k, spread=1 / np.sqrt(d))
     found = statistics(*problem)
     assert_agrees(found, problem)
-    assert found["products"].shape == (k + k * (k - 1) // 2, (d + 1) * (d + 2) // 2)
+    assert found["products"].shape == ((d + 1) * (d + 2) // 2, k + k * (k - 1) // 2)
 
 
 @pytest.mark.parametrize("weights", ["ones", "zeros among them", "huge", "tiny"])
@@ -98,9 +98,10 @@ def test_frozen_means_replace_the_experts():
     found = statistics(*problem, None, means)
     assert_agrees(found, problem, ("log_likelihood", "totals", "squares", "gate_slope"), means=means)
     wanted, size = em_oracles.statistics(*problem, means=means)
-    np.testing.assert_allclose(found["products"][3:], wanted["products"][3:], atol=1e-12 * size["products"].max())
+    atol = 1e-12 * size["products"].max()
+    np.testing.assert_allclose(found["products"][:, 3:], wanted["products"][:, 3:], atol=atol)
     assert not found["residuals"].any()
-    assert not found["products"][:3].any()
+    assert not found["products"][:, :3].any()
 
 
 @pytest.mark.parametrize("n", [100, 8192, 20000])
@@ -147,7 +148,7 @@ def test_gate_products_are_the_hessian_of_the_m_step():
     """With the responsibilities fixed, minus the derivative of gate_slope by the gates."""
     X, y, w, p = em_oracles.random_problem(80, 2, 3, seed=8)
     r = np.random.default_rng(8).dirichlet(np.ones(3), size=80)
-    products = statistics(X, y, w, p, r)["products"][3:]
+    products = statistics(X, y, w, p, r)["products"][:, 3:]
     blocks = {(0, 0): 0, (0, 1): 1, (1, 1): 2}  # a row for each pair of gates i <= j < k - 1
     for (i, j), row in blocks.items():
         for a, b in [(0, 0), (0, 2), (1, 1), (1, 2), (2, 2)]:
@@ -159,7 +160,7 @@ def test_gate_products_are_the_hessian_of_the_m_step():
                 return statistics(X, y, w, moved, r)["gate_slope"][i, a]
 
             curvature = -em_oracles.numerical_gradient(slope, np.zeros(1))[0]
-            assert products[row, b * (b + 1) // 2 + a] == pytest.approx(curvature, abs=1e-7)
+            assert products[b * (b + 1) // 2 + a, row] == pytest.approx(curvature, abs=1e-7)
 
 
 @pytest.mark.parametrize(

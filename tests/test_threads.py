@@ -130,7 +130,7 @@ def interrupt_soon():
 
 
 # Signals are looked at within a block and between blocks: one case of long blocks, one of many short ones.
-@pytest.mark.parametrize(("d", "n", "seen"), [(60, 1_000_000, 10), (2, 100_000_000, BLOCK + 10)])
+@pytest.mark.parametrize(("d", "n", "seen"), [(60, 1_000_000, 10), (2, 3_000_000_000, BLOCK + 10)])
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, seen):
     # The rows are one row seen many times: they take no memory, but seconds to minutes of work.

@@ -148,7 +148,7 @@ void bind_em(py::module_& m) {
         out["residuals"] = make_array(stats.residuals, {k, dim});
         out["gate_slope"] = make_array(stats.gate_slope, {k, dim});
         out["products"] =
-            make_array(stats.products, {static_cast<index_t>(stats.products.size()) / pairs, pairs});
+            make_array(stats.products, {pairs, static_cast<index_t>(stats.products.size()) / pairs});
         return out;
       },
       py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),

@@ -1,7 +1,7 @@
 // One pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
 //
 //     scores = [a_i.x + b_i | W_i x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
-//     sums   = weights times u_a u_b        (kernels/pair_products.hpp)
+//     sums   = weights times u_a u_b        (kernels/dot_update.hpp)
 //
 // Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
 #include <algorithm>
@@ -173,15 +173,15 @@ class Lane {
   }
 
   void products(index_t padded, EmStatistics& out) {
-    const auto pair_products = kernels::active().pair_products;
+    const auto dot_update = kernels::of<double>().dot_update;
     // What belongs to frozen experts nobody reads; it stays 0.
-    const index_t from = data_.means ? k_ : 0;
-    // Against the pairs (a, d): u_d is 1, so these are sums of weights times u.
-    pair_products(2 * k_ - from, dim_ - 1, dim_, padded, slopes_, kStride, U_, kStride, linear_sums_.data(),
-                  dim_);
-    const index_t n_pairs = dim_ * (dim_ + 1) / 2;
-    pair_products(n_weights_ - from, 0, dim_, padded, weights_ + from * kStride, kStride, U_, kStride,
-                  out.products.data() + from * n_pairs, n_pairs);
+    const index_t from = data_.means ? k_ : 0, n = n_weights_;
+    dot_update(2 * k_ - from, dim_, padded, slopes_, kStride, nullptr, U_, kStride, linear_sums_.data(),
+               dim_);
+    for (index_t b = 0; b < dim_; ++b) {
+      dot_update(b + 1, n - from, padded, U_, kStride, U_ + b * kStride, weights_ + from * kStride, kStride,
+                 out.products.data() + b * (b + 1) / 2 * n + from, n);
+    }
   }
 
   const EmData& data_;

@@ -27,12 +27,13 @@ constexpr double kMargin = 10;
 constexpr int kBeatenInARow = 10;
 constexpr double kSettledGain = 1e-3;
 
-// Row `row` of the packed products (pairs a <= b by b) as the leading m x m lower triangle.
-Eigen::MatrixXd unpack(const EmStatistics& stats, index_t row, index_t dim, index_t m) {
-  const double* packed = stats.products.data() + row * (dim * (dim + 1) / 2);
+// Column `column` of the products (rows: pairs a <= b by b) as the leading m x m lower triangle.
+Eigen::MatrixXd unpack(const EmStatistics& stats, index_t column, index_t dim, index_t m) {
+  const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
+  const double* packed = stats.products.data() + column;
   Eigen::MatrixXd matrix = Eigen::MatrixXd::Zero(m, m);
   for (index_t b = 0; b < m; ++b) {
-    for (index_t a = 0; a <= b; ++a) matrix(b, a) = packed[b * (b + 1) / 2 + a];
+    for (index_t a = 0; a <= b; ++a) matrix(b, a) = packed[(b * (b + 1) / 2 + a) * columns];
   }
   return matrix;
 }

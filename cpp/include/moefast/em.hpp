@@ -65,8 +65,8 @@ struct EmStatistics {
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
   std::vector<double> residuals;   // k x dim: sum_n w r_i e_i u
   std::vector<double> gate_slope;  // k x dim: sum_n w (r_i - p_i) u
-  // k expert rows sum_n w r_i u_a u_b, then a row for every pair i <= j < k - 1 of gates
-  // sum_n w p_i (delta_ij - p_j) u_a u_b; columns are the pairs a <= b, sorted by b then a.
+  // A row for every pair a <= b, sorted by b then a: sum_n w r_i u_a u_b for the k experts, then
+  // sum_n w p_i (delta_ij - p_j) u_a u_b for every pair i <= j < k - 1 of gates.
   std::vector<double> products;
 };
 

@@ -100,12 +100,7 @@ struct KernelTable {
   // The bilinear form of a rectangle and its gradients; see rectangle.hpp.
   void (*rectangle)(const RectangleArgs&);
 
-  // M[r][pair(a, b)] += sum_s A[r][s] U[a][s] U[b][s],   a <= b, first_b <= b < last_b
-  //
-  // A: rows x samples, row stride lda; U: last_b x samples, row stride ldu; M: a row of pairs sorted by b
-  // then a, the first being (0, first_b), row stride ldm. samples: a multiple of kSampleStep.
-  void (*pair_products)(index_t rows, index_t first_b, index_t last_b, index_t samples, const double* A,
-                        index_t lda, const double* U, index_t ldu, double* M, index_t ldm);
+  // The E-step; see expectation.hpp.
   void (*expectation)(const Expectation& panel);
   // out[i] = exp(x[i]), log(x[i])
   void (*exponentials)(index_t n, const double* x, double* out);

@@ -5,7 +5,6 @@
 #include "kernels/expectation.hpp"
 #include "kernels/fma_peak.hpp"
 #include "kernels/pair_panel.hpp"
-#include "kernels/pair_products.hpp"
 #include "kernels/rank_update.hpp"
 #include "kernels/rectangle.hpp"
 #include "kernels/row_scan.hpp"
@@ -33,7 +32,6 @@ const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
                            kLanes<double>,
                            kLanes<double> * kRectangleVectors,
                            rectangle,
-                           pair_products,
                            expectation,
                            exponentials,
                            logarithms};
