@@ -13,30 +13,6 @@ constexpr index_t kColumnPanel = 128 * 1024;
 // tile of columns (dot form): a store costs about as much as eight products.
 constexpr index_t kColumnsForPairs = 48;
 
-// Row strides are odd multiples of a cache line, so that the rows of a panel spread over the cache's sets.
-template <class Scalar>
-index_t row_stride(index_t columns) {
-  constexpr index_t line = 64 / sizeof(Scalar);
-  return (((columns + line - 1) / line) | 1) * line;
-}
-
-// Room for rows that kernels read a vector before and beyond.
-template <class Scalar>
-class Panel {
- public:
-  Panel(index_t rows, index_t columns)
-      : stride(row_stride<Scalar>(columns)),
-        numbers_(static_cast<std::size_t>(rows * stride + 2 * kernels::kPanelPadding)) {}
-
-  Scalar* data() { return numbers_.data() + kernels::kPanelPadding; }
-  Scalar* row(index_t r) { return data() + r * stride; }
-
-  index_t stride;
-
- private:
-  AlignedVector<Scalar> numbers_;
-};
-
 // The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1].
 double inverse_power_of_two(double bound) {
   return bound > 0 && std::isfinite(bound) ? std::ldexp(1.0, -std::ilogb(bound) - 1) : 1.0;
@@ -139,16 +115,17 @@ void BlockSums<Scalar>::find_scales() {
 }
 
 template <class Scalar>
-void BlockSums<Scalar>::sum(index_t first_piece, index_t last_piece, Checkpoint* checkpoint) {
+void BlockSums<Scalar>::sum(index_t first_piece, index_t last_piece, Workspace<Scalar>& workspace,
+                            Checkpoint* checkpoint) {
   // Channels outside, rows inside: the sums of one turn may stay in the cache for the whole block.
   const index_t channels = shape_.n_channels();
   for (index_t h = 0; h < channels; h += channels_at_once_) {
     const Turn turn{h, std::min(channels_at_once_, channels - h), first_piece, last_piece,
                     sums_.data() + h * plan_.size};
     if (plan_.dot_form) {
-      sum_dot(turn, checkpoint);
+      sum_dot(turn, workspace, checkpoint);
     } else {
-      sum_outer(turn, checkpoint);
+      sum_outer(turn, workspace, checkpoint);
     }
   }
 }
@@ -170,11 +147,15 @@ void BlockSums<Scalar>::fill_channels(const RowChunk<Scalar>& rows, const Turn& 
 // Transposed panels, one row a feature: Ut (dim x chunk), F (channels x chunk), and the columns, channels
 // innermost: f_h u_c (order 3) or f_h u_c u_e (order 4).
 template <class Scalar>
-void BlockSums<Scalar>::sum_dot(const Turn& turn, Checkpoint* checkpoint) {
+void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint* checkpoint) {
   const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
   const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels;
-  Panel<Scalar> Ut(dim, chunk_), pairs(dim, chunk_), F(channels, chunk_),
-      T(shape_.order == 4 ? channels : 0, chunk_), columns(plan_.layout.cols(0) * channels, chunk_);
+  using W = Workspace<Scalar>;
+  Panel<Scalar>& Ut = workspace.panel(W::features, dim, chunk_);
+  Panel<Scalar>& pairs = workspace.panel(W::pairs, dim, chunk_);
+  Panel<Scalar>& F = workspace.panel(W::channels, channels, chunk_);
+  Panel<Scalar>& T = workspace.panel(W::products, channels, chunk_);
+  Panel<Scalar>& columns = workspace.panel(W::columns, plan_.layout.cols(0) * channels, chunk_);
   RowChunk<Scalar> rows(block_, d);
   for (index_t start = 0; start < block_.n(); start += chunk_) {
     if (checkpoint) checkpoint->check();
@@ -220,11 +201,15 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Checkpoint* checkpoint) {
 // Panels with one row a sample: U (chunk x dim), F (chunk x channels), T = f_h u_c, the columns
 // f_h u_c u_e, channels innermost, and for every piece the pairs P (chunk x width).
 template <class Scalar>
-void BlockSums<Scalar>::sum_outer(const Turn& turn, Checkpoint* checkpoint) {
+void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint* checkpoint) {
   const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
   const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels, width = plan_.width;
-  Panel<Scalar> U(chunk_, dim), F(chunk_, channels), T(chunk_, dim * channels),
-      columns(chunk_, plan_.layout.cols(0) * channels), P(chunk_, width);
+  using W = Workspace<Scalar>;
+  Panel<Scalar>& U = workspace.panel(W::features, chunk_, dim);
+  Panel<Scalar>& P = workspace.panel(W::pairs, chunk_, width);
+  Panel<Scalar>& F = workspace.panel(W::channels, chunk_, channels);
+  Panel<Scalar>& T = workspace.panel(W::products, chunk_, dim * channels);
+  Panel<Scalar>& columns = workspace.panel(W::columns, chunk_, plan_.layout.cols(0) * channels);
   // T = F x U, and columns = T x U: with one channel the runs go along the features, with more along the
   // channels.
   std::vector<kernels::PairRun> first, second;

@@ -11,6 +11,7 @@
 #include "aligned.hpp"
 #include "moefast/moments.hpp"
 #include "moefast/parallel.hpp"
+#include "panel.hpp"
 #include "row_block.hpp"
 #include "sum_plan.hpp"
 
@@ -26,7 +27,7 @@ class BlockSums {
   // weight not positive. The rows must stay until they are summed.
   void start(const RowBlock<Scalar>& block);
   // Sums the pieces first .. last - 1. Different ranges may run at the same time on different threads.
-  void sum(index_t first_piece, index_t last_piece, Checkpoint* checkpoint);
+  void sum(index_t first_piece, index_t last_piece, Workspace<Scalar>& workspace, Checkpoint* checkpoint);
   // The result; an overflow is left in it.
   void finish(MomentSums& out) const;
 
@@ -41,8 +42,8 @@ class BlockSums {
   };
   void fill_channels(const RowChunk<Scalar>& rows, const Turn& turn, Scalar* F, index_t channel_stride,
                      index_t sample_stride) const;
-  void sum_dot(const Turn& turn, Checkpoint* checkpoint);
-  void sum_outer(const Turn& turn, Checkpoint* checkpoint);
+  void sum_dot(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint* checkpoint);
+  void sum_outer(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint* checkpoint);
   void unscale(MomentSums& out) const;
 
   const MomentShape& shape_;

@@ -75,6 +75,7 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
   MomentSums total = total_;
   std::vector<BlockSums<Scalar>> blocks(static_cast<std::size_t>(wave), BlockSums<Scalar>(shape(), plan));
   std::vector<MomentSums> sums(blocks.size());
+  std::vector<Workspace<Scalar>> workspaces(static_cast<std::size_t>(wave * n_parts));
   for (index_t first = 0; first < n_blocks; first += wave) {
     const index_t n = std::min(wave, n_blocks - first);
     if (poll) poll();
@@ -90,7 +91,7 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
     parallel_for(n * n_parts, n_threads, poll, [&](index_t task, Checkpoint& checkpoint) {
       const index_t i = task / n_parts, part = task % n_parts;
       if (n_parts == 1) start(i);
-      blocks[i].sum(parts[part], parts[part + 1], &checkpoint);
+      blocks[i].sum(parts[part], parts[part + 1], workspaces[task], &checkpoint);
       if (n_parts == 1) blocks[i].finish(sums[i]);
     });
     if (n_parts > 1) blocks[0].finish(sums[0]);
@@ -201,7 +202,8 @@ MomentSums MomentAccumulator<Scalar>::snapshot() const {
     BlockSums<double> block(shape(), plan);
     MomentSums sums;
     block.start(rows);
-    block.sum(0, plan.n_pieces(), nullptr);
+    Workspace<double> workspace;
+    block.sum(0, plan.n_pieces(), workspace, nullptr);
     block.finish(sums);
     all.merge(sums);
   }
