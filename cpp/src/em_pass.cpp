@@ -6,11 +6,10 @@
 // Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <new>
 #include <numbers>
 #include <utility>
 
+#include "aligned.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/em.hpp"
 #include "moefast/parallel.hpp"
@@ -48,21 +47,15 @@ void add(std::vector<double>& to, const std::vector<double>& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
 }
 
-// Rows of kStride numbers, each beginning on a cache line: vectors that lie across two lines cost twice.
+// Rows of kStride numbers, each beginning on a cache line.
 class Panels {
  public:
   explicit Panels(index_t rows)
-      : memory_(static_cast<double*>(
-            ::operator new(static_cast<std::size_t>(rows* kStride) * sizeof(double), kLine))),
-        next_(memory_.get()) {}
+      : numbers_(static_cast<std::size_t>(rows * kStride)), next_(numbers_.data()) {}
   double* take(index_t rows) { return std::exchange(next_, next_ + rows * kStride); }
 
  private:
-  static constexpr std::align_val_t kLine{64};
-  struct Delete {
-    void operator()(double* p) const { ::operator delete(p, kLine); }
-  };
-  std::unique_ptr<double, Delete> memory_;
+  AlignedVector<double> numbers_;
   double* next_;
 };
 
