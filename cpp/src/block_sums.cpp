@@ -9,6 +9,8 @@ namespace {
 // Numbers of the column panel of one chunk that may be live at once; beyond that the channels take turns.
 // A second-level cache of 1 MB.
 constexpr index_t kColumnPanel = 128 * 1024;
+// From this many features on a piece of the dot form may take so long that an interrupt is looked for before.
+constexpr index_t kLongPieces = 100;
 // From this many columns on the pair products of a piece are written out once rather than made anew for every
 // tile of columns (dot form): a store costs about as much as eight products.
 constexpr index_t kColumnsForPairs = 48;
@@ -184,6 +186,7 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, 
       }
     }
     for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
+      if (checkpoint && dim > kLongPieces) checkpoint->check();
       const SumPlan::Piece& piece = plan_.pieces[p];
       const index_t n_columns = piece.n_columns * channels;
       const Scalar *A = Ut.data(), *factor = Ut.row(piece.b);

@@ -65,7 +65,7 @@ struct LowerOrders {
 
 // Replaces u by u + s e (e: the last coordinate, which is 1) in one channel: T'[a, b, ..] is the sum over the
 // subsets of {a, b, ..} of the product of their shifts times T with those indices set to last; s[last] = 0.
-void shift_features(const PackedLayout& layout, double* entries, const Numbers& s) {
+void shift_features(const PackedLayout& layout, double* entries, const Numbers& s, const Poll& poll) {
   const index_t dim = layout.dim;
   const LowerOrders T(layout, entries);
   const Numbers& T1 = T.T1;
@@ -80,6 +80,7 @@ void shift_features(const PackedLayout& layout, double* entries, const Numbers& 
   Numbers Q1(static_cast<std::size_t>(dim));
   double* row = entries;
   for (index_t b = 0; b < dim; ++b) {
+    if (poll) poll();
     for (index_t a = 0; a <= b; ++a, row += layout.cols(b)) {
       const double sa = s[a], sb = s[b], sab = sa * sb;
       const double *T2a = &T.T2[a * dim], *T2b = &T.T2[b * dim];
@@ -129,14 +130,14 @@ MomentSums::MomentSums(MomentShape s)
       magnitude(centre.size()),
       sums(static_cast<std::size_t>(shape.n_channels() * shape.layout().size())) {}
 
-void MomentSums::recentre(const std::vector<double>& new_centre) {
+void MomentSums::recentre(const std::vector<double>& new_centre, const Poll& poll) {
   Numbers shift(centre.size());
   for (std::size_t j = 0; j < centre.size(); ++j) shift[j] = centre[j] - new_centre[j];
   const double response_shift = shift.back();
   shift.back() = 0;
   if (std::any_of(shift.begin(), shift.end(), [](double s) { return s != 0; })) {
     const PackedLayout layout = shape.layout();
-    for (index_t h = 0; h < shape.n_channels(); ++h) shift_features(layout, channel(h), shift);
+    for (index_t h = 0; h < shape.n_channels(); ++h) shift_features(layout, channel(h), shift, poll);
   }
   if (shape.polynomial.empty() && response_shift != 0) shift_response(*this, response_shift);
   centre = new_centre;
@@ -152,7 +153,7 @@ void MomentSums::recentre_to_mean() {
   recentre(mean);
 }
 
-void MomentSums::merge(MomentSums& other) {
+void MomentSums::merge(MomentSums& other, const Poll& poll) {
   if (other.count == 0) return;
   if (count == 0) {
     *this = other;
@@ -164,8 +165,8 @@ void MomentSums::merge(MomentSums& other) {
     common[j] = centre[j] + share * (other.centre[j] - centre[j]);
     magnitude[j] = std::max(magnitude[j], other.magnitude[j]);
   }
-  other.recentre(common);
-  recentre(common);
+  other.recentre(common, poll);
+  recentre(common, poll);
   for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += other.sums[i];
   count += other.count;
   weight += other.weight;

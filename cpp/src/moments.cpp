@@ -96,7 +96,7 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
     });
     if (n_parts > 1) blocks[0].finish(sums[0]);
     for (index_t i = 0; i < n; ++i) {
-      total.merge(sums[i]);
+      total.merge(sums[i], poll);
       total.check_finite();
     }
   }

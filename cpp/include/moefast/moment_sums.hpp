@@ -39,9 +39,10 @@ struct MomentSums {
 
   // Adds another set of sums of the same shape: both are moved to their common mean, which becomes the
   // centre.
-  void merge(MomentSums& other);
+  // When poll throws, both are spoilt.
+  void merge(MomentSums& other, const Poll& poll = {});
   // Moves the centre, by the binomial formula; exact but for rounding. `new_centre`: (m, v).
-  void recentre(const std::vector<double>& new_centre);
+  void recentre(const std::vector<double>& new_centre, const Poll& poll = {});
   // Moves the centre to the weighted means of x and y.
   void recentre_to_mean();
 
