@@ -17,89 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpstrf
 
 import moefast._core as _core
+from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.mixture import Mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
-from moefast.validation import check_choice, check_samples
+from moefast.validation import check_samples
 
 __all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "EmStart", "HardAssignment", "fit_em"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-GATE_ALPHA_AUTO = 1e-5
-"""The gate ridge behind ``gate_alpha="auto"``.
-
-Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops
-it: in standard units a gate of norm 100 costs a twentieth of a unit of log-likelihood, one of norm 10 a
-hundred times less.
-"""
-
-
-@dataclass(frozen=True)
-class EmOptions:
-    """Settings of EM, checked when made.
-
-    Parameters
-    ----------
-    noise : {"per_expert", "shared"}
-    fit_intercept : bool
-        Experts have intercepts b_i.
-    fit_gate_intercept : bool
-        Gates have intercepts c_i.
-    alpha : float
-        Ridge of the experts, in standard units.
-    gate_alpha : float or "auto"
-        Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`.
-    noise_floor : float
-        Smallest s_i, in standard deviations of y; more than 0.
-    max_iter : int
-    tol : float
-        A run has converged when an iteration raises the mean objective by no more than this, relative to
-        max(1, its absolute value), both in standard units.
-    n_threads : int or None
-    """
-
-    noise: Literal["per_expert", "shared"] = "per_expert"
-    fit_intercept: bool = True
-    fit_gate_intercept: bool = True
-    alpha: float = 0.0
-    gate_alpha: float | Literal["auto"] = "auto"
-    noise_floor: float = 0.02
-    max_iter: int = 1000
-    tol: float = 1e-8
-    n_threads: int | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("noise", self.noise, ("per_expert", "shared"))
-        if isinstance(self.gate_alpha, str):
-            check_choice("gate_alpha", self.gate_alpha, ("auto",))
-        else:
-            _check_number("gate_alpha", self.gate_alpha, low=0.0)
-        _check_number("alpha", self.alpha, low=0.0)
-        _check_number("tol", self.tol, low=0.0)
-        _check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
-        whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
-        if not whole or not 1 <= self.max_iter < 2**31:
-            raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
-        for name in ("fit_intercept", "fit_gate_intercept"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        resolve_threads(self.n_threads)
-
-
-def _check_number(name: str, value: Any, low: float, open_low: bool = False) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < low or (open_low and value == low):
-        raise ValueError(
-            f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
-        )
 
 
 @dataclass(frozen=True)
