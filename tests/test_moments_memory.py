@@ -35,7 +35,8 @@ def test_one_channel_may_fit_where_five_do_not(monkeypatch):
     _available(monkeypatch, needed - 1)
     with pytest.raises(MemoryError, match="order 4 of 60 features"):
         MomentAccumulator(60, 4, n_threads=1)
-    assert MomentAccumulator(60, 4, n_threads=1, transform=CUBE).memory == pytest.approx(needed / 5, abs=1)
+    # A fifth of the sums; panels and pending rows are the same.
+    assert needed / 5 < MomentAccumulator(60, 4, n_threads=1, transform=CUBE).memory < needed / 4
     _available(monkeypatch, needed + 1)
     assert MomentAccumulator(60, 4, n_threads=1).memory == needed
 
@@ -84,12 +85,10 @@ print(peak() - before, accumulator.memory)
     ],
 )
 def test_an_update_keeps_to_its_memory(case):
-    """Besides, a thread has panels of up to 2 MB, and pending rows, twice while they are replaced."""
     done = subprocess.run([sys.executable, "-c", PEAK, repr(case)], capture_output=True, text=True, check=True)
     peak, memory = map(float, done.stdout.split())
-    d, _, dtype, n_threads, _ = case
-    slack = n_threads * 2e6 + 2 * 4096 * d * np.dtype(dtype).itemsize + 4e6
-    assert 0.6 * memory < peak < memory + slack
+    # The allocator and the stacks of threads need some; besides, nothing.
+    assert 0.6 * memory < peak < memory + 4e6
 
 
 # ---- rows far into memory --------------------------------------------------------------------------------

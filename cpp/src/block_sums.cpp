@@ -15,8 +15,8 @@ constexpr index_t kLongPieces = 100;
 // tile of columns (dot form): a store costs about as much as eight products.
 constexpr index_t kColumnsForPairs = 48;
 
-// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At most
-// 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
+// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At
+// most 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
 double inverse_power_of_two(double bound) {
   if (!(bound > 0) || !std::isfinite(bound)) return 1.0;
   return std::ldexp(1.0, std::clamp(-std::ilogb(bound) - 1, -1000, 1000));
@@ -38,6 +38,17 @@ BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : sh
   const index_t room = std::max<index_t>(1, kColumnPanel / (chunk_ * plan.layout.cols(0)));
   const index_t turns = (channels + room - 1) / room;
   channels_at_once_ = (channels + turns - 1) / turns;
+}
+
+template <class Scalar>
+double BlockSums<Scalar>::workspace_bytes() const {
+  const index_t dim = shape_.dim(), channels = channels_at_once_;
+  const index_t columns = plan_.layout.cols(0) * channels;
+  const index_t others =
+      plan_.dot_form ? 2 * dim + 2 * channels : plan_.width + dim * (1 + channels) + channels;
+  // A tenth for the padding of rows.
+  return 1.1 * static_cast<double>(sizeof(Scalar)) * static_cast<double>(chunk_) *
+         static_cast<double>(columns + others);
 }
 
 template <class Scalar>

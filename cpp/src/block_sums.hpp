@@ -28,6 +28,8 @@ class BlockSums {
   void start(const RowBlock<Scalar>& block);
   // Sums the pieces first .. last - 1. Different ranges may run at the same time on different threads.
   void sum(index_t first_piece, index_t last_piece, Workspace<Scalar>& workspace, Checkpoint* checkpoint);
+  // Of one thread.
+  double workspace_bytes() const;
   // The result; an overflow is left in it.
   void finish(MomentSums& out) const;
 

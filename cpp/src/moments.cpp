@@ -49,11 +49,17 @@ template <class Scalar>
 MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape) : total_(shape) {}
 
 // The state, the copy of it that makes the strong guarantee, and for every block in work its panels (at most
-// a sixth more than the sums at dim > 15) and its sums.
+// a sixth more than the sums) and its sums; for every thread its workspace, and the pending rows, twice while
+// they are replaced.
 template <class Scalar>
 double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads) {
   const double blocks = static_cast<double>(blocks_at_once(shape, n_threads, n_threads));
-  return sums_bytes(shape) * (2 + 2.2 * blocks);
+  const SumPlan plan(shape.layout(), kernels::of<Scalar>().panel_columns);
+  const double pending =
+      2.0 * kSuperBlock * static_cast<double>(shape.dim() * static_cast<index_t>(sizeof(Scalar)) + 8);
+  return sums_bytes(shape) * (2 + 2.2 * blocks) + pending +
+         static_cast<double>(usable_threads(n_threads, n_threads)) *
+             BlockSums<Scalar>(shape, plan).workspace_bytes();
 }
 
 template <class Scalar>
@@ -75,7 +81,7 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
   MomentSums total = total_;
   std::vector<BlockSums<Scalar>> blocks(static_cast<std::size_t>(wave), BlockSums<Scalar>(shape(), plan));
   std::vector<MomentSums> sums(blocks.size());
-  std::vector<Workspace<Scalar>> workspaces(static_cast<std::size_t>(wave * n_parts));
+  WorkspacePool<Scalar> workspaces;
   for (index_t first = 0; first < n_blocks; first += wave) {
     const index_t n = std::min(wave, n_blocks - first);
     if (poll) poll();
@@ -91,7 +97,9 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
     parallel_for(n * n_parts, n_threads, poll, [&](index_t task, Checkpoint& checkpoint) {
       const index_t i = task / n_parts, part = task % n_parts;
       if (n_parts == 1) start(i);
-      blocks[i].sum(parts[part], parts[part + 1], workspaces[task], &checkpoint);
+      workspaces.with([&](Workspace<Scalar>& workspace) {
+        blocks[i].sum(parts[part], parts[part + 1], workspace, &checkpoint);
+      });
       if (n_parts == 1) blocks[i].finish(sums[i]);
     });
     if (n_parts > 1) blocks[0].finish(sums[0]);

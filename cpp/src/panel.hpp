@@ -1,6 +1,9 @@
 // Panels of numbers that the kernels work on, and a workspace that keeps them.
 #pragma once
 
+#include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "aligned.hpp"
@@ -53,6 +56,32 @@ class Workspace {
 
  private:
   Panel<Scalar> panels_[n_purposes];
+};
+
+// As many workspaces as threads are at work at once, handed from task to task.
+template <class Scalar>
+class WorkspacePool {
+ public:
+  // Runs work(workspace) with one that nobody else has.
+  template <class Work>
+  void with(Work&& work) {
+    std::unique_ptr<Workspace<Scalar>> workspace;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!idle_.empty()) {
+        workspace = std::move(idle_.back());
+        idle_.pop_back();
+      }
+    }
+    if (!workspace) workspace = std::make_unique<Workspace<Scalar>>();
+    work(*workspace);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(workspace));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace<Scalar>>> idle_;
 };
 
 }  // namespace moefast
