@@ -93,7 +93,7 @@ def test_merging_other_transforms_is_refused(other):
     X, y, w = oracles.sample(50)
     accumulator = MomentAccumulator(3, transform=polynomial(3)).update(X, y, w)
     before = accumulator.to_bytes()
-    with pytest.raises(ValueError, match="cannot merge .* transform must agree"):
+    with pytest.raises(ValueError, match=r"cannot merge .* transform must agree"):
         accumulator.merge(MomentAccumulator(3, transform=other).update(X, y, w))
     assert accumulator.to_bytes() == before
 

@@ -7,6 +7,7 @@ import pytest
 
 import oracles
 from moefast import MomentAccumulator
+from moefast.scores import score_correction
 from moefast.transforms import PolynomialTransform
 
 TRANSFORMS = {
@@ -50,6 +51,19 @@ def test_score_tensors_equal_the_sum_over_samples(order, transform, weighted, d)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
     for axes in itertools.permutations(range(order)):
         np.testing.assert_allclose(found, found.transpose(axes), rtol=0, atol=1e-13 * np.abs(found).max())
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+@pytest.mark.parametrize("q", [1, 2, 4])
+def test_the_correction_alone_where_the_response_has_a_mean(order, q):
+    """Every term counts: for a centred response that of the identity alone is zero."""
+    rng = np.random.default_rng(q)
+    Z, response, W = rng.normal(size=(30, 3)), rng.uniform(1, 2, size=30), rng.normal(size=(3, q))
+    V = np.column_stack([Z @ W, np.ones(30)])
+    found = score_correction(oracles.matrix_moment(V, response, np.ones(30), order, 1) / 30, W.T @ W)
+    whole = sum(r * oracles.score(z, order) for z, r in zip(Z, response, strict=True)) / 30
+    expected = along(whole, *[W] * order)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("order", [2, 3])
