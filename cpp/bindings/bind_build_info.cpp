@@ -37,7 +37,7 @@ void bind_build_info(py::module_& m) {
         py::dict info;
         info["version"] = MOEFAST_VERSION;
         info["compiler"] = compiler();
-        info["openmp"] = openmp_enabled();
+        info["openmp"] = threads_enabled();
         info["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
                         "." + std::to_string(EIGEN_MINOR_VERSION);
         info["instruction_set"] = active_instruction_set();

@@ -4,6 +4,11 @@
 #include <exception>
 #include <mutex>
 
+#ifdef MOEFAST_STD_THREADS
+#include <system_error>
+#include <thread>
+#include <vector>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -26,8 +31,8 @@ const int watching_forks = pthread_atfork(nullptr, nullptr, [] { pool_lost = tru
 
 }  // namespace
 
-bool openmp_enabled() {
-#ifdef _OPENMP
+bool threads_enabled() {
+#if defined(_OPENMP) || defined(MOEFAST_STD_THREADS)
   return true;
 #else
   return false;
@@ -35,10 +40,10 @@ bool openmp_enabled() {
 }
 
 int usable_threads(int n_threads, index_t n_tasks) {
-#ifdef _OPENMP
-#ifndef _WIN32
+#if defined(_OPENMP) && !defined(_WIN32)
   if (watching_forks == 0 && pool_lost) return 1;
 #endif
+#if defined(_OPENMP) || defined(MOEFAST_STD_THREADS)
   return static_cast<int>(std::max<index_t>(1, std::min<index_t>(n_threads, n_tasks)));
 #else
   (void)n_threads, (void)n_tasks;
@@ -88,6 +93,15 @@ void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
   } else {
     work(true);
   }
+#elif defined(MOEFAST_STD_THREADS)
+  std::vector<std::thread> others;
+  others.reserve(static_cast<std::size_t>(threads - 1));
+  try {
+    while (static_cast<int>(others.size()) < threads - 1) others.emplace_back(work, false);
+  } catch (const std::system_error&) {  // fewer threads do
+  }
+  work(true);
+  for (std::thread& thread : others) thread.join();
 #else
   (void)threads;
   work(true);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "moefast/moments.hpp"
@@ -46,7 +47,9 @@ class RowChunk {
     }
     const SampleView<Scalar>& view = waiting == 0 ? block_.tail : head;
     constexpr index_t size = sizeof(Scalar);
-    if ((waiting == 0 || waiting == n) && view.x_col_stride == size && view.x_row_stride % size == 0) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(view.x) % alignof(Scalar) == 0;
+    if ((waiting == 0 || waiting == n) && aligned && view.x_col_stride == size &&
+        view.x_row_stride % size == 0) {
       x = reinterpret_cast<const Scalar*>(view.x +
                                           (waiting == 0 ? first - head.n : first) * view.x_row_stride);
       stride = view.x_row_stride / size;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "moefast/moment_sums.hpp"
@@ -18,10 +19,15 @@ struct SampleView {
   index_t n = 0;
   index_t x_row_stride = 0, x_col_stride = 0, y_stride = 0, w_stride = 0;
 
-  static Scalar load(const char* p) { return *reinterpret_cast<const Scalar*>(p); }
+  template <class T = Scalar>
+  static T load(const char* p) {  // from any address
+    T value;
+    std::memcpy(&value, p, sizeof(value));
+    return value;
+  }
   Scalar feature(index_t row, index_t col) const { return load(x + row * x_row_stride + col * x_col_stride); }
   Scalar response(index_t row) const { return load(y + row * y_stride); }
-  double weight(index_t row) const { return w ? *reinterpret_cast<const double*>(w + row * w_stride) : 1.0; }
+  double weight(index_t row) const { return w ? load<double>(w + row * w_stride) : 1.0; }
 };
 
 // Some of the rows.

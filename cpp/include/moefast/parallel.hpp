@@ -8,10 +8,11 @@
 
 namespace moefast {
 
-bool openmp_enabled();
+// OpenMP's, or those of the C++ library where it was built with MOEFAST_STD_THREADS.
+bool threads_enabled();
 
-// The number of threads a loop of n_tasks would really use: 1 without OpenMP, and 1 in a forked child
-// (libgomp's pool does not survive a fork).
+// The number of threads a loop of n_tasks would really use: 1 without threads, and 1 with OpenMP in a forked
+// child (libgomp's pool does not survive a fork).
 int usable_threads(int n_threads, index_t n_tasks);
 
 // Handed to each task; a task that can be long calls check() now and then.

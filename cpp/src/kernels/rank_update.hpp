@@ -20,7 +20,7 @@ void tile(index_t samples, const Real* A, index_t lda, const Real* B, index_t ld
     for (int v = 0; v < Count; ++v) sum[r][v] = typename V::type{};
   }
   for (index_t s = 0; s < samples; ++s, A += lda, B += ldb) {
-    __builtin_prefetch(A + Rows);
+    prefetch(A + Rows);
     for (int r = 0; r < Rows; ++r) {
       for (int v = 0; v < Count; ++v) sum[r][v] += A[r] * load<V>(B + v * V::lanes);
     }

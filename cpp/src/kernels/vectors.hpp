@@ -54,5 +54,13 @@ inline typename V::type& at(void* p) {
   return *reinterpret_cast<typename V::type*>(p);
 }
 
+inline void prefetch(const void* p) {
+#ifdef __GNUC__
+  __builtin_prefetch(p);
+#else
+  static_cast<void>(p);
+#endif
+}
+
 }  // namespace
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE
