@@ -199,36 +199,6 @@ void rectangles() {
   }
 }
 
-void pair_products() {
-  Random random(6);
-  for (const index_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17}) {
-    for (index_t last = 1; last <= 10; ++last) {
-      for (const index_t first : {index_t{0}, last / 2, last - 1}) {
-        for (const index_t samples : {kSampleStep, 5 * kSampleStep}) {
-          const index_t lda = samples + 1, ldu = samples + 3;
-          const index_t pairs = (last * (last + 1) - first * (first + 1)) / 2, ldm = pairs + 2;
-          const auto A = random.integers((rows - 1) * lda + samples),
-                     U = random.integers((last - 1) * ldu + samples);
-          auto M = random.integers(rows * ldm), wanted = M;
-          for (index_t r = 0; r < rows; ++r) {
-            for (index_t b = first, at = r * ldm; b < last; ++b) {
-              for (index_t a = 0; a <= b; ++a, ++at) {
-                for (index_t s = 0; s < samples; ++s) {
-                  wanted[size(at)] += A[size(r * lda + s)] * U[size(a * ldu + s)] * U[size(b * ldu + s)];
-                }
-              }
-            }
-          }
-          kernels::active().pair_products(rows, first, last, samples, A.data(), lda, U.data(), ldu, M.data(),
-                                          ldm);
-          CHECK_AT(M == wanted,
-                   text({{"rows", rows}, {"first", first}, {"last", last}, {"samples", samples}}));
-        }
-      }
-    }
-  }
-}
-
 template <class Real>
 void products_of() {
   rank_update<Real>();
@@ -243,7 +213,6 @@ void test_kernel_products() {
   products_of<double>();
   products_of<float>();
   rectangles();
-  pair_products();
 }
 
 }  // namespace moefast::tests
