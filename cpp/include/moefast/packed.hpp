@@ -29,6 +29,18 @@ constexpr index_t multisets(index_t n, int count) {
 }
 
 struct PackedLayout {
+ private:  // first, since some compilers want it defined before a constant needs it
+  template <std::size_t N>
+  static constexpr std::array<index_t, N> sorted(std::array<index_t, N> i) {
+    for (std::size_t end = N; end > 1; --end) {
+      for (std::size_t k = 1; k < end; ++k) {
+        if (i[k - 1] > i[k]) std::swap(i[k - 1], i[k]);
+      }
+    }
+    return i;
+  }
+
+ public:
   index_t dim;
   int order;  // 2, 3 or 4
 
@@ -62,17 +74,6 @@ struct PackedLayout {
   constexpr index_t at(index_t a, index_t b, index_t c, index_t e) const {
     const auto i = sorted<4>({a, b, c, e});
     return at_sorted(i[0], i[1], i[2], i[3]);
-  }
-
- private:
-  template <std::size_t N>
-  static constexpr std::array<index_t, N> sorted(std::array<index_t, N> i) {
-    for (std::size_t end = N; end > 1; --end) {
-      for (std::size_t k = 1; k < end; ++k) {
-        if (i[k - 1] > i[k]) std::swap(i[k - 1], i[k]);
-      }
-    }
-    return i;
   }
 };
 
