@@ -205,7 +205,7 @@ def show_tables(measured: Iterable[Row], show: Callable[[str], object] = print) 
             "theirs (ms)",
             "GF/s",
             "ratio",
-            "asked",
+            "aim",
             "reached",
         ]
         _show_table(table, names, lines, show)
@@ -232,7 +232,7 @@ def show_both(best: Iterable[Row], other: Iterable[Row], name: str, show: Callab
             unit,
             "ours (ms)",
             "against",
-            "asked",
+            "aim",
             "ratio, best BLAS",
             f"ratio, {name} BLAS",
             "reached, each",
@@ -256,7 +256,7 @@ def show_float32(mode: str, only: str = "", show: Callable[[str], object] = prin
         "n",
         "mean of x",
         "largest error / sum of absolute terms",
-        "asked",
+        "aim",
         "reached",
     ]
     if lines:

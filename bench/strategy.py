@@ -2,12 +2,17 @@
 
 CPU time of one thread, minimum of several runs, of forming T3 (or T4) along q whitened directions.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/strategy.py [--order 4]
+    python bench/strategy.py [--order 4]
 """
 
 import argparse
 import time
 
+import one_thread
+
+one_thread.pin()
+
+# ruff: noqa: E402 - the threads have to be pinned first
 import numpy as np
 from tabulate import tabulate
 

@@ -83,7 +83,7 @@ def test_damaged_bytes_are_refused(stream):
     for at in rng.integers(0, len(data), size=5):
         damaged = bytearray(data)
         damaged[at] ^= 1 << int(rng.integers(8))
-        with pytest.raises(ValueError, match="data (is|has)"):
+        with pytest.raises(ValueError, match=r"data (is|has)"):
             MomentAccumulator.from_bytes(bytes(damaged))
     for length in rng.integers(0, len(data), size=3):
         with pytest.raises(ValueError, match="data is"):
