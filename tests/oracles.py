@@ -128,7 +128,7 @@ def _read_only(a):
 
 
 def _spread(a):
-    whole = np.full([3 * n for n in a.shape], np.nan)
+    whole = np.full([3 * n for n in a.shape], np.nan, dtype=a.dtype)
     whole[tuple(slice(1, None, 3) for _ in a.shape)] = a
     return whole[tuple(slice(1, None, 3) for _ in a.shape)]
 
@@ -151,3 +151,28 @@ def sample(n, d=3, seed=0, dtype=np.float64):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2.0, size=d) + rng.normal(size=d)
     return X.astype(dtype), (rng.normal(size=n) + 0.5).astype(dtype), rng.uniform(0.1, 3.0, size=n)
+
+
+# ---- moments of any order by one product of matrices ----
+
+
+def _products(X, order):
+    """The columns x_a x_b .. of all index tuples, as a matrix."""
+    out = np.ones((len(X), 1))
+    for _ in range(order):
+        out = (out[:, :, None] * X[:, None, :]).reshape(len(X), -1)
+    return out
+
+
+def matrix_moment(X, y, weights, order, power):
+    """raw_moment, fast enough for order 4 of many features."""
+    half = _products(X, order // 2)
+    rest = _products(X, order - order // 2)
+    return ((half * (weights * y**power)[:, None]).T @ rest).reshape((X.shape[1],) * order)
+
+
+def expanded_moment(X, y, weights, order, power):
+    """The moment of |value| + |mean|: the absolute terms of a moment written about the means."""
+    share = weights / weights.max()
+    means = share @ X / share.sum(), share @ y / share.sum()
+    return matrix_moment(np.abs(X) + np.abs(means[0]), np.abs(y) + abs(means[1]), weights, order, power)

@@ -34,9 +34,11 @@ class Panel {
   AlignedVector<Scalar> numbers_;
 };
 
-// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1].
+// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At most
+// 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
 double inverse_power_of_two(double bound) {
-  return bound > 0 && std::isfinite(bound) ? std::ldexp(1.0, -std::ilogb(bound) - 1) : 1.0;
+  if (!(bound > 0) || !std::isfinite(bound)) return 1.0;
+  return std::ldexp(1.0, std::clamp(-std::ilogb(bound) - 1, -1000, 1000));
 }
 
 }  // namespace
@@ -104,7 +106,7 @@ void BlockSums<Scalar>::find_centre() {
     centre_[j] /= weight_;
     // Either a value is not finite, which the caller finds out, or the sum of finite values is not.
     if (!std::isfinite(centre_[j]) || !(smallest_weight > 0)) {
-      throw ColumnError(ColumnError::Kind::overflow, j, -1,
+      throw ColumnError(ColumnError::Kind::overflow, weight_ > magnitude_[j] ? d + 1 : j, -1,
                         "its sum goes beyond the range of float64; rescale it");
     }
   }

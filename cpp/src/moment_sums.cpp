@@ -210,6 +210,10 @@ void MomentSums::check_finite() const {
   for (; i < sums.size(); ++i) bad[0] += sums[i] - sums[i];
   if (std::all_of(bad, bad + 8, [](double b) { return b == 0; })) return;
   const auto largest = std::max_element(magnitude.begin(), magnitude.end());
+  if (!(std::log2(weight) <= shape.order * std::log2(*largest))) {
+    throw ColumnError(ColumnError::Kind::overflow, shape.dim(), -1,
+                      "its products with X and y go beyond the range of float64; rescale it");
+  }
   throw ColumnError(ColumnError::Kind::overflow, largest - magnitude.begin(), -1,
                     "its products up to order " + std::to_string(shape.order) +
                         " go beyond the range of float64; rescale it");

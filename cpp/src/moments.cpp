@@ -131,7 +131,7 @@ void MomentAccumulator<Scalar>::update(const SampleView<Scalar>& samples, int n_
     append(rest);
     return;
   }
-  MomentAccumulator next(shape());
+  MomentAccumulator next(MomentShape{});  // its own shape comes with the sums: no memory of that size twice
   try {
     check_values(rest, d);
     next.total_ = add_blocks(samples, n_blocks, n_threads, poll);
