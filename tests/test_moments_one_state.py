@@ -83,7 +83,7 @@ def test_damaged_bytes_are_refused(stream):
     for at in rng.integers(0, len(data), size=5):
         damaged = bytearray(data)
         damaged[at] ^= 1 << int(rng.integers(8))
-        with pytest.raises(ValueError, match="data (is|has)"):
+        with pytest.raises(ValueError, match=r"data (is|has)"):
             MomentAccumulator.from_bytes(bytes(damaged))
     for length in rng.integers(0, len(data), size=3):
         with pytest.raises(ValueError, match="data is"):
@@ -94,7 +94,7 @@ def test_damaged_bytes_are_refused(stream):
 def test_other_versions_are_refused_even_with_a_good_checksum(version):
     data = MomentAccumulator(2, 4).to_bytes()
     body = data[:16] + struct.pack("<I", version) + data[20:-4]
-    with pytest.raises(ValueError, match=f"format version {version}; this moefast reads version 2"):
+    with pytest.raises(ValueError, match=rf"format version {version}; this moefast reads version 2"):
         MomentAccumulator.from_bytes(body + struct.pack("<I", zlib.crc32(body)))
 
 

@@ -161,9 +161,7 @@ def test_columns_of_unlike_sizes_do_not_disturb_each_other(order, size):
     mixed = MomentAccumulator(4, order).update(X, y, w)
     inner = (slice(3),) * order
     for power in range(order + 1):
-        np.testing.assert_array_equal(
-            mixed.raw_moment(order, power)[inner], plain.raw_moment(order, power)[inner]
-        )
+        np.testing.assert_array_equal(mixed.raw_moment(order, power)[inner], plain.raw_moment(order, power)[inner])
 
 
 @pytest.mark.parametrize("order", [2, 3, 4])

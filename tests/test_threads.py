@@ -4,13 +4,15 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import moefast
-from moefast import MomentAccumulator, build_info
+from moefast import MomentAccumulator, _core, build_info
 from moefast.threads import resolve_threads
+from moefast.transforms import PolynomialTransform
 
 BLOCK = build_info()["super_block_rows"]
 
@@ -65,8 +67,8 @@ def test_none_respects_the_affinity_mask(monkeypatch):
 # ---- fork ----------------------------------------------------------------------------------------------
 
 
-def _update_in_child(connection, X, y, before):
-    fresh = MomentAccumulator(X.shape[1], n_threads=4).update(X, y)
+def _update_in_child(connection, X, y, before, order):
+    fresh = MomentAccumulator(X.shape[1], order, n_threads=4).update(X, y)
     going_on = MomentAccumulator.from_bytes(before, n_threads=4).update(X, y)
     connection.send((fresh.to_bytes(), going_on.to_bytes()))
     connection.close()
@@ -75,15 +77,16 @@ def _update_in_child(connection, X, y, before):
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
 # The warning tells of the very thing that is tested here.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_after_threads_had_run_computes_the_same():
+@pytest.mark.parametrize(("d", "order", "n"), [(3, 3, 4 * BLOCK + 9), (40, 4, BLOCK + 9)])
+def test_a_child_forked_after_threads_had_run_computes_the_same(d, order, n):
     # The OpenMP threads of the parent do not exist in the child; waiting for them would never end.
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(4 * BLOCK + 9, 3)), rng.normal(size=4 * BLOCK + 9)
-    accumulator = MomentAccumulator(3, n_threads=4).update(X, y)
+    X, y = rng.normal(size=(n, d)), rng.normal(size=n)
+    accumulator = MomentAccumulator(d, order, n_threads=4).update(X, y)
     before = accumulator.to_bytes()
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_update_in_child, args=(sender, X, y, before), daemon=True)
+    child = context.Process(target=_update_in_child, args=(sender, X, y, before, order), daemon=True)
     child.start()
     sender.close()
     try:
@@ -97,6 +100,22 @@ def test_a_child_forked_after_threads_had_run_computes_the_same():
 
 
 # ---- Python threads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_reads_while_another_thread_updates_see_whole_updates(n_threads):
+    X = np.ones((2 * BLOCK + 100, 5))
+    accumulator = MomentAccumulator(5, 4, n_threads=n_threads)
+    writer = threading.Thread(target=lambda: [accumulator.update(X, X[:, 0]) for _ in range(20)])
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        seen.add(MomentAccumulator.from_bytes(accumulator.to_bytes()).n_samples % len(X))
+        if accumulator.n_samples:
+            assert accumulator.raw_moment(0)[()] % len(X) == accumulator.raw_moment(4)[0, 0, 0, 0] % len(X) == 0
+    writer.join()
+    assert seen == {0}
+    assert accumulator.n_samples == 20 * len(X)
 
 
 def test_updates_from_several_python_threads_all_count():
@@ -145,6 +164,29 @@ def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, 
         accumulator.update(X, y)
     assert accumulator.to_bytes() == before
     assert accumulator.n_samples == seen
+
+
+# The second case has blocks of seconds with the slowest kernels: the signal has to be looked for within them.
+@pytest.mark.parametrize(("d", "transform"), [(60, None), (120, PolynomialTransform((0.0, 1.0), 1.0, 2))])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_interrupt_is_heard_within_a_second_in_order_4(interrupt_soon, n_threads, dtype, d, transform):
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(10 if transform else BLOCK + 10, d))
+    accumulator = MomentAccumulator(d, 4, dtype, n_threads, transform=transform).update(seen, seen[:, 0])
+    before = accumulator.to_bytes()
+    X, y = np.broadcast_to(seen[0].astype(dtype), (10**6, d)), np.broadcast_to(np.dtype(dtype).type(1), 10**6)
+    start = time.monotonic()
+    fastest = build_info()["instruction_set"]
+    try:
+        _core.use_instruction_set("baseline" if transform else fastest)
+        interrupt_soon()
+        with pytest.raises(KeyboardInterrupt):
+            accumulator.update(X, y)
+    finally:
+        _core.use_instruction_set(fastest)
+    assert time.monotonic() - start < 1.5
+    assert accumulator.to_bytes() == before
 
 
 def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):

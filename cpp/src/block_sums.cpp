@@ -34,8 +34,8 @@ class Panel {
   AlignedVector<Scalar> numbers_;
 };
 
-// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At most
-// 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
+// The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At
+// most 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
 double inverse_power_of_two(double bound) {
   if (!(bound > 0) || !std::isfinite(bound)) return 1.0;
   return std::ldexp(1.0, std::clamp(-std::ilogb(bound) - 1, -1000, 1000));
