@@ -1,3 +1,6 @@
+// sums[h][a, b, ...] = sum_n w_n f_h(y_n) u_a u_b ... of one block: means and scales first, then chunk by
+// chunk of samples in one of the two forms of sum_plan.hpp. Transposed panels are (features or channels) x
+// samples in the dot form, samples x (features or columns) in the outer form.
 #include "block_sums.hpp"
 
 #include <algorithm>

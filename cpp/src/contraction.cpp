@@ -1,3 +1,6 @@
+// T(I, u, .., u) and T(u, .., u) for many vectors from one read of every rectangle M_b, (b + 1) x cols(b), of
+// the weighted tensor: f(u) = sum_b u_b p' M_b q and its gradient over the order. U: n x dim, given by rows,
+// is worked on as dim x width, lanes along the vectors.
 #include "moefast/contraction.hpp"
 
 #include <algorithm>

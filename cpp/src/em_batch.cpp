@@ -1,3 +1,5 @@
+// em_run from many starts: either the runs are spread over the threads, or the rows of one run after another;
+// both give the same bits.
 #include "moefast/em_batch.hpp"
 
 #include "moefast/parallel.hpp"

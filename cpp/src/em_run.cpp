@@ -1,3 +1,8 @@
+// One EM run. With the sums of a pass (em.hpp), m = d (+ 1):
+//
+//     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
+//     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
+//     gates    (H + ridge)^-1 (sum w (r - p) u - ridge W), H in (k - 1) x (k - 1) blocks of m x m
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>

@@ -1,3 +1,9 @@
+// Moving the centre of a packed tensor of order M and dimension dim:
+//
+//     sum f (u + s)^(x)M = sum over the subsets of the M indices of prod s times the tensor of the rest,
+//     sum (t + v)^h = sum_j binomial(h, j) v^j sum t^(h - j)
+//
+// with u = (x - m, 1), t = y - v; the tensors of the lower orders are slices at the appended 1.
 #include "moefast/moment_sums.hpp"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// The stream of rows: cut into super-blocks of kSuperBlock rows by the running row index, each summed about
+// its own means (block_sums.hpp), merged in order (moment_sums.hpp). State: n_channels x C(d + order, order)
+// numbers.
 #include "moefast/moments.hpp"
 
 #include <algorithm>

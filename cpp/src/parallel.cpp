@@ -1,3 +1,4 @@
+// One parallel loop over tasks, with OpenMP, std::thread or neither.
 #include "moefast/parallel.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// u <- T(I, u, .., u) / || . || from all starts in lockstep: U is starts x dim, one contraction a round;
+// deflated by sum_i value_i (v_i . u)^(order - 1) v_i.
 #include "moefast/power_iteration.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Z = (X - offset) W, n x k, a super-block at a time, then the moments of (Z, y) as moments.hpp has them.
 #include "moefast/projected_moments.hpp"
 
 #include <algorithm>

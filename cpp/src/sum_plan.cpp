@@ -1,3 +1,5 @@
+// Pieces of the packed tensor: rectangles (b + 1) x cols(b) in the dot form, groups of `width` pairs x
+// columns in the outer form.
 #include "sum_plan.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The packed entries of a symmetric tensor as dim^order dense numbers, and as the C(dim + order - 1, order)
+// unique ones in lexicographic order, and back.
 #include "moefast/symmetric_tensor.hpp"
 
 #include <algorithm>
