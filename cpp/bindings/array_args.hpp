@@ -17,8 +17,14 @@ namespace moefast::bindings {
 
 namespace py = pybind11;
 
-// Mirrored in _core.pyi as NDArray[np.float64]. noconvert at each argument: Python converts, C++ insists.
-using Array = py::array_t<double, py::array::c_style>;
+// noconvert at each argument: Python converts, C++ insists. Only numbers at odd addresses are copied here:
+// views of them pass for C order.
+constexpr int kPlain =
+    static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+template <class T>
+using PlainArray = py::array_t<T, kPlain>;
+// Mirrored in _core.pyi as NDArray[np.float64].
+using Array = PlainArray<double>;
 
 inline std::string shape_text(const py::array& array) {
   std::string text = "(";

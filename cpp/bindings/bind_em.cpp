@@ -11,7 +11,7 @@ namespace {
 
 std::vector<double> to_vector(const Array& array) { return {array.data(), array.data() + array.size()}; }
 
-using Labels = py::array_t<std::int32_t, py::array::c_style>;
+using Labels = PlainArray<std::int32_t>;
 // experts, gates, variance, responsibilities, labels; mirrored in _core.pyi.
 using StartTuple = std::tuple<Array, Array, Array, std::optional<Array>, std::optional<Labels>>;
 

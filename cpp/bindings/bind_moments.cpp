@@ -118,8 +118,7 @@ class Accumulator {
   }
 
   void set_state(index_t count, double weight, const Array& centre, const Array& magnitude, const Array& sums,
-                 const py::array_t<Scalar, py::array::c_style>& x,
-                 const py::array_t<Scalar, py::array::c_style>& y, const Array& w) {
+                 const PlainArray<Scalar>& x, const PlainArray<Scalar>& y, const Array& w) {
     const py::ssize_t d = core_.n_features();
     MomentSums total(core_.shape());
     require_shape(centre, "centre", {d + 1});
