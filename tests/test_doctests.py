@@ -34,5 +34,6 @@ def test_every_public_function_has_an_example():
         tensors.SymmetricTensor,
         transforms.cubic_transform,
         transforms.quadratic_transform,
+        transforms.quartic_transform,
     ]
     assert [thing.__name__ for thing in public if ">>>" not in (thing.__doc__ or "")] == []

@@ -56,7 +56,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
     ----------
     n_experts : int
         k. One expert is least squares.
-    link : {"linear", "sigmoid", "tanh", "relu"}, Link or callable
+    link : str, Link or callable
         g. Links other than linear need ``polish=False``.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.

@@ -7,16 +7,18 @@ the mean removes every term in which a derivative falls on a gate, and
 .. math::
 
     E[P_2(y) S_2(x)] = c_2 \sum_i p_i a_i a_i^T, \qquad
-    E[P_3(y) S_3(x)] = c_3 \sum_i p_i a_i^{\otimes 3}.
+    E[P_3(y) S_3(x)] = c_3 \sum_i p_i a_i^{\otimes 3}, \qquad
+    E[Q_4(y) S_4(x)] = c_4 \sum_i p_i a_i^{\otimes 4}.
 
 No derivative of g is needed: :math:`E[h^{(m)}(Z)] = E[h(Z) He_m(Z)]`.
 
-Source: Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+Sources: Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019 (P2, P3);
+"Learning in Gated Neural Networks", AISTATS 2020 (Q4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -30,14 +32,21 @@ from scipy.special import eval_hermitenorm
 
 from moefast.links import Link, get_link
 
-__all__ = ["PolynomialTransform", "cubic_transform", "hermite_moment", "mean_slope", "quadratic_transform"]
+__all__ = [
+    "PolynomialTransform",
+    "cubic_transform",
+    "hermite_moment",
+    "mean_slope",
+    "quadratic_transform",
+    "quartic_transform",
+]
 
 # Beyond 12 standard deviations the normal density is below 1e-31.
 _RANGE = 12.0
 # A constant this small beside its natural scale cannot be told from zero in data.
 _VANISHING = 1e-6
 # Integrals known less well than this (relative above 1, absolute below) are refused.
-_ACCURACY = 1e-8
+_ACCURACY = 1e-10
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class PolynomialTransform:
         m, the order of the score tensor it is made for.
     about : float
         v.
+    error : float
+        Estimated absolute error of the coefficients and the constant, from the quadrature behind them.
 
     Examples
     --------
@@ -67,6 +78,7 @@ class PolynomialTransform:
     constant: float
     order: int
     about: float = 0.0
+    error: float = 0.0
 
     def __call__(self, y: npt.ArrayLike) -> Any:
         """Evaluate P elementwise."""
@@ -89,7 +101,12 @@ class PolynomialTransform:
         return tuple(float(q) for q in shifted.coef) + (0.0,) * (n_channels - len(shifted.coef))
 
 
-@lru_cache(maxsize=256)
+def _for_hashable(function: Any, link: Link, *arguments: int) -> Any:
+    """Call a cached function, or the bare one for a callable that cannot be a key of the cache."""
+    return (function if isinstance(link.function, Hashable) else function.__wrapped__)(link, *arguments)
+
+
+@lru_cache(maxsize=1024)
 def _integral(link: Link, power: int, m: int) -> tuple[float, float]:
     def integrand(z: float) -> float:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -137,12 +154,8 @@ def hermite_moment(link: str | Link | Callable[[Any], Any], power: int, m: int) 
     >>> round(hermite_moment("sigmoid", 1, 1)[0], 6)
     0.206621
     """
-    link = get_link(link)
-    try:
-        hash(link)
-    except TypeError:  # a callable that cannot be a key of the cache
-        return _integral.__wrapped__(link, power, m)
-    return _integral(link, power, m)
+    value, error = _for_hashable(_integral, get_link(link), power, m)
+    return float(value), float(error)
 
 
 def mean_slope(link: str | Link | Callable[[Any], Any]) -> float:
@@ -186,12 +199,7 @@ def quadratic_transform(link: str | Link | Callable[[Any], Any], sigma: float = 
     >>> round(P.coefficients[1], 6), round(P.constant, 6)
     (-1.0, 0.062396)
     """
-    link = get_link(link)
-    check_sigma(sigma)
-    gamma = -hermite_moment(link, 2, 1)[0] / mean_slope(link)
-    c2 = hermite_moment(link, 2, 2)[0] + gamma * hermite_moment(link, 1, 2)[0]
-    _refuse_vanishing(link, "c2", c2, _spread(link) ** 2)
-    return PolynomialTransform((0.0, gamma, 1.0), c2, order=2)
+    return _transform(link, 2, sigma)
 
 
 def cubic_transform(link: str | Link | Callable[[Any], Any], sigma: float) -> PolynomialTransform:
@@ -223,18 +231,80 @@ def cubic_transform(link: str | Link | Callable[[Any], Any], sigma: float) -> Po
     >>> [round(q, 6) for q in P.coefficients], round(P.constant, 6)
     ([0.0, 0.650993, -1.5, 1.0], 0.022769)
     """
+    return _transform(link, 3, sigma)
+
+
+def quartic_transform(link: str | Link | Callable[[Any], Any], sigma: float) -> PolynomialTransform:
+    r"""Return :math:`Q_4(y) = y^4 + a y^3 + b y^2 + c y` with :math:`E[S^{(r)}] = 0, r = 1, 2, 3`.
+
+    :math:`(a, b + 6 \sigma^2, c + 3 a \sigma^2)` solves a 3 x 3 linear system of Gaussian integrals of g.
+
+    Parameters
+    ----------
+    link : str, Link or callable
+        g.
+    sigma : float
+        The noise's standard deviation.
+
+    Returns
+    -------
+    PolynomialTransform
+        Its constant is :math:`c_4`, which may be negative (GELU).
+
+    Raises
+    ------
+    ValueError
+        When :math:`E[g']` or :math:`c_4` is about zero or the system is singular; the message has the number.
+
+    References
+    ----------
+    Makkuva, Oh, Kannan, Viswanath, "Learning in Gated Neural Networks", AISTATS 2020.
+
+    Examples
+    --------
+    >>> from moefast.transforms import quartic_transform
+    >>> Q = quartic_transform("linear", sigma=0.5)  # y^4 - 6 (1 + sigma^2) y^2
+    >>> [round(q, 6) + 0.0 for q in Q.coefficients], round(Q.constant, 6)
+    ([0.0, 0.0, -7.5, 0.0, 1.0], 24.0)
+    """
+    return _transform(link, 4, sigma)
+
+
+def _transform(link: str | Link | Callable[[Any], Any], order: int, sigma: float) -> PolynomialTransform:
+    """Return the polynomial of degree `order` that keeps only the highest derivative of S."""
     link = get_link(link)
     check_sigma(sigma)
+    in_mean, constant, error = _for_hashable(_solve, link, order)
+    # E[Q(g + sigma e)] is the heat flow of Q; its inverse makes E[P(y) | z] the polynomial `in_mean` of g.
+    P = term = Polynomial(in_mean)
+    for j in range(1, order // 2 + 1):
+        term = term.deriv(2) * (-0.5 * sigma**2 / j)
+        P = P + term
+    return PolynomialTransform((0.0, *map(float, P.coef[1:])), constant, order=order, error=error)
+
+
+@lru_cache(maxsize=256)
+def _solve(link: Link, order: int) -> tuple[tuple[float, ...], float, float]:
+    """Return Q with E[(Q(g))^(r)] = 0 for 0 < r < order, E[(Q(g))^(order)], and the error of all of them.
+
+    The leading coefficient is 1. E[(g^p)^(r)] = E[g^p He_r] is the matrix of the linear system.
+    """
     mean_slope(link)
-    h = {(p, m): hermite_moment(link, p, m)[0] for p in (1, 2, 3) for m in (1, 2, 3)}
-    system = np.array([[h[2, 1], h[1, 1]], [h[2, 2], h[1, 2]]])
+    powers, orders = range(1, order + 1), range(1, order + 1)
+    moments, errors = np.array([[hermite_moment(link, p, r) for p in powers] for r in orders]).transpose(2, 0, 1)
+    system = moments[:-1, :-1]
     spread = _spread(link)
-    _refuse_vanishing(link, "the determinant of the 2x2 system", float(np.linalg.det(system)), spread**3)
-    alpha, beta_eff = (float(v) for v in np.linalg.solve(system, [-h[3, 1], -h[3, 2]]))
-    c3 = h[3, 3] + alpha * h[2, 3] + beta_eff * h[1, 3]
-    _refuse_vanishing(link, "c3", c3, spread**3)
-    # E[y^3 | z] = g^3 + 3 sigma^2 g, so beta takes the noise's share off.
-    return PolynomialTransform((0.0, beta_eff - 3.0 * sigma**2, alpha, 1.0), c3, order=3)
+    determinant = float(np.linalg.det(system))
+    what = f"the determinant of the {order - 1}x{order - 1} system"
+    _refuse_vanishing(link, what, determinant, spread ** (order * (order - 1) // 2))
+    lower = np.linalg.solve(system, -moments[:-1, -1])
+    Q = np.append(lower, 1.0)
+    constant = float(moments[-1] @ Q)
+    _refuse_vanishing(link, f"c{order}", constant, spread**order)
+    # First order: A dq = -(dA Q), then the last row.
+    lower_error = np.abs(np.linalg.inv(system)) @ (errors[:-1] @ np.abs(Q))
+    constant_error = float(errors[-1] @ np.abs(Q) + np.abs(moments[-1, :-1]) @ lower_error)
+    return (0.0, *map(float, Q)), constant, max(constant_error, *map(float, lower_error))
 
 
 def _spread(link: Link) -> float:
