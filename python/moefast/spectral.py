@@ -232,15 +232,22 @@ def scaled_samples(
 
 
 def first_pass(
-    X: Floats, y: Floats, weights: Floats, n_experts: int, *, strategy: str = "auto", n_threads: int | None = None
+    X: Floats,
+    y: Floats,
+    weights: Floats,
+    n_directions: int,
+    *,
+    order: int = 3,
+    strategy: str = "auto",
+    n_threads: int | None = None,
 ) -> ScoreMoments:
-    """Return what :func:`recover_from_moments` starts from: moments of order 3, or 2 before a second pass.
+    """Return what :func:`recover_from_moments` starts from: moments of an order, or of 2 before a second pass.
 
     Parameters as for :func:`recover_experts`, checked.
     """
-    chosen = choose_strategy(X.shape[1], n_experts) if strategy == "auto" else strategy
-    order = 3 if chosen == "one_pass" else 2
-    return MomentAccumulator(X.shape[1], order, n_threads=n_threads).update(X, y, weights).score_moments()
+    chosen = choose_strategy(X.shape[1], n_directions, order) if strategy == "auto" else strategy
+    first = order if chosen == "one_pass" else 2
+    return MomentAccumulator(X.shape[1], first, n_threads=n_threads).update(X, y, weights).score_moments()
 
 
 def recover_from_moments(
