@@ -8,7 +8,10 @@ import pytest
 
 import moefast
 
-MODULES = ["moefast", *(m.name for m in pkgutil.walk_packages(moefast.__path__, "moefast.") if m.name != "moefast._core")]
+MODULES = [
+    "moefast",
+    *(m.name for m in pkgutil.walk_packages(moefast.__path__, "moefast.") if m.name != "moefast._core"),
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -251,7 +251,9 @@ def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None
                 experiment, plan, output, jobs=jobs, echo=lambda text: click.echo(text, err=True)
             )
         except KeyboardInterrupt:
-            click.echo(f"stopped; what was done is kept in {output}, the same command goes on from there", err=True)
+            click.echo(
+                f"stopped; what was done is kept in {output}, the same command goes on from there", err=True
+            )
             raise click.exceptions.Exit(130) from None
         click.echo(report)
 

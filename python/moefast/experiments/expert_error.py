@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tabulate import tabulate
 
 from moefast.datasets import random_mixture
 from moefast.experiments.cells import Cell, Row
-from moefast.experiments.measures import bootstrap_interval, chord_errors, verdict
+from moefast.experiments.measures import bootstrap_interval, chord_errors
 from moefast.experiments.pictures import colours_of, new_figure, plot_band
+from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
 from moefast.links import LINKS
 from moefast.moments import MomentAccumulator
@@ -118,7 +119,8 @@ def report(table: pd.DataFrame) -> str:
     dimensions = sorted(table["d"].unique())
     slopes: dict[tuple[int, str, int], tuple[float, float, float]] = {}
     lines, errors = [], []
-    for (k, link), group in table.groupby(["k", "link"], sort=False):
+    for k, link in product(sorted(table["k"].unique()), table["link"].unique()):
+        group = table[(table["k"] == k) & (table["link"] == link)]
         line, last = [link, k], [link, k]
         for d in dimensions:
             wide = group[group["d"] == d].pivot(index="seed", columns="n", values="error")
@@ -131,24 +133,25 @@ def report(table: pd.DataFrame) -> str:
     inside = [
         verdict(
             _SLOPES[0] <= low and high <= _SLOPES[1],
-            f"{link}, k = {k}, d = {d}: slope {slope:.2f}, interval [{low:.2f}, {high:.2f}] inside {list(_SLOPES)}",
+            f"{link}, k = {k}, d = {d}: slope {slope:.2f}, [{low:.2f}, {high:.2f}] inside {list(_SLOPES)}",
         )
         for (k, link, d), (slope, low, high) in slopes.items()
         if link in _PROMISED
     ]
     return "\n".join(
         [
-            f"Unpolished experts, {table['seed'].nunique()} seeds, orthogonal gates, known sigma (0.05 for sigmoid and "
-            "tanh, else 0.1). Error: distance between the unit vectors of the worst expert and its true one.",
+            f"Unpolished experts, {table['seed'].nunique()} seeds, orthogonal gates, known sigma (0.05 for "
+            "sigmoid and tanh, else 0.1). Error: distance between the unit vectors of the worst expert and its "
+            "true one.",
             "",
             f"Slope of log median error against log n where the median is below {_LARGEST_ERROR}, with its 95 % "
             'bootstrap interval over seeds (theory: -0.5; "-": fewer than two such n):',
             "",
-            tabulate(lines, headers=header, tablefmt="github"),
+            markdown_table(header, lines),
             "",
             f"Median error at n = {table['n'].max():,}:",
             "",
-            tabulate(errors, headers=header, tablefmt="github"),
+            markdown_table(header, errors),
             "",
             *inside,
         ]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["bootstrap_interval", "chord_errors", "match_experts", "unit_rows", "verdict"]
+__all__ = ["bootstrap_interval", "chord_errors", "match_experts", "unit_rows"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -18,7 +18,7 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 def unit_rows(rows: Floats) -> Floats:
     """Return the rows divided by their norms; a row of zeros stays."""
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return np.asarray(np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0))
 
 
 def match_experts(found: Floats, true: Floats) -> Indices:
@@ -48,7 +48,7 @@ def match_experts(found: Floats, true: Floats) -> Indices:
 def chord_errors(found: Floats, true: Floats) -> Floats:
     """Return the distances between the unit vectors of matched experts, shape (k,), in the order of `true`."""
     found, true = unit_rows(found), unit_rows(true)
-    return np.linalg.norm(found[match_experts(found, true)] - true, axis=1)
+    return np.asarray(np.linalg.norm(found[match_experts(found, true)] - true, axis=1))
 
 
 def bootstrap_interval(
@@ -83,8 +83,3 @@ def bootstrap_interval(
     chosen = np.random.default_rng(0).integers(len(samples), size=(resamples, len(samples)))
     low, high = np.quantile(statistic(samples[chosen]), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def verdict(holds: bool, what: str) -> str:
-    """Return a line of a report that says whether a figure is what it should be."""
-    return f"- {'met' if holds else 'NOT met'}: {what}"

@@ -14,7 +14,7 @@ from moefast.files import replacing
 
 __all__ = ["Results"]
 
-_HEAD = ["cell", "row", "rows"]
+_HEAD = ["cell", "cell_row", "cell_rows"]
 
 
 class Results:
@@ -45,6 +45,7 @@ class Results:
     >>> Results(path, ["n", "error"]).add("a cell", [{"n": 10, "error": 0.5}, {"n": 20, "error": 0.25}])
     >>> Results(path, ["n", "error"]).table(["a cell"]).error.tolist()
     [0.5, 0.25]
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
@@ -58,10 +59,10 @@ class Results:
                 raise ValueError("its header is another one")
         except ValueError as error:  # that of pandas too
             raise ValueError(
-                f"{self.path} is not a record of results ({str(error).strip()}); move it away or choose another folder"
+                f"{self.path} is not a record of results ({str(error).strip()}); choose another folder"
             ) from None
-        found = found.drop_duplicates(["cell", "row"])
-        complete = found.groupby("cell")["row"].transform("size").astype(str) == found["rows"]
+        found = found.drop_duplicates(["cell", "cell_row"])
+        complete = found.groupby("cell")["cell_row"].transform("size").astype(str) == found["cell_rows"]
         others = [name for name in found.columns if name not in wanted]
         self._table = found[complete].reindex(columns=[*wanted, *others], fill_value="")
         if self._text(self._table) != text:
@@ -74,7 +75,7 @@ class Results:
 
     def add(self, key: str, rows: Sequence[Row]) -> None:
         """Append a cell, whole."""
-        numbered = [{"cell": key, "row": i, "rows": len(rows), **row} for i, row in enumerate(rows)]
+        numbered = [dict(zip(_HEAD, (key, i, len(rows)), strict=True)) | row for i, row in enumerate(rows)]
         unknown = {name for row in numbered for name in row} - set(self._table.columns)
         if unknown or not rows:
             raise ValueError(f"a cell must have rows, of the columns declared; got {len(rows)} rows, {unknown}")

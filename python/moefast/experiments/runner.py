@@ -120,7 +120,7 @@ def run_experiment(
     experiment : Experiment
     plan : Plan
     folder : Path
-        Made when it does not exist. NAME.csv, NAME.md and NAME.png are written there; NAME-quick.* for a quick run.
+        Made when it does not exist. NAME.csv, NAME.md and NAME.png are written there, by a quick run NAME-quick.*.
     jobs : int
         Processes; each computes with one thread. The results do not depend on it.
     echo : callable
