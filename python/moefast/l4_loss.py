@@ -118,9 +118,11 @@ class L4Loss:
         rows = self._packed.pair_gradient(V.reshape(-1, self.dim), A.reshape(-1, self.dim))[0]
         own = 1.5 * rows.reshape(A.shape)  # 3 T(I, v, a, a)
         # 2 T(I, u, a, v) by polarisation, exact; a and v of one length, so that nothing cancels.
-        sizes = [np.linalg.norm(B, axis=-1, keepdims=True) for B in (A, V)]
-        ratio = np.divide(sizes[0], sizes[1], out=np.ones_like(sizes[0]), where=(sizes[0] > 0) & (sizes[1] > 0))
-        crossed = self._others(A, A + ratio * V, 0.5 / ratio) - self._others(A, A - ratio * V, 0.5 / ratio)
+        sizes, steps = (np.linalg.norm(B, axis=-1, keepdims=True) for B in (A, V))
+        both = (sizes > 0) & (steps > 0)
+        ratio = np.divide(sizes, steps, out=np.ones_like(sizes), where=both)
+        factors = np.where(both, 0.5 / ratio, 0.0)
+        crossed = self._others(A, A + ratio * V, factors) - self._others(A, A - ratio * V, factors)
         return 4.0 * np.asarray(self._others(V, A) + crossed - self.mu * own)
 
     def _seen(self, A: Floats, B: Floats) -> Floats:

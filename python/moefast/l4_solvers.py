@@ -70,15 +70,14 @@ def descend_by_curvature(loss: L4Loss, start: Floats, max_iter: int) -> Descent:
         if _longest(intermediate_result.x.reshape(shape)) > _TOO_LONG:
             raise StopIteration
 
-    end: Any = minimize(
-        lambda a: float(loss.value(a.reshape(shape))),
-        start.ravel(),
-        method="trust-krylov",
-        jac=lambda a: loss.gradient(a.reshape(shape)).ravel(),
-        hessp=lambda a, v: loss.hessian_vector(a.reshape(shape), v.reshape(shape)).ravel(),
-        callback=keep,
-        options={"maxiter": max_iter, "gtol": _EXACT * loss.lam},
-    )
+    settings: dict[str, Any] = {
+        "fun": lambda a: loss.value(a.reshape(shape)),
+        "jac": lambda a: loss.gradient(a.reshape(shape)).ravel(),
+        "hessp": lambda a, v: loss.hessian_vector(a.reshape(shape), v.reshape(shape)).ravel(),
+        "callback": keep,
+        "options": {"maxiter": max_iter, "gtol": _EXACT * loss.lam},
+    }
+    end: Any = minimize(x0=start.ravel(), method="trust-krylov", **settings)
     A = np.asarray(end.x, dtype=np.float64).reshape(shape)
     # Judged anew: rounding may end the descent a little above the tolerance given to it.
     settled = np.abs(loss.gradient(A)).max() <= 100.0 * _EXACT * loss.lam
@@ -88,9 +87,10 @@ def descend_by_curvature(loss: L4Loss, start: Floats, max_iter: int) -> Descent:
 def learning_rates(loss: L4Loss, n_steps: int, first: float | None = None) -> Floats:
     r"""Return the rates of all stochastic steps.
 
-    :math:`\eta_t = \eta_0 / (1 + 20 t / n)`, :math:`\eta_0 = 1 / (2 L)` and
+    :math:`\eta_t = \eta_0 (1 - t / n) / (1 + 20 t / n)`, :math:`\eta_0 = 1 / (2 L)` and
     :math:`L = 8 \lambda + (4 + 12 \mu) \max_u T_4(u, u, u, u)`, a bound of the curvature at unit candidates.
-    The decay is like 1/t from a twentieth of the steps on, so that the noise of the batches averages out.
+    The decay is like 1/t from a twentieth of the steps on, and to nothing at the end, so that the noise of the
+    batches averages out.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ def learning_rates(loss: L4Loss, n_steps: int, first: float | None = None) -> Fl
     """
     if first is None:
         first = 0.5 / (8.0 * loss.lam + (4.0 + 12.0 * loss.mu) * loss.largest_value())
-    return np.asarray(first / (1.0 + 20.0 * np.arange(n_steps) / n_steps))
+    time = np.arange(n_steps) / n_steps
+    return np.asarray(first * (1.0 - time) / (1.0 + 20.0 * time))
 
 
 def descend_by_batches(
@@ -122,8 +123,7 @@ def descend_by_batches(
     """Minimise by stochastic gradients from all starts at once, over the same batches.
 
     Rows are shuffled for every epoch. See :func:`learning_rates` for the rates; no candidate moves by more than
-    0.1 in a step. What is handed back is the mean of the candidates over the last epoch, which has less of the
-    batches' noise than the last ones.
+    0.1 in a step.
 
     Parameters
     ----------
@@ -147,19 +147,16 @@ def descend_by_batches(
     curves = [np.asarray(whole.value(A))]
     for _ in range(n_epochs):
         Z, h = loss.shuffled(rng)
-        total = np.zeros_like(A)
         for first in edges:
             batch = slice(first, first + batch_size)
             step = next(rates) * loss.batch_gradient(A, Z[batch], h[batch])
             length = np.sqrt((step * step).sum(axis=-1, keepdims=True))
             A -= step * (_LONGEST_STEP / np.maximum(length, _LONGEST_STEP))
-            total += A
-        mean = total / len(edges)
-        curves.append(np.asarray(whole.value(mean)))
-    settled = np.abs(whole.gradient(mean)).max(axis=(-2, -1)) <= _STOCHASTIC * loss.lam
+        curves.append(np.asarray(whole.value(A)))
+    settled = np.abs(whole.gradient(A)).max(axis=(-2, -1)) <= _STOCHASTIC * loss.lam
     return [
         Descent(a, curve, _status(a, bool(done)), n_epochs)
-        for a, curve, done in zip(mean, np.transpose(curves), settled, strict=True)
+        for a, curve, done in zip(A, np.transpose(curves), settled, strict=True)
     ]
 
 
