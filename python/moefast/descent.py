@@ -18,10 +18,10 @@ __all__ = ["Descent"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Half decades. Those of SGD are in units of what the curvature allows, see Descent.rate_grid.
-_RATES = {"sgd": 3e-4 * 10 ** (np.arange(9) / 2), "adam": 3e-4 * 10 ** (np.arange(6) / 2)}
+_RATES = {"sgd": 10 ** (np.arange(-7, 1) / 2), "adam": 10 ** (np.arange(-7, -1) / 2)}
 _TUNING_ROWS = 10_000
 _TUNING_STARTS = 5
-_TUNING_STEPS = 200
+_TUNING_STEPS = 500
 # As in Kingma and Ba, ICLR 2015.
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -172,13 +172,13 @@ class Descent:
         weighted = self.U if self.weights is None else self.U * self.weights[:, None]
         grid = grid / np.linalg.eigvalsh(self.U.T @ weighted / len(self.t))[-1]
         if self.loss.kind == "nll" and self.sigma is not None:
-            grid = grid * self.sigma**2
+            grid = grid * 3 * self.sigma**2
         return np.asarray(grid)
 
     def tune(self, flat: Floats, n_epochs: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Return the rates of the grid and the median loss each leads to.
 
-        From the first five starts, on 10 000 rows, for 200 steps, each at most, and for no more steps than the
+        From the first five starts, on 10 000 rows, for 500 steps, each at most, and for no more steps than the
         whole run will take. A rate with which half of the starts diverge leads to inf.
         """
         n = len(self.t)
