@@ -1,6 +1,6 @@
-"""Where EM starts from: spectral experts and random assignments.
+"""Where EM starts from: spectral experts, random assignments and random parameters.
 
-A random start is drawn as a function of a row's values, not of its place: rows that are equal go together
+A random assignment is drawn as a function of a row's values, not of its place: rows that are equal go together
 and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
 """
 
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import normalize
 
 from moefast.em import EmProblem, EmStart, HardAssignment
 from moefast.links import LINKS
@@ -19,7 +20,14 @@ from moefast.mixture import Mixture
 from moefast.scores import ScoreMoments
 from moefast.spectral import first_pass, recover_from_moments
 
-__all__ = ["Start", "least_squares_start", "portfolio", "random_assignment_start", "spectral_start"]
+__all__ = [
+    "Start",
+    "least_squares_start",
+    "portfolio",
+    "random_assignment_start",
+    "random_parameters",
+    "spectral_start",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -27,6 +35,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 # are independent, slow enough that rounding moves practically no row.
 _FREQUENCY = 1000.0
 _GATE_ITERATIONS = 30
+# Standard deviation of the gates of random parameters: they only break the symmetry.
+_GATE_SPREAD = 0.1
 # n_init="auto"
 _SPECTRAL_STARTS = 2
 _RANDOM_STARTS = 8
@@ -60,6 +70,23 @@ def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.G
         return HardAssignment(np.minimum((n_experts * phase).astype(np.int32), n_experts - 1), n_experts)
 
     return Start("random assignment", make)
+
+
+def random_parameters(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Mixture:
+    """Return experts of random directions and norm 1, nearly flat random gates, the noise of the response.
+
+    In standard units. They know the data by their spread alone.
+    """
+    d = problem.Z.shape[1]
+    gates = _GATE_SPREAD * rng.normal(size=(n_experts, d))
+    gates[-1] = 0.0
+    return Mixture(
+        coef=normalize(rng.normal(size=(n_experts, d))),
+        intercept=np.zeros(n_experts),
+        gate_coef=gates,
+        gate_intercept=np.zeros(n_experts),
+        sigma=np.full(n_experts, problem.response_std / problem.standardisation.y_scale),
+    )
 
 
 def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
