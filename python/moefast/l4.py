@@ -30,6 +30,7 @@ from moefast.randomness import RandomState, get_generator
 from moefast.scores import ScoreMoments
 from moefast.spectral import (
     ResponseScale,
+    ScaledExperts,
     check_number_of_experts,
     first_pass,
     response_scale,
@@ -167,6 +168,7 @@ def recover_experts(
     strategy: str = "auto",
     fit_intercept: bool = True,
     sample_weight: Any = None,
+    on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> L4Experts:
@@ -216,6 +218,9 @@ def recover_experts(
     fit_intercept : bool
         As there.
     sample_weight : array-like of shape (n,), optional
+    on_epoch : callable, optional
+        Of "sgd". Called as ``on_epoch(epoch, coef)`` with the experts of all starts in the units of the data,
+        shape (n_starts, k, d), for epoch 0 (the starts) to `n_epochs`.
     random_state : int, Generator, RandomState or None
         For the starts and the order of the rows.
     n_threads : int or None
@@ -282,6 +287,11 @@ def recover_experts(
     rng = get_generator(random_state)
     starts = rng.normal(size=(n_starts, n_experts, whole.dim))
     starts /= np.linalg.norm(starts, axis=-1, keepdims=True)
+
+    def tell(epoch: int, candidates: Floats) -> None:
+        assert on_epoch is not None
+        on_epoch(epoch, np.stack([problem.experts(A).coef for A in candidates]) * (y_scale / x_scale))
+
     if solver == "tensor":
         descents = [descend_by_curvature(whole, start, max_iter) for start in starts]
     else:
@@ -293,6 +303,7 @@ def recover_experts(
             batch_size=max(1, len(y) // 100) if batch_size == "auto" else int(batch_size),
             learning_rate=None if learning_rate == "auto" else float(learning_rate),
             rng=rng,
+            on_epoch=tell if on_epoch is not None else None,
         )
     runs = tuple(problem.run(descent, x_scale, y_scale) for descent in descents)
     found = L4Experts(
@@ -357,9 +368,13 @@ class _Problem:
             sample_weight=weights,
         )
 
+    def experts(self, candidates: Floats) -> ScaledExperts:
+        """Return the experts of candidates of shape (k, dim), in the units of the moments."""
+        return scale_directions(candidates @ self.back.T, self.moments, self.T2, self.response)
+
     def run(self, descent: Descent, x_scale: Floats, y_scale: float) -> L4Run:
         """Return the experts of a descent in the units of the data."""
-        found = scale_directions(descent.candidates @ self.back.T, self.moments, self.T2, self.response)
+        found = self.experts(descent.candidates)
         return L4Run(
             coef=found.coef * (y_scale / x_scale),
             intercept=found.intercept * y_scale,

@@ -13,7 +13,7 @@ import pandas as pd
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
 from moefast.experiments.cells import Cell, Row
-from moefast.experiments.measures import chord_errors, match_experts, unit_rows
+from moefast.experiments.measures import chord_errors, gate_error, unit_rows
 from moefast.experiments.pictures import colours_of, new_figure, plot_band
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
@@ -61,12 +61,6 @@ def run(cell: Cell) -> list[Row]:
     return [{"part": cell["part"], "k": cell["k"], "seed": cell["seed"], **row} for row in rows]
 
 
-def _gate_error(found: Mixture, truth: Mixture) -> float:
-    """Return the norm of the gates' error relative to that of the gates; experts matched."""
-    found = found.ordered(match_experts(found.coef, truth.coef))
-    return float(np.linalg.norm(found.gate_coef - truth.gate_coef) / np.linalg.norm(truth.gate_coef))
-
-
 def _against_samples(cell: Cell) -> list[Row]:
     k, seed = cell["k"], cell["seed"]
     X, y, truth = make_moe(max(cell["sizes"]), _FEATURES, k, noise=_NOISE, orthogonal_gate=True, random_state=seed)
@@ -82,7 +76,7 @@ def _against_samples(cell: Cell) -> list[Row]:
         ):
             gates = fit_gates(X[:n], y[:n], experts, sigma=_NOISE, update_noise=fit_noise, options=_PLAIN)
             chord = float(chord_errors(experts.coef, truth.coef).max())
-            error = _gate_error(gates.mixture, truth)
+            error = gate_error(gates.mixture, truth)
             rows.append({"experts": source, "n": n, "noise": _NOISE, "chord": chord, "gate_error": error})
     return rows
 
@@ -99,7 +93,7 @@ def _against_experts(cell: Cell) -> list[Row]:
         for fit_noise in (False, True):
             gates = fit_gates(X, y, turned, sigma=_NOISE, update_noise=fit_noise, options=_PLAIN)
             source = "turned, noise fitted" if fit_noise else "turned"
-            error = _gate_error(replace(gates.mixture, coef=truth.coef), truth)
+            error = gate_error(replace(gates.mixture, coef=truth.coef), truth)
             rows.append({"experts": source, "n": n, "noise": _NOISE, "chord": chord, "gate_error": error})
     return rows
 
@@ -116,7 +110,7 @@ def _iterations(cell: Cell) -> list[Row]:
     rows = []
     for iteration, gates in enumerate(path[: _ITERATIONS + 1]):
         distance = float(np.linalg.norm(gates.gate_coef - end.gate_coef) / np.linalg.norm(end.gate_coef))
-        error = _gate_error(gates, truth)
+        error = gate_error(gates, truth)
         rows.append(
             {
                 "experts": "true experts",

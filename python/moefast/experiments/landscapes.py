@@ -228,8 +228,8 @@ def report(table: pd.DataFrame) -> str:
         [
             f"Two linear experts {_BETWEEN:g} degrees apart among {_FEATURES} features, sigma {_NOISE}, "
             "orthogonal gate. Planes: the angles of both experts within their span; or the second expert at s a2 "
-            f"+ t e with e orthogonal to both. L4 from sample tensors, mu {_MU}, lambda {_LAM:g}. Minima are those "
-            "of the grid: points below their eight neighbours.",
+            f"+ t e with e orthogonal to both. L4 from sample tensors, mu {_MU}, lambda {_LAM:g}. Minima are "
+            "those of the grid: points below their eight neighbours.",
             "",
             markdown_table(
                 ["loss", "minima", "at the truth", "elsewhere", "is the lowest point the truth?"], lines

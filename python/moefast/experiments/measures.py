@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["bootstrap_interval", "chord_errors", "match_experts", "unit_rows"]
+from moefast.mixture import Mixture
+
+__all__ = ["bootstrap_interval", "chord_errors", "gate_error", "match_experts", "unit_rows"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -49,6 +51,12 @@ def chord_errors(found: Floats, true: Floats) -> Floats:
     """Return the distances between the unit vectors of matched experts, shape (k,), in the order of `true`."""
     found, true = unit_rows(found), unit_rows(true)
     return np.asarray(np.linalg.norm(found[match_experts(found, true)] - true, axis=1))
+
+
+def gate_error(found: Mixture, truth: Mixture) -> float:
+    """Return the norm of the gates' error relative to that of the true gates; experts are matched first."""
+    found = found.ordered(match_experts(found.coef, truth.coef))
+    return float(np.linalg.norm(found.gate_coef - truth.gate_coef) / np.linalg.norm(truth.gate_coef))
 
 
 def bootstrap_interval(
