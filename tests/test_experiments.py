@@ -6,15 +6,29 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.stats import bootstrap
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
 
+from moefast import l4
 from moefast.cli import main
 from moefast.datasets import make_moe, random_mixture
-from moefast.experiments import EXPERIMENTS, Plan, expert_error, landscapes, run_experiment
+from moefast.experiments import (
+    EXPERIMENTS,
+    Plan,
+    expert_error,
+    gate_error,
+    landscapes,
+    learning_curves,
+    run_experiment,
+    starts,
+)
 from moefast.experiments.cells import cell_key, code_of
 from moefast.experiments.gate_error import contraction
 from moefast.experiments.measures import bootstrap_interval, chord_errors, unit_rows
@@ -193,6 +207,10 @@ def test_the_key_follows_the_code_that_is_run(monkeypatch):
     assert code_of(expert_error.run) != code
     monkeypatch.undo()
     assert code_of(expert_error.run) == code
+    gates = code_of(gate_error.run)
+    monkeypatch.setattr(gate_error, "_PLAIN", replace(gate_error._PLAIN, gate_alpha=1.0))
+    assert code_of(gate_error.run) != gates
+    monkeypatch.undo()
     monkeypatch.setattr("moefast.__version__", "9.9")
     assert cell_key(code, {"n": 1}) != cell_key(code, {"n": 2})
     before = cell_key(code, {"n": 1})
@@ -217,8 +235,6 @@ def test_chord_errors_are_those_of_matched_unit_vectors():
 
 
 def test_the_bootstrap_agrees_with_scipy():
-    from scipy.stats import bootstrap
-
     samples = np.random.default_rng(1).normal(size=50)
     low, high = bootstrap_interval(samples, lambda s: s.mean(axis=1), resamples=20_000)
     other = bootstrap((samples,), np.mean, method="percentile", n_resamples=20_000, rng=0).confidence_interval
@@ -276,9 +292,6 @@ def test_real_data_takes_tables(tmp_path):
     assert means["moefast"] > means["linear regression"] + 0.5
     assert set(table["data"]) == {"table"}
     # the mean of held-out rows for linear regression, computed by hand
-    from sklearn.linear_model import LinearRegression
-    from sklearn.model_selection import KFold
-
     train, test = next(KFold(5, shuffle=True, random_state=0).split(X))
     line = LinearRegression().fit(X[train], y[train])
     sigma = np.std(y[train] - line.predict(X[train]))
@@ -288,8 +301,6 @@ def test_real_data_takes_tables(tmp_path):
 
 
 def test_likelihood_of_a_landscape_is_that_of_the_mixture():
-    from dataclasses import replace
-
     X, y, truth = make_moe(200, 10, 2, random_state=0)
     u = np.array([-60.0, 20.0])
     values = landscapes._minus_log_likelihood("likelihood, true gates", X, y, truth, u)
@@ -301,6 +312,71 @@ def test_likelihood_of_a_landscape_is_that_of_the_mixture():
             there = replace(truth, coef=coef)
             assert values[i, j] == pytest.approx(-there.log_density(X, y).mean())
             assert errors[i, j] == pytest.approx(((y - there.mean(X)) ** 2).mean())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_learning_curves_end_where_the_methods_end():
+    """The curves are of the runs themselves: the last epoch is what the fit returns."""
+    cell = {"k": 2, "n": 20_000, "starts": 2, "epochs": 4, "seed": 1}
+    table = pd.DataFrame(learning_curves.run(cell))
+    X, y, truth = make_moe(20_000, 10, 2, noise=0.1, orthogonal_gate=True, random_state=1)
+    found = l4.recover_experts(
+        X,
+        y,
+        2,
+        sigma=0.1,
+        solver="sgd",
+        n_starts=2,
+        n_epochs=4,
+        batch_size=200,
+        fit_intercept=False,
+        random_state=1,
+    )
+    mine = table[table["method"] == "L4, whitened, SGD"].set_index(["epoch", "start"])
+    assert sorted(mine.index.get_level_values("epoch").unique()) == list(range(5))
+    for start, run in enumerate(found.runs):
+        distances = np.linalg.norm(run.coef[:, None] - truth.coef[None], axis=2)
+        worst = min(distances[[0, 1], [0, 1]].max(), distances[[1, 0], [0, 1]].max())
+        assert mine.loc[(4, start), "error"] == pytest.approx(worst, rel=1e-5)
+    ends = table.dropna(subset="gate_error")
+    assert ends.groupby("method").size().tolist() == [1, 1, 1, 1]
+    assert (ends["epoch"] == 4).all()
+
+
+def test_regimes_are_what_their_names_say():
+    """On the data themselves: share, angles, correlation, moments, norms of the gates."""
+
+    def drawn(name, **changes):
+        return starts._draw_data({**starts._BASE, **starts._REGIMES[name], **changes, "regime": name, "seed": 3})
+
+    X, _, truth = drawn("an expert with 2 %")
+    assert truth.gate_proba(X)[:, 0].mean() == pytest.approx(0.02, rel=1e-6)
+    _, _, truth = drawn("correlated experts")
+    np.testing.assert_allclose(truth.coef @ truth.coef.T, 0.1 * np.eye(3) + 0.9, atol=1e-12)
+    np.testing.assert_allclose(truth.coef @ truth.gate_coef.T, 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(truth.gate_coef, axis=1), [2, 2, 0], atol=1e-12)
+    X, _, _ = drawn("correlated features", n=50_000)
+    np.testing.assert_allclose(np.cov(X.T)[0, :3], [1, 0.9, 0.81], atol=0.03)
+    for name in ("heavy tails", "skewed features"):
+        X, _, _ = drawn(name, n=100_000)
+        np.testing.assert_allclose(X.mean(axis=0), 0, atol=0.03)
+        np.testing.assert_allclose(X.std(axis=0), 1, atol=0.05)
+    assert np.linalg.norm(drawn("steep gates")[2].gate_coef[0]) == pytest.approx(20)
+
+
+def test_as_good_as_the_truth_means_the_same_answer():
+    cell = {**starts._BASE, "n": 1000, "starts": 1, "regime": "easy", "seed": 0}
+    table = pd.DataFrame(starts.run(cell))
+    assert set(table["method"]) == {*starts._EM_STARTS, "spectral", "L4", "moefast"}
+    good = table[table["same_likelihood"]]
+    assert len(good) >= 4
+    np.testing.assert_allclose(good["error"], good["best_error"], rtol=1e-2)
+    assert (good["best_error"] < 0.05).all()
+    # with an expert too many the reference splits one, which before the step apart is the same model
+    X, y, truth = starts._draw_data(cell)
+    split = starts._true_starts(truth, 4, 0)[1]
+    split = replace(split, coef=np.vstack([truth.coef, truth.coef[1]]))
+    np.testing.assert_allclose(split.log_density(X, y), truth.log_density(X, y))
 
 
 # ---- the command ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -85,7 +86,7 @@ def _collect(thing: Any, found: dict[str, str]) -> None:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Return the value, or what a container holds, in order."""
+    """Return the value, or what a container or dataclass holds, in order."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield key
@@ -93,5 +94,7 @@ def _parts(value: Any) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _parts(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _parts({field.name: getattr(value, field.name) for field in fields(value)})
     else:
         yield value

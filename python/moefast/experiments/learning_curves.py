@@ -139,7 +139,7 @@ def report(table: pd.DataFrame) -> str:
                 verdict(
                     share >= _WANTED[k] and signs == 1.0,
                     f"{method}, k = {k}: |cos| > {_GOOD_COSINE} in {100 * share:.1f} % of {len(mine)} starts "
-                    f"({100 * _WANTED[k]:.0f} %), of these {100 * signs if share else 0:.1f} % with the right signs",
+                    f"({100 * _WANTED[k]:.0f} %), of these {100 * signs if share else 0:.1f} % with right signs",
                 )
             )
     header = [
@@ -157,7 +157,7 @@ def report(table: pd.DataFrame) -> str:
             f"Linear experts, sigma {_NOISE} (known), {_FEATURES} features, orthogonal gates. "
             f"{last['seed'].nunique()} data sets x {last['start'].nunique()} random starts, {last['epoch'].max()} "
             "epochs, batches of a hundredth of the rows. Error: distance of the worst expert from its true one "
-            "(norm 1); quartiles over all starts, and the median over data sets of the start with the lowest loss. "
+            "(norm 1); quartiles over all starts, and the median over data sets of the start of lowest loss. "
             "Its gates: their relative error; for L4 by gradient descent on L_log with the experts frozen.",
             "",
             markdown_table(header, lines),
