@@ -136,6 +136,16 @@ def test_annealing_lowers_the_noise_level_by_level(noise, monkeypatch):
     assert 2 * len(frozen) <= n_iter <= 3 * len(frozen)
 
 
+def test_iterations_at_held_noise_are_counted():
+    X, y, _ = make_moe(500, 3, 3, noise=0.2, random_state=0)
+    fit = fit_joint_em(X, y, 3, start="annealed", random_state=0)
+    problem, _ = problem_of()
+    start = baselines.random_parameters(problem, 3, np.random.default_rng(0))
+    (end,), (held,) = baselines._anneal(problem, [start])
+    assert held >= 3
+    assert fit.n_iter == held + problem.run(end).n_iter == held + len(fit.trace) - 1
+
+
 def test_annealed_runs_together_are_runs_alone():
     problem, _ = problem_of(k=4)
     rng = np.random.default_rng(0)

@@ -87,7 +87,8 @@ class Descent:
             gradient = self.loss.gradient(flat, self.U, self.t, self.weights)
         rows, log_sigma = self.loss.views(np.abs(gradient * self._free(flat)))
         unit = np.exp(self.loss.views(flat)[1]) if self.loss.kind == "nll" else 1.0
-        return np.asarray(np.maximum(rows.max(axis=(0, 2)) * unit, log_sigma))
+        norms = np.maximum(rows.max(axis=(0, 2)) * unit, log_sigma)
+        return np.asarray(np.where(np.isnan(norms), np.inf, norms))
 
     def _free(self, flat: Floats) -> Floats:
         """Return 1 for what is fitted and 0 for the rest, of the shape of `flat`."""
