@@ -79,11 +79,16 @@ class Descent:
         return np.asarray(np.where(np.isfinite(losses), losses, np.inf))
 
     def gradient_norms(self, flat: Floats) -> Floats:
-        """Return the largest entry of each mixture's gradient on all rows, shape (S,)."""
+        """Return the largest entry of each mixture's gradient on all rows, shape (S,).
+
+        That of the log-likelihood by experts and gates grows like 1 / s and is taken in units of that.
+        """
         with np.errstate(all="ignore"):
             gradient = self.loss.gradient(flat, self.U, self.t, self.weights)
         rows, log_sigma = self.loss.views(np.abs(gradient * self._free(flat)))
-        return np.asarray(np.maximum(rows.max(axis=(0, 2)), log_sigma))
+        unit = np.exp(self.loss.views(flat)[1]) if self.loss.kind == "nll" else 1.0
+        norms = np.maximum(rows.max(axis=(0, 2)) * unit, log_sigma)
+        return np.asarray(np.where(np.isnan(norms), np.inf, norms))
 
     def _free(self, flat: Floats) -> Floats:
         """Return 1 for what is fitted and 0 for the rest, of the shape of `flat`."""

@@ -50,7 +50,8 @@ class GradientFit:
     tuning : tuple of (float, float)
         With ``learning_rate="auto"`` each rate tried and the median loss it led to, inf where it diverged.
     gradient_norms : ndarray of shape (S,)
-        Largest entry of the gradient on all rows at the end, in standard units.
+        Largest entry of the gradient on all rows at the end, in standard units; for "nll" that of experts and
+        gates times s, since it grows like 1 / s.
     diverged : ndarray of shape (S,), bool
         Whether the loss left the range of float64.
     converged : ndarray of shape (S,), bool
@@ -133,7 +134,7 @@ def fit_gradient_descent(
         mixtures, which otherwise get the root of the mean squared error.
     fit_intercept, fit_gate_intercept : bool
     tol : float
-        A start has converged when no entry of the gradient on all rows, in standard units, exceeds this.
+        A start has converged when its :attr:`GradientFit.gradient_norms` is at most this.
     sample_weight : array-like of shape (n,), optional
     on_epoch : callable, optional
         Called as ``on_epoch(epoch, mixtures)`` with the mixtures of all starts in the units of the data, for
