@@ -47,8 +47,8 @@ _BASE: dict[str, Any] = {
     "x": "gaussian",
 }
 # What differs from the base. Beside parameters of random_mixture: `n`; `x`, the law of features; `share` of the
-# smallest expert; `cosine`, between any two experts; `sigma`, the noise told to the papers' methods instead of
-# the true one; `k_fit`, the number of experts asked for.
+# smallest expert; `cosine`, between any two experts; `sigma`, the noise told to the papers' methods, which
+# otherwise estimate it; `k_fit`, the number of experts asked for.
 _REGIMES: dict[str, dict[str, Any]] = {
     "easy": {},
     "6 experts": {"k": 6, "n": 10_000},
@@ -138,7 +138,7 @@ def run(cell: Cell) -> list[Row]:
 
 def _methods(cell: Cell, X: Floats, y: Floats, k: int) -> list[tuple[str, int, Callable[[], _Outcome]]]:
     """Return name, number and work of every start: its mixture, log-likelihood and iterations."""
-    link, sigma = cell["link"], cell.get("sigma", cell["noise"])
+    link, sigma = cell["link"], cell.get("sigma")
     work: list[tuple[str, int, Callable[[], _Outcome]]] = []
     for (name, kind), start in product(_EM_STARTS.items(), range(cell["starts"])):
 
