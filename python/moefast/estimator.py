@@ -50,14 +50,16 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         p(x) = \mathrm{softmax}(W x + c)
 
     Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
-    random assignments race in short EM runs, and the best goes on by EM until it settles.
+    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by EM until it settles.
 
     Parameters
     ----------
     n_experts : int
         k. One expert is least squares.
     link : str, Link or callable
-        g. Links other than linear need ``polish=False``.
+        g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
+        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. With another link
+        than the linear one y is taken in the units it has.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.
     fit_intercept : bool
@@ -238,7 +240,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
     ) -> None:
         """Choose the way, run it, and only then set the fitted attributes."""
         rng = get_generator(self.random_state)
-        problem = EmProblem(X, y, weights, options)
+        problem = EmProblem(X, y, weights, options, link)
         n_parameters = self._count_parameters(X.shape[1])
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
@@ -328,11 +330,6 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         if budget is not None and not (number and 0 < budget < np.inf):
             raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
         link = get_link(self.link)
-        if self.polish and not link.is_linear:
-            raise ValueError(
-                f"link={link.name!r} cannot be polished by EM yet: use polish=False (experts from the moments, "
-                'gates by EM) or link="linear"'
-            )
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return (

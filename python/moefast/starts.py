@@ -1,4 +1,4 @@
-"""Where EM starts from: spectral experts and random assignments.
+"""Where EM starts from: spectral experts, random assignments, and random parameters where there is a link.
 
 A random start is drawn as a function of a row's values, not of its place: rows that are equal go together
 and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
@@ -14,12 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast.em import EmProblem, EmStart, HardAssignment
-from moefast.links import LINKS
 from moefast.mixture import Mixture
 from moefast.scores import ScoreMoments
 from moefast.spectral import first_pass, recover_from_moments
+from moefast.transforms import cubic_transform, quadratic_transform
 
-__all__ = ["Start", "least_squares_start", "portfolio", "random_assignment_start", "spectral_start"]
+__all__ = [
+    "Start",
+    "least_squares_start",
+    "portfolio",
+    "random_assignment_start",
+    "random_parameters_start",
+    "spectral_start",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -47,7 +54,7 @@ def _row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
 
 
 def least_squares_start(problem: EmProblem) -> Start:
-    """One expert: weighted least squares."""
+    """One linear expert: weighted least squares."""
     everything = HardAssignment(np.zeros(len(problem.t), dtype=np.int32), 1)
     return Start("least squares", lambda: everything)
 
@@ -60,6 +67,26 @@ def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.G
         return HardAssignment(np.minimum((n_experts * phase).astype(np.int32), n_experts - 1), n_experts)
 
     return Start("random assignment", make)
+
+
+def random_parameters_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
+    """Experts of random direction with linear forms of order 1, where a link does something; equal gates.
+
+    For links only: the first M-step from an assignment is no least squares there, and some links (ReLU) have no
+    slope where it would begin.
+    """
+    d = problem.Z.shape[1]
+    coef = rng.normal(size=(n_experts, d)) / np.sqrt(d)
+    intercept = rng.normal(size=n_experts) if problem.options.fit_intercept else np.zeros(n_experts)
+    blank = Mixture(
+        coef=coef,
+        intercept=intercept,
+        gate_coef=np.zeros((n_experts, d)),
+        gate_intercept=np.zeros(n_experts),
+        sigma=np.full(n_experts, problem.response_std),
+        link=problem.link,
+    )
+    return Start("random parameters", lambda: blank)
 
 
 def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
@@ -82,7 +109,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
         found = recover_from_moments(
             scores,
             n_experts,
-            link=LINKS["linear"],
+            link=problem.link,
             fit_intercept=problem.options.fit_intercept,
             samples=samples,
             random_state=seed,
@@ -95,6 +122,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
             gate_coef=np.zeros((k, d)),
             gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
             sigma=np.full(k, found.sigma),
+            link=problem.link,
         )
         gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
         return replace(gated.mixture, coef=start.coef, intercept=start.intercept)
@@ -117,11 +145,12 @@ def portfolio(
     ----------
     problem : EmProblem
     n_experts : int
-        k; one expert is least squares, with nothing to race.
+        k; one linear expert is least squares, with nothing to race.
     start : {"auto", "spectral", "random"}
         Both kinds, or one of them. "auto" leaves the spectral ones out when there are fewer linearly
         independent columns than experts, or less weight than parameters: the moments of a handful of rows have
-        degenerate eigenspaces, in which rounding picks the directions.
+        degenerate eigenspaces, in which rounding picks the directions; and where the link has no moments that
+        show the experts (an even one, say).
     n_init : int or "auto"
         How many.
     n_parameters : int
@@ -131,10 +160,12 @@ def portfolio(
     Raises
     ------
     ValueError
-        For ``start="spectral"`` with fewer linearly independent columns than experts.
+        For ``start="spectral"`` with fewer linearly independent columns than experts, or a link without the
+        moments.
     """
     k = n_experts
-    if k == 1:
+    linear = problem.link.is_linear
+    if k == 1 and linear:
         return [least_squares_start(problem)]
     n = _SPECTRAL_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
     independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
@@ -145,9 +176,19 @@ def portfolio(
         )
     if start == "spectral":
         n_spectral = n
-    elif start == "random" or independent < k or problem.total_weight < n_parameters:
+    elif start == "random" or independent < k or problem.total_weight < n_parameters or not _has_moments(problem):
         n_spectral = 0
     else:
         n_spectral = max(1, n // 5)
     starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
-    return starts + [random_assignment_start(problem, k, rng) for _ in range(n - n_spectral)]
+    random_start = random_assignment_start if linear else random_parameters_start
+    return starts + [random_start(problem, k, rng) for _ in range(n - n_spectral)]
+
+
+def _has_moments(problem: EmProblem) -> bool:
+    """Whether the link's moments show the experts; see :mod:`moefast.transforms`."""
+    try:
+        quadratic_transform(problem.link), cubic_transform(problem.link, 0.0)
+    except ValueError:
+        return False
+    return True
