@@ -50,7 +50,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         p(x) = \mathrm{softmax}(W x + c)
 
     Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
-    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by EM until it settles.
+    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by
+    EM until it settles.
 
     Parameters
     ----------
