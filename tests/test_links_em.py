@@ -173,6 +173,22 @@ def test_units_of_the_features_do_not_matter(link):
     np.testing.assert_allclose(scaled, plain, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-80, 1e6])
+@pytest.mark.parametrize("link", ["relu", "leaky_relu"])
+def test_units_of_the_response_do_not_matter_to_homogeneous_links(link, scale):
+    X, y, _ = make_moe(3000, 3, 2, link=link, noise=0.05, random_state=1)
+    model = MixtureOfExpertsRegressor(2, link=link, random_state=0)
+    plain = model.fit(X, y).predict(X)
+    np.testing.assert_allclose(model.fit(X, scale * y).predict(X) / scale, plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("link", ["sigmoid", np.arctan])
+def test_a_response_too_large_to_keep_its_units_is_named(link):
+    X, y, _ = make_moe(100, 3, 2, random_state=1)
+    with pytest.raises(OverflowError, match=r"y has a mean of .* rescale y"):
+        MixtureOfExpertsRegressor(2, link=link).fit(X, 1e120 * y)
+
+
 def test_an_even_link_starts_at_random():
     """Its moments say nothing, so the spectral start is left out, or refused with the number."""
     X, y, truth = make_moe(4000, 3, 2, link=np.square, noise=0.05, gate_scale=4.0, random_state=2)

@@ -29,11 +29,15 @@ from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
+from moefast.transforms import hermite_moment
 from moefast.validation import check_samples
 
 __all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "EmStart", "HardAssignment", "fit_em"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+# Cubes of a response that cannot be rescaled stay in range.
+_LARGEST_RESPONSE = 1e100
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class EmProblem:
         Positive.
     options : EmOptions
     link : Link
-        g. With another than the identity the response keeps its units, which g knows.
+        g. The response keeps its units, which g knows, unless g is homogeneous.
 
     Attributes
     ----------
@@ -130,14 +134,24 @@ class EmProblem:
         self.constant = [int(j) for j in np.flatnonzero(x_spread == 0)] if centre_x else []
         self.constant_response = bool(y_spread[0] == 0)
         # Without centring the second moment about zero takes the place of the variance.
+        centre_y = options.fit_intercept and link.is_linear
         x_scale = x_spread if centre_x else np.hypot(x_spread, x_mean)
-        y_scale = float(y_spread[0] if options.fit_intercept else np.hypot(y_spread[0], y_mean[0]))
+        y_scale = float(y_spread[0] if centre_y else np.hypot(y_spread[0], y_mean[0]))
+        if not link.is_homogeneous:
+            y_scale = 1.0
+            if max(y_spread[0], abs(y_mean[0])) > _LARGEST_RESPONSE:
+                raise OverflowError(
+                    f"y has a mean of {y_mean[0]:.3g} and a standard deviation of {y_spread[0]:.3g}, beyond "
+                    f"{_LARGEST_RESPONSE:g}; link {link.name!r} leaves y its units, so rescale y"
+                )
+        elif not link.is_linear:  # an expert whose linear form has variance 1 keeps it
+            y_scale /= float(np.sqrt(hermite_moment(link, 2, 0)[0]))
         self.response_std = float(y_spread[0]) or 1.0
         self.standardisation = Standardisation(
             x_mean=x_mean if centre_x else np.zeros_like(x_mean),
             x_scale=np.where(x_scale > 0, x_scale, 1.0),
-            y_mean=float(y_mean[0]) if options.fit_intercept and link.is_linear else 0.0,
-            y_scale=y_scale if y_scale > 0 and link.is_linear else 1.0,
+            y_mean=float(y_mean[0]) if centre_y else 0.0,
+            y_scale=y_scale if y_scale > 0 else 1.0,
         )
         self.Z = self.standardisation.features(X)
         self.t = np.ascontiguousarray(self.standardisation.response(y))

@@ -59,8 +59,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         k. One expert is least squares.
     link : str, Link or callable
         g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
-        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. With another link
-        than the linear one y is taken in the units it has.
+        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
+        "linear", "relu" and "leaky_relu" take y in the units it has.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.
     fit_intercept : bool

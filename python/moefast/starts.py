@@ -83,7 +83,7 @@ def random_parameters_start(problem: EmProblem, n_experts: int, rng: np.random.G
         intercept=intercept,
         gate_coef=np.zeros((n_experts, d)),
         gate_intercept=np.zeros(n_experts),
-        sigma=np.full(n_experts, problem.response_std),
+        sigma=np.full(n_experts, problem.response_std / problem.standardisation.y_scale),
         link=problem.link,
     )
     return Start("random parameters", lambda: blank)
