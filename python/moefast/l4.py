@@ -255,7 +255,8 @@ def recover_experts(
     """
     check_choice("solver", solver, ("tensor", "sgd"))
     check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
-    for name, count in (("n_starts", n_starts), ("max_iter", max_iter), ("n_epochs", n_epochs)):
+    counts = {"n_experts": n_experts, "n_starts": n_starts, "max_iter": max_iter, "n_epochs": n_epochs}
+    for name, count in counts.items():
         check_integer(name, count)
     if not isinstance(whiten, (bool, np.bool_)):
         raise TypeError(f"whiten must be True or False, got {whiten!r}")
