@@ -169,8 +169,9 @@ def test_em_options_refuse_when_made(name):
 def test_starts_that_cannot_be():
     with pytest.raises(ValueError, match='start="random" needs polish=True'):
         fit(polish=False, start="random")
-    with pytest.raises(ValueError, match="at least n_experts=4 linearly independent columns, X has 3"):
-        fit(n_experts=4, start="spectral")
+    for start in ("spectral", "l4"):
+        with pytest.raises(ValueError, match=f'"{start}" needs at least n_experts=4 .* columns, X has 3'):
+            fit(n_experts=4, start=start)
 
 
 @pytest.mark.parametrize("weights", [None, (np.arange(120) < 4).astype(float)])

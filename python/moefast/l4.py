@@ -269,6 +269,62 @@ def recover_experts(
         check_integer("batch_size", batch_size)
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
+    found = recover_from_samples(
+        X,
+        y,
+        weights,
+        n_experts,
+        link=link,
+        sigma=sigma,
+        solver=solver,
+        whiten=bool(whiten),
+        mu=mu,
+        lam=lam,
+        n_starts=n_starts,
+        max_iter=max_iter,
+        n_epochs=n_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        strategy=strategy,
+        fit_intercept=fit_intercept,
+        random_state=random_state,
+        n_threads=n_threads,
+    )
+    _warn_about(found.largest_value, found.mu, found.lam, bool(whiten))
+    if not found.converged:
+        best = found.runs[found.best]
+        warnings.warn(
+            f"the best of {n_starts} descents of the L4 loss did not settle: {best.status} after {best.n_iter} "
+            f"{'iterations' if solver == 'tensor' else 'epochs'}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def recover_from_samples(
+    X: Floats,
+    y: Floats,
+    weights: Floats,
+    n_experts: int,
+    *,
+    link: Link,
+    sigma: float | None = None,
+    solver: str = "tensor",
+    whiten: bool = True,
+    mu: float | str = "auto",
+    lam: float = 2.0,
+    n_starts: int = 10,
+    max_iter: int = 200,
+    n_epochs: int = 30,
+    batch_size: int | str = "auto",
+    learning_rate: float | str = "auto",
+    strategy: str = "auto",
+    fit_intercept: bool = True,
+    random_state: RandomState = None,
+    n_threads: int | None = None,
+) -> L4Experts:
+    """Do the same as :func:`recover_experts` from checked samples, without warnings; parameters as there."""
     samples, x_scale, y_scale = scaled_samples(X, y, weights, link)
     n_directions = n_experts if whiten else X.shape[1]
     moments = first_pass(*samples, n_directions, order=4, strategy=strategy, n_threads=n_threads)
@@ -278,7 +334,6 @@ def recover_experts(
 
     largest = L4Loss(problem.tensor, 0.0, lam).largest_value()
     factor = _SHARE * lam / (largest or 1.0) if mu == "auto" else float(mu)
-    _warn_about(largest, factor, lam, whiten)
     whole = L4Loss(problem.tensor, factor, lam)
     rng = get_generator(random_state)
     starts = rng.normal(size=(n_starts, n_experts, whole.dim))
@@ -296,7 +351,7 @@ def recover_experts(
             rng=rng,
         )
     runs = tuple(problem.run(descent, x_scale, y_scale) for descent in descents)
-    found = L4Experts(
+    return L4Experts(
         runs=runs,
         best=int(np.argmin([run.losses[-1] for run in runs])),
         spectrum=problem.spectrum,
@@ -305,14 +360,6 @@ def recover_experts(
         largest_value=largest,
         link=link,
     )
-    if not found.converged:
-        warnings.warn(
-            f"the best of {n_starts} descents of the L4 loss did not settle: {runs[found.best].status} after "
-            f"{found.n_iter} {'iterations' if solver == 'tensor' else 'epochs'}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return found
 
 
 class _Problem:

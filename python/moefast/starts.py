@@ -1,4 +1,4 @@
-"""Where EM starts from: spectral experts, random assignments, and random parameters where there is a link.
+"""Where EM starts from: experts of both methods, random assignments, random parameters where there is a link.
 
 A random start is drawn as a function of a row's values, not of its place: rows that are equal go together
 and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
@@ -13,14 +13,16 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from moefast import l4
 from moefast.em import EmProblem, EmStart, HardAssignment
 from moefast.mixture import Mixture
 from moefast.scores import ScoreMoments
-from moefast.spectral import first_pass, recover_from_moments
+from moefast.spectral import SpectralExperts, first_pass, recover_from_moments
 from moefast.transforms import cubic_transform, quadratic_transform
 
 __all__ = [
     "Start",
+    "l4_start",
     "least_squares_start",
     "portfolio",
     "random_assignment_start",
@@ -115,19 +117,44 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
             random_state=seed,
             n_threads=problem.options.n_threads,
         )
-        k, d = found.coef.shape
-        start = Mixture(
-            coef=found.coef,
-            intercept=found.intercept,
-            gate_coef=np.zeros((k, d)),
-            gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
-            sigma=np.full(k, found.sigma),
-            link=problem.link,
-        )
-        gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
-        return replace(gated.mixture, coef=start.coef, intercept=start.intercept)
+        return _with_gates(problem, found)
 
     return Start("spectral, half the rows" if half else "spectral", make)
+
+
+def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
+    """Experts that minimise the L4 loss, gates as in :func:`spectral_start`; see :mod:`moefast.l4`."""
+    seed = int(rng.integers(2**31))
+
+    def make() -> EmStart:
+        found = l4.recover_from_samples(
+            problem.Z,
+            problem.t,
+            problem.weights,
+            n_experts,
+            link=problem.link,
+            fit_intercept=problem.options.fit_intercept,
+            random_state=seed,
+            n_threads=problem.options.n_threads,
+        )
+        return _with_gates(problem, found)
+
+    return Start("L4", make)
+
+
+def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
+    """Return the experts with gates by a few steps of EM in which the experts are frozen."""
+    k, d = found.coef.shape
+    start = Mixture(
+        coef=found.coef,
+        intercept=found.intercept,
+        gate_coef=np.zeros((k, d)),
+        gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
+        sigma=np.full(k, found.sigma),
+        link=problem.link,
+    )
+    gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
+    return replace(gated.mixture, coef=start.coef, intercept=start.intercept)
 
 
 def portfolio(
@@ -146,8 +173,8 @@ def portfolio(
     problem : EmProblem
     n_experts : int
         k; one linear expert is least squares, with nothing to race.
-    start : {"auto", "spectral", "random"}
-        Both kinds, or one of them. "auto" leaves the spectral ones out when there are fewer linearly
+    start : {"auto", "spectral", "l4", "random"}
+        Spectral and random ones, or one kind. "auto" leaves the spectral ones out when there are fewer linearly
         independent columns than experts, or less weight than parameters: the moments of a handful of rows have
         degenerate eigenspaces, in which rounding picks the directions; and where the link has no moments that
         show the experts (an even one, say).
@@ -160,8 +187,8 @@ def portfolio(
     Raises
     ------
     ValueError
-        For ``start="spectral"`` with fewer linearly independent columns than experts, or a link without the
-        moments.
+        For ``start="spectral"`` or "l4" with fewer linearly independent columns than experts, or a link without
+        the moments.
     """
     k = n_experts
     linear = problem.link.is_linear
@@ -169,11 +196,13 @@ def portfolio(
         return [least_squares_start(problem)]
     n = _SPECTRAL_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
     independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
-    if start == "spectral" and independent < k:
+    if start in ("spectral", "l4") and independent < k:
         raise ValueError(
-            f'start="spectral" needs at least n_experts={k} linearly independent columns, X has {independent}; '
+            f'start="{start}" needs at least n_experts={k} linearly independent columns, X has {independent}; '
             'use start="auto"'
         )
+    if start == "l4":
+        return [l4_start(problem, k, rng) for _ in range(1 if n_init == "auto" else n)]
     if start == "spectral":
         n_spectral = n
     elif start == "random" or independent < k or problem.total_weight < n_parameters or not _has_moments(problem):
