@@ -18,12 +18,26 @@ def test_examples(name):
 
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
-    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, tensors, transforms
+    from moefast import (
+        baselines,
+        datasets,
+        decomposition,
+        em,
+        gating,
+        model_file,
+        plotting,
+        spectral,
+        tensors,
+        transforms,
+    )
 
     public = [
         moefast.MixtureOfExpertsRegressor,
         moefast.MomentAccumulator,
         moefast.build_info,
+        baselines.fit_gradient_descent,
+        baselines.fit_joint_em,
+        baselines.fit_joint_em_many,
         datasets.make_moe,
         decomposition.power_iteration,
         em.fit_em,

@@ -236,7 +236,12 @@ class EmProblem:
         return self._fit(start, out)
 
     def run_many(
-        self, starts: Sequence[EmStart], *, max_iter: int | None = None, to_beat: float | None = None
+        self,
+        starts: Sequence[EmStart],
+        *,
+        frozen_noise: bool = False,
+        max_iter: int | None = None,
+        to_beat: float | None = None,
     ) -> list[EmFit]:
         """Run EM from every start, in parallel.
 
@@ -247,6 +252,8 @@ class EmProblem:
         ----------
         starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k)
             In standard units; experts may differ in number.
+        frozen_noise : bool
+            Keep the noise of the starts, which is 1 for an assignment.
         max_iter : int, optional
             The default is that of the options.
         to_beat : float, optional
@@ -267,10 +274,10 @@ class EmProblem:
             elif isinstance(start, np.ndarray):
                 responsibilities = np.ascontiguousarray(start, dtype=np.float64)
                 start = self._blank(start.shape[1])
-            mixture, parameters = self._parameters(start)
+            mixture, parameters = self._parameters(start, frozen_noise)
             mixtures.append(mixture)
             tuples.append((*parameters, responsibilities, labels))
-        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, to_beat=to_beat)
+        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise, to_beat)
         ends = _core.em_run_batch(self.Z, self.t, self.weights, tuples, settings)
         return [self._fit(mixture, end) for mixture, end in zip(mixtures, ends, strict=True)]
 

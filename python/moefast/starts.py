@@ -1,6 +1,6 @@
 """Where EM starts from: experts of both methods, random assignments, random parameters where there is a link.
 
-A random start is drawn as a function of a row's values, not of its place: rows that are equal go together
+A random assignment is drawn as a function of a row's values, not of its place: rows that are equal go together
 and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
 """
 
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import normalize
 
 from moefast import l4
 from moefast.em import EmProblem, EmStart, HardAssignment
@@ -26,6 +27,7 @@ __all__ = [
     "least_squares_start",
     "portfolio",
     "random_assignment_start",
+    "random_parameters",
     "random_parameters_start",
     "spectral_start",
 ]
@@ -36,6 +38,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 # are independent, slow enough that rounding moves practically no row.
 _FREQUENCY = 1000.0
 _GATE_ITERATIONS = 30
+# Standard deviation of the gates of random parameters: they only break the symmetry.
+_GATE_SPREAD = 0.1
 # n_init="auto"
 _SPECTRAL_STARTS = 2
 _RANDOM_STARTS = 8
@@ -71,24 +75,36 @@ def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.G
     return Start("random assignment", make)
 
 
-def random_parameters_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
-    """Experts of random direction with linear forms of order 1, where a link does something; equal gates.
+def random_parameters(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Mixture:
+    """Return experts of random directions and norm 1, nearly flat random gates, the noise of the response.
 
-    For links only: the first M-step from an assignment is no least squares there, and some links (ReLU) have no
-    slope where it would begin.
+    In standard units. They know the data by their spread alone. With a link the intercepts are random too, so
+    that experts start where it does different things.
     """
     d = problem.Z.shape[1]
-    coef = rng.normal(size=(n_experts, d)) / np.sqrt(d)
-    intercept = rng.normal(size=n_experts) if problem.options.fit_intercept else np.zeros(n_experts)
-    blank = Mixture(
+    gates = _GATE_SPREAD * rng.normal(size=(n_experts, d))
+    gates[-1] = 0.0
+    coef, intercept = normalize(rng.normal(size=(n_experts, d))), np.zeros(n_experts)
+    if problem.options.fit_intercept and not problem.link.is_linear:
+        intercept = rng.normal(size=n_experts)
+    return Mixture(
         coef=coef,
         intercept=intercept,
-        gate_coef=np.zeros((n_experts, d)),
+        gate_coef=gates,
         gate_intercept=np.zeros(n_experts),
         sigma=np.full(n_experts, problem.response_std / problem.standardisation.y_scale),
         link=problem.link,
     )
-    return Start("random parameters", lambda: blank)
+
+
+def random_parameters_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
+    """The same as a start, for experts with a link.
+
+    There the first M-step from an assignment is no least squares, and some links (ReLU) have no slope where it
+    would begin.
+    """
+    drawn = random_parameters(problem, n_experts, rng)
+    return Start("random parameters", lambda: drawn)
 
 
 def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:

@@ -215,16 +215,16 @@ def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1)
         raise ValueError(f"{name} must be at most {high}, got {value}")
 
 
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def check_number(name: str, value: Any, low: float, open_low: bool = False) -> None:
-    """Raise ValueError unless `value` is a finite number, not below (or above) `low`."""
+def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False) -> None:
+    """Raise ValueError unless `value` is a finite number not below `low`, or above it with `open_low`."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value < low or (open_low and value == low):
         raise ValueError(
             f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
         )
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
