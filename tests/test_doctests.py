@@ -18,7 +18,19 @@ def test_examples(name):
 
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
-    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, tensors, transforms
+    from moefast import (
+        datasets,
+        decomposition,
+        em,
+        gating,
+        l4,
+        l4_loss,
+        model_file,
+        plotting,
+        spectral,
+        tensors,
+        transforms,
+    )
 
     public = [
         moefast.MixtureOfExpertsRegressor,
@@ -28,6 +40,9 @@ def test_every_public_function_has_an_example():
         decomposition.power_iteration,
         em.fit_em,
         gating.fit_gates,
+        l4.recover_experts,
+        l4_loss.L4Loss,
+        l4_loss.StochasticL4Loss,
         model_file.save_model,
         plotting.plot_experts,
         spectral.recover_experts,

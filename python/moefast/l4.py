@@ -196,9 +196,9 @@ def recover_experts(
     whiten : bool
         Project and whiten by the k leading eigenvectors of T2 first; T is then T4 divided by k,
         :math:`\sum_i v_i^{\otimes 4} / (k p_i)` with orthonormal v_i. False is the paper's setting, in all d
-        dimensions with :math:`T = \sum_i p_i v_i^{\otimes 4}`: for comparison. It fails from most starts: with
-        k < d a candidate orthogonal to all experts sits on a plateau, and where experts are not orthogonal the
-        minimum is not at them.
+        dimensions with :math:`T = \sum_i p_i v_i^{\otimes 4}`: for comparison. It finds orthogonal experts; where
+        they are not orthogonal its minimum is not at them, and with k < d a candidate orthogonal to all experts
+        sits on a plateau. docs/method.md has the numbers.
     mu : float or "auto"
         "auto" is a quarter of lam over the largest :math:`T(u, u, u, u)`, the estimate of
         :math:`\max_i 1 / (k p_i)` (of :math:`\max_i p_i` when not whitened). Beyond four times that the loss has
@@ -306,9 +306,11 @@ def recover_experts(
         link=link,
     )
     if not found.converged:
+        status, unit = runs[found.best].status, "iterations" if solver == "tensor" else "epochs"
+        hint = "; more rows or a larger lam help where T4 is noisy" if status == "diverged" else ""
         warnings.warn(
-            f"the best of {n_starts} descents of the L4 loss did not settle: {runs[found.best].status} after "
-            f"{found.n_iter} {'iterations' if solver == 'tensor' else 'epochs'}",
+            f"the best of {n_starts} descents of the L4 loss did not settle: {status} after {found.n_iter} "
+            f"{unit}{hint}",
             ConvergenceWarning,
             stacklevel=2,
         )
