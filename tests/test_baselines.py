@@ -191,12 +191,23 @@ def test_awkward_data_give_finite_fits(kind):
                 assert np.isfinite(getattr(fit.mixture, name)).all()
 
 
+@pytest.mark.parametrize("start", ["random parameters", "annealed"])
+@pytest.mark.parametrize("link", ["tanh", "relu"])
+def test_experts_with_a_link_start_from_random_parameters(start, link):
+    """The truth's likelihood from most of the starts."""
+    X, y, truth = make_moe(3000, 4, 2, link=link, noise=0.1, random_state=0)
+    fits = baselines.fit_joint_em_many(X, y, 2, n_starts=6, start=start, link=link, random_state=0)
+    best = fit_em(X, y, truth).log_likelihood
+    assert sum(fit.log_likelihood > best - 0.1 for fit in fits) >= 4
+    assert all(fit.mixture.link.name == link for fit in fits)
+
+
 @pytest.mark.parametrize(
     ("n_experts", "changes", "error", "message"),
     [
         (2, {"start": "spectral"}, ValueError, "start must be one of 'random assignment'.*got 'spectral'"),
         (2, {"link": "tanh"}, ValueError, "got link='tanh'"),
-        (2, {"link": np.tanh}, ValueError, "joint EM serves linear experts"),
+        (2, {"link": np.tanh, "start": "kmeans"}, ValueError, "start='kmeans' serves linear experts"),
         (0, {}, ValueError, "n_experts must be at least 1, got 0"),
         (21, {}, ValueError, "n_experts must be at most 20, got 21"),
         (2.0, {}, TypeError, "n_experts must be an integer"),

@@ -120,7 +120,8 @@ def fit_joint_em_many(
     options : EmOptions, optional
     sample_weight : array-like of shape (n,), optional
     link : str, Link or callable
-        g; "linear" so far.
+        g. With another than "linear" the starts are "random parameters" and "annealed": an assignment is fitted
+        by least squares.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -157,10 +158,14 @@ def fit_joint_em_many(
     check_choice("start", start, tuple(_STARTS))
     check_integer("n_experts", n_experts)
     check_integer("n_starts", n_starts)
-    _check_link(link)
+    link = get_link(link)
+    if start in _LINEAR_STARTS and not link.is_linear:
+        raise ValueError(
+            f'start={start!r} serves linear experts, got link={link.name!r}; use start="random parameters"'
+        )
     X, y, weights = check_samples(X, y, sample_weight)
     check_integer("n_experts", n_experts, high=len(y))
-    problem = EmProblem(X, y, weights, options or EmOptions())
+    problem = EmProblem(X, y, weights, options or EmOptions(), link)
     rng = get_generator(random_state)
     begins = [_STARTS[start](problem, n_experts, rng) for _ in range(n_starts)]
     iterations = [0] * n_starts
@@ -199,6 +204,9 @@ _STARTS: dict[str, Callable[[EmProblem, int, np.random.Generator], EmStart]] = {
 }
 
 
+_LINEAR_STARTS = ("random assignment", "kmeans")
+
+
 def _anneal(problem: EmProblem, mixtures: list[Mixture]) -> tuple[list[EmStart], list[int]]:
     """Lower the noise level by level; return where free EM goes on from, and the iterations up to there."""
     mixtures, iterations = list(mixtures), [0] * len(mixtures)
@@ -215,9 +223,3 @@ def _anneal(problem: EmProblem, mixtures: list[Mixture]) -> tuple[list[EmStart],
                 warm.append(i)
         cooling = warm
     return list(mixtures), iterations
-
-
-def _check_link(link: str | Link | Callable[[Any], Any]) -> None:
-    """Raise ValueError unless the experts are linear."""
-    if not get_link(link).is_linear:
-        raise ValueError(f'joint EM serves linear experts, got link={get_link(link).name!r}; use link="linear"')

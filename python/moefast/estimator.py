@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from moefast import l4
 from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.exceptions import DegenerateDataWarning
@@ -50,24 +51,28 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         p(x) = \mathrm{softmax}(W x + c)
 
     Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
-    random assignments race in short EM runs, and the best goes on by EM until it settles.
+    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by
+    EM until it settles.
 
     Parameters
     ----------
     n_experts : int
         k. One expert is least squares.
     link : str, Link or callable
-        g. Links other than linear need ``polish=False``.
+        g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
+        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
+        "linear", "relu" and "leaky_relu" take y in the units it has.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.
     fit_intercept : bool
         Experts have intercepts b_i.
     fit_gate_intercept : bool
         Gates have intercepts c_i.
-    start : {"auto", "spectral", "random"}
-        What races: both kinds, or one of them.
+    start : {"auto", "spectral", "l4", "random"}
+        What races: spectral and random starts, or one kind; "l4" is method 2 of the papers, see :mod:`moefast.l4`.
     polish : bool
-        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper.
+        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
+        loss, as in the AISTATS 2020 paper, with ``start="l4"``.
     n_init : int or "auto"
         How many starts race. With ``start="auto"`` about a fifth of them are spectral.
     max_iter : int
@@ -127,7 +132,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
 
     References
     ----------
-    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019; "Learning in Gated
+    Neural Networks", AISTATS 2020.
 
     Examples
     --------
@@ -147,7 +153,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
-        start: Literal["auto", "spectral", "random"] = "auto",
+        start: Literal["auto", "spectral", "l4", "random"] = "auto",
         polish: bool = True,
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 1000,
@@ -238,7 +244,7 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
     ) -> None:
         """Choose the way, run it, and only then set the fitted attributes."""
         rng = get_generator(self.random_state)
-        problem = EmProblem(X, y, weights, options)
+        problem = EmProblem(X, y, weights, options, link)
         n_parameters = self._count_parameters(X.shape[1])
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
@@ -301,7 +307,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
-        experts = recover_from_samples(
+        recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
+        experts = recover(
             X,
             y,
             problem.weights,
@@ -313,7 +320,8 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         )
         fit = gates_of_problem(problem, X, experts, max(experts.sigma, 1e-300), update_noise=True)
         fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
-        start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
+        kind = "L4" if self.start == "l4" else "spectral"
+        start = StartReport(f"{kind}, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
         return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
 
     def _checked_parameters(self) -> tuple[EmOptions, Link]:
@@ -322,17 +330,12 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
                 check_choice(name, value, ("auto",))
             else:
                 check_integer(name, value)
-        check_choice("start", self.start, ("auto", "spectral", "random"))
+        check_choice("start", self.start, ("auto", "spectral", "l4", "random"))
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
         if budget is not None and not (number and 0 < budget < np.inf):
             raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
         link = get_link(self.link)
-        if self.polish and not link.is_linear:
-            raise ValueError(
-                f"link={link.name!r} cannot be polished by EM yet: use polish=False (experts from the moments, "
-                'gates by EM) or link="linear"'
-            )
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return (

@@ -185,10 +185,7 @@ def fit_gradient_descent(
     check_number("tol", tol)
     X, y, weights = check_samples(X, y, sample_weight)
     options = EmOptions(fit_intercept=fit_intercept, fit_gate_intercept=fit_gate_intercept)
-    problem = EmProblem(X, y, weights, options)
-    if not link.is_linear:  # g cannot be rescaled
-        problem.standardisation = replace(problem.standardisation, y_mean=0.0, y_scale=1.0)
-        problem.t = y
+    problem = EmProblem(X, y, weights, options, link)
     unit = problem.standardisation.y_scale
     rng = get_generator(random_state)
     tuning_rng, batch_rng = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
@@ -261,8 +258,7 @@ def _starts(
 ) -> list[Mixture]:
     """Return the starts in standard units."""
     if start is None:
-        drawn = [random_parameters(problem, n_experts, rng) for _ in range(n_starts)]
-        return [replace(mixture, link=link) for mixture in drawn]
+        return [random_parameters(problem, n_experts, rng) for _ in range(n_starts)]
     given = [start] if isinstance(start, Mixture) else list(start)
     if n_starts not in (1, len(given)) or not given:
         raise ValueError(f"start holds {len(given)} mixtures, n_starts is {n_starts}; leave n_starts out")

@@ -130,7 +130,8 @@ class Mixture:
     def to_units(self, s: Standardisation) -> Mixture:
         """Return a mixture found in standard units in the units of the data.
 
-        Only linear experts can be rescaled in y; for other links `s` has y_mean 0 and y_scale 1.
+        Only linear experts can be shifted in y, only those of homogeneous links (ReLU) rescaled; for other links
+        `s` has y_mean 0 and y_scale 1.
         """
         coef = self.coef * (s.y_scale / s.x_scale)
         gate_coef = self.gate_coef / s.x_scale

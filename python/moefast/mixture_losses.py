@@ -38,8 +38,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 # and the allocator does not give them back to the system after each block, which costs more than the arithmetic.
 _BLOCK_NUMBERS = 2**15
 _SMALLEST_BLOCK = 64
-# Step of the central difference, relative to max(1, |z|): the cube root of the rounding error.
-_DIFFERENCE = np.finfo(np.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ class MixtureLoss:
             out[:k] *= -np.exp(-self.views(flat)[1])[:, None]
             np.subtract(at.gates[:-1], at.extra[:-1], out=out[k:])
         if not self.link.is_linear:
-            out[:k] *= _slope(self.link, at.forms[:k])
+            out[:k] *= self.link.slope(at.forms[:k])
         return out, log_sigma
 
 
@@ -218,13 +216,3 @@ class _Forward:
     gates: Floats
     errors: Floats
     extra: Floats
-
-
-def _slope(link: Link, z: Floats) -> Floats:
-    """Return g'(z)."""
-    derivative = getattr(link, "derivative", None)
-    if derivative is not None:
-        return np.asarray(derivative(z), dtype=np.float64)
-    step = _DIFFERENCE * np.maximum(1.0, np.abs(z))
-    above, below = z + step, z - step
-    return np.asarray((link.function(above) - link.function(below)) / (above - below), dtype=np.float64)
