@@ -194,6 +194,7 @@ def recover_experts(
         learning_rate=learning_rate,
         strategy=strategy,
         fit_intercept=fit_intercept,
+        on_epoch=on_epoch,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -230,6 +231,7 @@ def recover_from_samples(
     learning_rate: float | str = "auto",
     strategy: str = "auto",
     fit_intercept: bool = True,
+    on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> L4Experts:
