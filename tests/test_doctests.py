@@ -18,7 +18,18 @@ def test_examples(name):
 
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
-    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, tensors, transforms
+    from moefast import (
+        datasets,
+        decomposition,
+        em,
+        gating,
+        model_file,
+        optimal_transform,
+        plotting,
+        spectral,
+        tensors,
+        transforms,
+    )
 
     public = [
         moefast.MixtureOfExpertsRegressor,
@@ -29,6 +40,8 @@ def test_every_public_function_has_an_example():
         em.fit_em,
         gating.fit_gates,
         model_file.save_model,
+        optimal_transform.marginal_sigma,
+        optimal_transform.optimal_transform,
         plotting.plot_experts,
         spectral.recover_experts,
         tensors.SymmetricTensor,

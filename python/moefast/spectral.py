@@ -19,73 +19,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
-from moefast.decomposition import TensorPairs, power_iteration, subspace_whitening
 from moefast.links import Link, get_link
 from moefast.moments import MomentAccumulator
-from moefast.projection import projected_score_tensor
 from moefast.randomness import RandomState
 from moefast.scores import ScoreMoments
+from moefast.spectral_experts import SpectralExperts, recover_from_moments
 from moefast.standardisation import location_and_scale
 from moefast.strategy import choose_strategy
-from moefast.transforms import (
-    PolynomialTransform,
-    check_sigma,
-    cubic_transform,
-    hermite_moment,
-    mean_slope,
-    quadratic_transform,
-)
 from moefast.validation import check_choice, check_samples
 
 __all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SpectralExperts:
-    """What the spectral method finds, in the units of the data.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (k, d)
-        a_i. For a link other than linear the norm is 1 in whitened coordinates.
-    intercept : ndarray of shape (k,)
-        b_i: the common one; the moments do not show differences.
-    weights : ndarray of shape (k,)
-        p_i = E[p_i(x)], estimated.
-    sigma : float
-        The common noise, given or estimated.
-    directions : ndarray of shape (k, rank)
-        Unit vectors v_i in whitened coordinates.
-    spectrum : ndarray of shape (rank,)
-        Eigenvalues of T2 over c_2, in units of the variance of y where the link is linear. A clear drop after
-        the k-th supports the number of experts.
-    pairs : TensorPairs
-        The power method's report.
-    link : Link
-    """
-
-    coef: Floats
-    intercept: Floats
-    weights: Floats
-    sigma: float
-    directions: Floats
-    spectrum: Floats
-    pairs: TensorPairs
-    link: Link
-
-    @property
-    def converged(self) -> bool:
-        """Whether every direction settled."""
-        return self.pairs.converged
 
 
 def recover_experts(
@@ -119,8 +71,10 @@ def recover_experts(
         How T3 is formed: one pass that accumulates the packed tensor of all features, or a pass for the second
         order and another one for the third along k directions alone. "auto" takes the cheaper one (see
         :mod:`moefast.strategy`); the two agree to rounding.
-    transform : {"polynomial"}
-        The transforms of the ICML 2019 paper.
+    transform : {"polynomial", "optimal"}
+        The transforms of the ICML 2019 paper, or those of least variance for the link at this noise
+        (:mod:`moefast.optimal_transform`), which take a third reading of the samples and cannot be had in one
+        pass. An unknown sigma is then the one that makes y most likely. For linear experts they are the same.
     fit_intercept : bool
         Linear experts have a common intercept, which the mean of y stands for. False is the papers' setting: y
         is taken as it is, and with two experts, no gate intercept and x of mean zero the answer is then
@@ -157,7 +111,7 @@ def recover_experts(
     True
     """
     check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
-    check_choice("transform", transform, ("polynomial",))
+    check_choice("transform", transform, ("polynomial", "optimal"))
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
     result = recover_from_samples(
@@ -169,6 +123,7 @@ def recover_experts(
         sigma=sigma,
         fit_intercept=fit_intercept,
         strategy=strategy,
+        transform=transform,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -192,6 +147,7 @@ def recover_from_samples(
     sigma: float | None = None,
     fit_intercept: bool = True,
     strategy: str = "auto",
+    transform: str = "polynomial",
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> SpectralExperts:
@@ -205,6 +161,13 @@ def recover_from_samples(
     x_scale = np.where(x_scale > 0, x_scale, 1.0)
     y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
     samples = (X / x_scale, y / y_scale, weights)
+    if transform == "optimal" and not link.is_linear:
+        if strategy == "one_pass":
+            raise ValueError(
+                'strategy="one_pass" has moments of powers of y, and transform="optimal" is no polynomial: use '
+                'strategy="two_pass" or "auto"'
+            )
+        strategy = "two_pass"
     found = recover_from_moments(
         first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads),
         n_experts,
@@ -212,6 +175,7 @@ def recover_from_samples(
         link=link,
         sigma=None if sigma is None else sigma / y_scale,
         fit_intercept=fit_intercept,
+        transform=transform,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -233,98 +197,3 @@ def first_pass(
     chosen = choose_strategy(X.shape[1], n_experts) if strategy == "auto" else strategy
     order = 3 if chosen == "one_pass" else 2
     return MomentAccumulator(X.shape[1], order, n_threads=n_threads).update(X, y, weights).score_moments()
-
-
-def recover_from_moments(
-    moments: ScoreMoments,
-    n_experts: int,
-    *,
-    link: Link,
-    sigma: float | None = None,
-    fit_intercept: bool = True,
-    samples: tuple[Floats, Floats, Floats] | None = None,
-    random_state: RandomState = None,
-    n_threads: int | None = None,
-) -> SpectralExperts:
-    """Do the same as :func:`recover_experts` from accumulated moments; parameters as there.
-
-    Moments of order 2 need `samples`, the (X, y, weights) they are of, for a second pass.
-    """
-    if moments.order < 3 and samples is None:
-        raise ValueError("moments of order 3 are needed, or order 2 and the samples for a second pass")
-    k = n_experts
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"n_experts must be an integer, got {k!r}")
-    if not 1 <= k <= moments.rank:
-        raise ValueError(
-            f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
-            f"for the spectral method, got {k}"
-        )
-    if sigma is not None:
-        check_sigma(sigma)
-    if link.is_linear:
-        about = moments.y_mean if fit_intercept else 0.0
-        square = moments.y_variance + (moments.y_mean - about) ** 2  # mean (y - about)^2
-        second, third = _linear_transforms(about, square)
-    else:
-        if sigma is None:
-            sigma = _estimate_sigma(moments, link)
-        second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
-
-    T2 = moments.score_tensor(2, second) / second.constant
-    W, back, spectrum = subspace_whitening(T2, k, moments.whitening)
-    if moments.order >= 3 or samples is None:
-        T3 = moments.score_tensor(3, third, W)
-    else:
-        T3 = projected_score_tensor(*samples, moments, 3, third, W, n_threads)
-    pairs = power_iteration(T3 / third.constant, k, random_state=random_state)
-    raw = pairs.vectors @ back.T
-    norms = np.linalg.norm(raw, axis=1, keepdims=True)
-    V = np.divide(raw, norms, out=np.zeros_like(raw), where=norms > 0)
-
-    # Signs and weights from the lowest moment, which has the least variance: E[y z] = E[g'] sum_i q_i v_i.
-    q = np.linalg.lstsq(V.T, moments.cross_moment(), rcond=1e-6)[0] / mean_slope(link)
-    V = V * np.where(q < 0, -1.0, 1.0)[:, None]
-    q = np.abs(q)
-    if link.is_linear:
-        scales, weights = _linear_scales(V, q, T2, square)
-        noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
-    else:
-        scales, weights, noise, about = np.ones(k), q, float(sigma or 0.0), 0.0
-    weights = np.maximum(weights, 1e-3 * float(weights.max())) if weights.max() > 0 else np.ones(k)
-    coef = scales[:, None] * V @ moments.whitening.T
-    intercept = about - coef @ moments.x_mean if fit_intercept else np.zeros(k)
-    return SpectralExperts(
-        coef=coef,
-        intercept=intercept,
-        weights=weights / weights.sum(),
-        sigma=float(noise) if sigma is None else float(sigma),
-        directions=V,
-        spectrum=spectrum,
-        pairs=pairs,
-        link=link,
-    )
-
-
-def _linear_transforms(about: float, square: float) -> tuple[PolynomialTransform, PolynomialTransform]:
-    """Return t^2 and t^3 - 3 t mean(t^2), t = y - about: they need neither the norm nor the noise."""
-    return (
-        PolynomialTransform((0.0, 0.0, 1.0), 2.0, order=2, about=about),
-        PolynomialTransform((0.0, -3.0 * square, 0.0, 1.0), 6.0, order=3, about=about),
-    )
-
-
-def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[Floats, Floats]:
-    """Norms and weights of linear experts from q_i = p_i |a_i| and T2 = sum_i p_i |a_i|^2 v_i v_i'."""
-    inverse = np.linalg.pinv(V, rcond=1e-6)
-    energy = np.maximum(np.einsum("ai,ab,bi->i", inverse, T2, inverse), 0.0)
-    common = np.sqrt(max(float(energy.sum()), 1e-6 * variance))
-    ratio = np.divide(energy, q, out=np.full_like(q, common), where=q > 1e-6 * common)
-    scales = np.clip(ratio, 0.25 * common, 4.0 * common)
-    return scales, np.divide(q, scales, out=np.zeros_like(q), where=scales > 0)
-
-
-def _estimate_sigma(moments: ScoreMoments, link: Link) -> float:
-    """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y."""
-    square = moments.y_variance + moments.y_mean**2
-    return float(np.sqrt(max(square - hermite_moment(link, 2, 0)[0], 1e-4 * moments.y_variance)))
