@@ -46,7 +46,7 @@ def test_for_a_linear_link_it_is_the_polynomial(order, sigma):
     found, expected = h(y) / h.constant, P(y) / P.constant
     shift = found[20] - expected[20]  # constants are free
     np.testing.assert_allclose(found - shift, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
-    assert h.constant == pytest.approx(np.prod(range(1, order + 1)) / (1.0 + h.width**2) ** order, rel=1e-6)
+    assert h.constant == pytest.approx(np.prod(range(1, order + 1)) / (1.0 + h.width**2) ** order, rel=1e-5)
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -193,7 +193,7 @@ def test_the_score_tensor_of_any_transform_is_the_sum_over_rows():
 
 def test_one_pass_has_no_optimal_transform():
     X, y, _ = make_moe(200, 3, 2, link="relu", random_state=0)
-    with pytest.raises(ValueError, match='strategy="one_pass" has moments of powers of y'):
+    with pytest.raises(ValueError, match=r'strategy="one_pass" has .* transform="optimal" is no polynomial'):
         recover_experts(X, y, 2, link="relu", strategy="one_pass", transform="optimal")
     moments = MomentAccumulator(3, 3).update(X, y).score_moments()
     with pytest.raises(ValueError, match="samples for a second pass"):

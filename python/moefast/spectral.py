@@ -27,6 +27,7 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.links import Link, get_link
+from moefast.mixture_scores import InputMixture, MixtureMoments, get_input_mixture
 from moefast.moments import MomentAccumulator
 from moefast.randomness import RandomState
 from moefast.scores import ScoreMoments
@@ -49,6 +50,7 @@ def recover_experts(
     sigma: float | None = None,
     strategy: str = "auto",
     transform: str = "polynomial",
+    x_distribution: Any = "gaussian",
     fit_intercept: bool = True,
     sample_weight: Any = None,
     random_state: RandomState = None,
@@ -75,6 +77,10 @@ def recover_experts(
         The transforms of the ICML 2019 paper, or those of least variance for the link at this noise
         (:mod:`moefast.optimal_transform`), which take a third reading of the samples and cannot be had in one
         pass. An unknown sigma is then the one that makes y most likely. For linear experts they are the same.
+    x_distribution : "gaussian", InputMixture or sklearn.mixture.GaussianMixture
+        The law of x, whose score functions are used (:mod:`moefast.mixture_scores`). A GaussianMixture that is not
+        fitted is cloned and fitted to X. A mixture takes the two-pass way, once for every component. Links other
+        than the linear one still want a_i.x standard normal; the mixture should part along other directions.
     fit_intercept : bool
         Linear experts have a common intercept, which the mean of y stands for. False is the papers' setting: y
         is taken as it is, and with two experts, no gate intercept and x of mean zero the answer is then
@@ -114,6 +120,7 @@ def recover_experts(
     check_choice("transform", transform, ("polynomial", "optimal"))
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
+    law = get_input_mixture(x_distribution, X, weights)
     result = recover_from_samples(
         X,
         y,
@@ -124,6 +131,7 @@ def recover_experts(
         fit_intercept=fit_intercept,
         strategy=strategy,
         transform=transform,
+        law=law,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -148,10 +156,11 @@ def recover_from_samples(
     fit_intercept: bool = True,
     strategy: str = "auto",
     transform: str = "polynomial",
+    law: InputMixture | None = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> SpectralExperts:
-    """Do the same as :func:`recover_experts` from checked samples; parameters as there.
+    """Do the same as :func:`recover_experts` from checked samples; parameters as there, `law` is that of x.
 
     Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
     stay in range whatever the units.
@@ -161,15 +170,23 @@ def recover_from_samples(
     x_scale = np.where(x_scale > 0, x_scale, 1.0)
     y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
     samples = (X / x_scale, y / y_scale, weights)
-    if transform == "optimal" and not link.is_linear:
-        if strategy == "one_pass":
+    for name, needed in (
+        ('transform="optimal"', transform == "optimal" and not link.is_linear),
+        ("an input mixture", law is not None),
+    ):
+        if needed and strategy == "one_pass":
             raise ValueError(
-                'strategy="one_pass" has moments of powers of y, and transform="optimal" is no polynomial: use '
-                'strategy="two_pass" or "auto"'
+                f'strategy="one_pass" has moments of powers of x and y alone, {name} is no polynomial of them: '
+                'use strategy="two_pass" or "auto"'
             )
-        strategy = "two_pass"
+        strategy = "two_pass" if needed else strategy
+    first = first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads)
+    source: ScoreMoments | MixtureMoments = first
+    if law is not None:
+        in_units = law.transformed(np.diag(1.0 / x_scale), np.zeros(len(x_scale)))
+        source = MixtureMoments(*samples, first, in_units, n_threads)
     found = recover_from_moments(
-        first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads),
+        source,
         n_experts,
         samples=samples,
         link=link,
