@@ -67,8 +67,8 @@ def recover_experts(
     link : str, Link or callable
         g.
     sigma : float, optional
-        The noise's standard deviation. Linear experts do not need it; for other links it is estimated as
-        mean(y^2) - E[g(Z)^2] when it is not given.
+        The noise's standard deviation. Linear experts do not need it; for other links the one that
+        makes y most likely is taken when it is not given (:func:`moefast.optimal_transform.marginal_sigma`).
     strategy : {"auto", "one_pass", "two_pass"}
         How T3 is formed: one pass that accumulates the packed tensor of all features, or a pass for the second
         order and another one for the third along k directions alone. "auto" takes the cheaper one (see
@@ -76,7 +76,7 @@ def recover_experts(
     transform : {"polynomial", "optimal"}
         The transforms of the ICML 2019 paper, or those of least variance for the link at this noise
         (:mod:`moefast.optimal_transform`), which take a third reading of the samples and cannot be had in one
-        pass. An unknown sigma is then the one that makes y most likely. For linear experts they are the same.
+        pass. For linear experts they are the same.
     x_distribution : "gaussian", InputMixture or sklearn.mixture.GaussianMixture
         The law of x, whose score functions are used (:mod:`moefast.mixture_scores`). A GaussianMixture that is not
         fitted is cloned and fitted to X. A mixture takes the two-pass way, once for every component. Links other

@@ -125,14 +125,15 @@ def recover_from_moments(
     third: ResponseTransform
     if link.is_linear:
         second, third = _linear_transforms(about, square)
-    elif transform == "optimal":
-        if sigma is None:
-            sigma = _likely_sigma(samples, link)
-        second, third = optimal_transform(link, sigma, 2), optimal_transform(link, sigma, 3)
     else:
         if sigma is None:
-            sigma = estimate_sigma(source, link)
-        second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
+            sigma = (
+                estimate_sigma(source, link) if samples is None else marginal_sigma(samples[1], link, samples[2])
+            )
+        if transform == "optimal":
+            second, third = optimal_transform(link, sigma, 2), optimal_transform(link, sigma, 3)
+        else:
+            second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
 
     T2 = source.score_tensor(2, second) / second.constant
     W, back, spectrum = subspace_whitening(T2, k, source.whitening)
@@ -187,12 +188,9 @@ def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[F
 
 
 def estimate_sigma(moments: MomentSource, link: Link) -> float:
-    """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y."""
+    """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y.
+
+    Good enough for the transforms, poor as a number: its standard error is std(y^2) / (2 s sqrt(n)).
+    """
     square = moments.y_variance + moments.y_mean**2
     return float(np.sqrt(max(square - hermite_moment(link, 2, 0)[0], 1e-4 * moments.y_variance)))
-
-
-def _likely_sigma(samples: tuple[Floats, Floats, Floats] | None, link: Link) -> float:
-    if samples is None:
-        raise ValueError('transform="optimal" needs sigma, or the samples to estimate it from')
-    return marginal_sigma(samples[1], link, samples[2])
