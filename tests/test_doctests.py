@@ -21,6 +21,7 @@ def test_every_public_function_has_an_example():
     from moefast import (
         datasets,
         decomposition,
+        diagnostics,
         em,
         gating,
         mixture_scores,
@@ -38,6 +39,7 @@ def test_every_public_function_has_an_example():
         moefast.build_info,
         datasets.make_moe,
         decomposition.power_iteration,
+        diagnostics.diagnose,
         em.fit_em,
         gating.fit_gates,
         mixture_scores.InputMixture,

@@ -124,7 +124,7 @@ def recover_from_moments(
     second: ResponseTransform
     third: ResponseTransform
     if link.is_linear:
-        second, third = _linear_transforms(about, square)
+        second, third = linear_transforms(about, square)
     else:
         if sigma is None:
             sigma = (
@@ -169,7 +169,7 @@ def recover_from_moments(
     )
 
 
-def _linear_transforms(about: float, square: float) -> tuple[PolynomialTransform, PolynomialTransform]:
+def linear_transforms(about: float, square: float) -> tuple[PolynomialTransform, PolynomialTransform]:
     """Return t^2 and t^3 - 3 t mean(t^2), t = y - about: they need neither the norm nor the noise."""
     return (
         PolynomialTransform((0.0, 0.0, 1.0), 2.0, order=2, about=about),
