@@ -174,6 +174,20 @@ def test_relu_experts_are_found_better(sigma):
     assert np.median(optimal) < 0.9 * np.median(cubic)
 
 
+def test_no_tensor_of_third_order_is_accumulated_for_it(monkeypatch):
+    orders = []
+    original = MomentAccumulator.__init__
+
+    def spy(self, n_features, order=3, *args, **kwargs):
+        orders.append(order)
+        original(self, n_features, order, *args, **kwargs)
+
+    monkeypatch.setattr(MomentAccumulator, "__init__", spy)
+    X, y, _ = make_moe(2000, 5, 2, link="tanh", orthogonal_gate=True, random_state=0)
+    recover_experts(X, y, 2, link="tanh", transform="optimal", random_state=0)
+    assert orders == [2]
+
+
 def test_linear_experts_are_the_same():
     X, y, _ = make_moe(2000, 5, 2, orthogonal_gate=True, random_state=0)
     one, two = (recover_experts(X, y, 2, transform=t, random_state=0) for t in ("polynomial", "optimal"))
