@@ -72,6 +72,11 @@ class EmOptions:
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         resolve_threads(self.n_threads)
 
+    @property
+    def gate_ridge(self) -> float:
+        """`gate_alpha` as a number."""
+        return GATE_ALPHA_AUTO if self.gate_alpha == "auto" else float(self.gate_alpha)
+
 
 def _check_number(name: str, value: Any, low: float, open_low: bool = False) -> None:
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
