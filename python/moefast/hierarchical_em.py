@@ -179,7 +179,7 @@ class HierarchicalProblem:
 
     def _first_model(self, start: HierarchicalStart) -> HierarchicalMixture:
         if isinstance(start, HierarchicalMixture):
-            return start
+            return self._within_options(start)
         if isinstance(start, HardAssignment):
             start = np.eye(start.n_experts)[start.labels]
         leaves = np.ascontiguousarray(start.T)
@@ -192,6 +192,19 @@ class HierarchicalProblem:
             )
             model = self._fit_gates(model, level, reach, np.zeros_like(share), share)
         return model
+
+    def _within_options(self, start: HierarchicalMixture) -> HierarchicalMixture:
+        """Return a start with its last gate rows 0, without what is switched off, and noise as it has to be."""
+        o, start = self.options, start.ordered(np.arange(self.n_leaves))
+        variance = np.maximum(start.sigma**2, self.flat.variance_floor)
+        if o.noise == "shared":
+            variance[:] = variance.mean()
+        return replace(
+            start,
+            intercept=start.intercept * bool(o.fit_intercept),
+            gate_intercept=tuple(c * bool(o.fit_gate_intercept) for c in start.gate_intercept),
+            sigma=np.sqrt(variance),
+        )
 
     # ---- one iteration ---------------------------------------------------------------------------
 
