@@ -135,6 +135,7 @@ class EmProblem:
 
     def __init__(self, X: Floats, y: Floats, weights: Floats, options: EmOptions) -> None:
         self.options = options
+        self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
         self.weights = np.ascontiguousarray(weights)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         share = self.weights / self.weights.sum()
@@ -186,7 +187,7 @@ class EmProblem:
             variance_floor=self.variance_floor,
             alpha=float(o.alpha),
             gate_alpha=o.gate_ridge,
-            n_threads=resolve_threads(o.n_threads),
+            n_threads=self._n_threads,
             to_beat=to_beat,
         )
 

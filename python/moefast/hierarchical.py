@@ -191,8 +191,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.gate_coef_, self.gate_intercept_ = list(mixture.gate_coef), list(mixture.gate_intercept)
 
     def _checked_parameters(self) -> EmOptions:
-        sequence = isinstance(self.branches, (Sequence, np.ndarray)) and not isinstance(self.branches, str)
-        if not sequence or np.ndim(self.branches) != 1 or len(self.branches) == 0:
+        kind = isinstance(self.branches, (Sequence, np.ndarray)) and not isinstance(self.branches, str)
+        if not kind or len(self.branches) == 0 or any(np.iterable(b) for b in self.branches):
             raise ValueError(
                 f"branches must be a sequence of integers, one a level, such as (2, 2), got {self.branches!r}"
             )

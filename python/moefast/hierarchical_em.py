@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -314,12 +315,12 @@ class _State:
             reach.append((reach[-1][:, None] * share).reshape(below.shape))
         return reach
 
-    @property
+    @cached_property
     def log_likelihood(self) -> float:
         """The sum of w log P(y | x) in standard units."""
         return float(np.einsum("n,n->", self.problem.flat.weights, self.values[0][0]))
 
-    @property
+    @cached_property
     def objective(self) -> float:
         """The log-likelihood less the ridges: what EM climbs."""
         o, model = self.problem.options, self.model
