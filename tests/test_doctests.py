@@ -18,9 +18,21 @@ def test_examples(name):
 
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
-    from moefast import datasets, decomposition, em, gating, model_file, plotting, spectral, tensors, transforms
+    from moefast import (
+        datasets,
+        decomposition,
+        em,
+        gating,
+        hierarchy,
+        model_file,
+        plotting,
+        spectral,
+        tensors,
+        transforms,
+    )
 
     public = [
+        moefast.HierarchicalMixtureOfExpertsRegressor,
         moefast.MixtureOfExpertsRegressor,
         moefast.MomentAccumulator,
         moefast.build_info,
@@ -28,6 +40,7 @@ def test_every_public_function_has_an_example():
         decomposition.power_iteration,
         em.fit_em,
         gating.fit_gates,
+        hierarchy.HierarchicalMixture,
         model_file.save_model,
         plotting.plot_experts,
         spectral.recover_experts,
