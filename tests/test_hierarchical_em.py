@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from math import factorial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from hierarchy_oracles import random_hierarchy
 from moefast.em import EmOptions, EmProblem, HardAssignment
 from moefast.hierarchical_em import HierarchicalProblem, log_densities_as_means
 from moefast.hierarchical_starts import (
-    _n_trees,
-    _same_tree,
+    _n_partitions,
+    _partitions,
+    _Trees,
     balanced_groups,
-    group_leaves,
     hierarchical_portfolio,
 )
 from moefast.hierarchy import HierarchicalMixture, log_sum_exp
@@ -253,6 +253,15 @@ def test_a_run_goes_on_from_where_it_stopped():
     np.testing.assert_array_equal(np.concatenate([part.trace, rest.trace[1:]]), whole.trace)
 
 
+def test_a_start_is_brought_within_the_options():
+    _, truth, problem = data((2, 2), 100, 2, 0, fit_intercept=False, fit_gate_intercept=False, noise="shared")
+    start = problem.run(replace(truth, sigma=np.array([1e-9, 0.3, 0.4, 0.5])), max_iter=0).mixture
+    assert not start.intercept.any()
+    assert not any(c.any() for c in start.gate_intercept)
+    floor = problem.flat.variance_floor
+    np.testing.assert_allclose(start.sigma**2, (floor + 0.3**2 + 0.4**2 + 0.5**2) / 4)
+
+
 # ---- starts --------------------------------------------------------------------------------------------
 
 
@@ -265,15 +274,37 @@ def test_balanced_groups_are_of_one_size_and_find_clusters():
     assert sorted(sorted(shuffle[g] // 4) for g in groups) == [[0] * 4, [1] * 4, [2] * 4]
     # One size even where clusters are of several.
     assert [len(g) for g in balanced_groups(np.append(np.zeros(5), 9.0)[:, None], 2, rng)] == [3, 3]
-    assert sorted(group_leaves(points, (3, 2, 2), rng)) == list(range(12))
 
 
-@pytest.mark.parametrize("branches", [(2, 2), (3, 2), (2, 3), (6,), (2, 1, 3)])
-def test_trees_are_counted_up_to_the_order_of_siblings(branches):
-    k = int(np.prod(branches))
-    keys = {_same_tree(np.array(p), branches) for p in itertools.permutations(range(k))}
-    assert len(keys) == _n_trees(branches)
-    assert factorial(k) % len(keys) == 0
+@pytest.mark.parametrize(("k", "n_groups"), [(4, 2), (6, 2), (6, 3), (6, 6), (5, 1)])
+def test_partitions_are_counted_and_all_looked_at(k, n_groups):
+    orders = (np.reshape(p, (n_groups, -1)) for p in itertools.permutations(range(k)))
+    wanted = {frozenset(map(frozenset, rows.tolist())) for rows in orders}
+    rng = np.random.default_rng(12)
+    found = _partitions([rng.normal(size=(k, 2))], n_groups, rng)
+    assert len(found) == len(wanted) == _n_partitions(k, n_groups)
+    assert {frozenset(frozenset(group.tolist()) for group in groups) for groups in found} == wanted
+
+
+@pytest.mark.parametrize("branches", [(2, 2), (3, 2), (2, 2, 2)])
+def test_the_best_tree_for_true_experts_is_the_true_one(branches):
+    """Given the posteriors of the true experts in any order: linear gates tell the true branches apart best."""
+    for seed in range(3):
+        _, truth, problem = data(branches, 1500, 4, seed)
+        rng = np.random.default_rng(seed)
+        shuffle = rng.permutation(problem.n_leaves)
+        standard = truth.to_standard(problem.flat.standardisation)
+        posterior = standard.responsibilities(problem.flat.Z, problem.t)[:, shuffle]
+        told_nothing = SimpleNamespace(
+            responsibilities=lambda X, y, posterior=posterior: posterior,
+            gate_coef=rng.normal(size=truth.coef.shape),
+            gate_intercept=rng.normal(size=problem.n_leaves),
+        )
+        trees = _Trees(problem, told_nothing, rng).best(3)
+        assert all(sorted(tree) == list(range(problem.n_leaves)) for tree in trees)
+        leaves = shuffle[trees[0]].reshape(branches[0], -1)
+        size = leaves.shape[1]
+        assert all(len(set(branch // size)) == 1 for branch in leaves), seed
 
 
 def test_the_portfolio():
@@ -292,5 +323,5 @@ def test_the_portfolio():
 
     assert kinds("auto", 4) == ["grouped leaves"] * 2 + ["random assignment", "random regions"]
     assert kinds("random", 3) == ["random assignment", "random regions", "random assignment"]
-    assert kinds("spectral", 9) == ["grouped spectral leaves"] * 3  # four leaves make three trees
+    assert kinds("spectral", 20) == ["grouped spectral leaves"] * 9  # three flat fits, three trees of four leaves
     assert not any("leaves" in kind for kind in kinds("auto", 4, n_parameters=10_000))

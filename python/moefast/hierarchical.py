@@ -35,8 +35,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         P(y \mid x) = \sum_j p_j(x) \sum_i p_{i \mid j}(x)\, N(y \mid a_{ij} \cdot x + b_{ij}, s_{ij}^2)
 
     for two levels, with softmax gates at each. Fitted by maximum likelihood, EM with soft splits: the experts of
-    a flat mixture (:class:`MixtureOfExpertsRegressor`, spectral and random starts) grouped into branches in
-    several ways and random assignments race in short EM runs, and the best goes on until it settles.
+    flat mixtures (:class:`MixtureOfExpertsRegressor`, spectral and random starts), grouped into the branches that
+    linear gates tell apart best, and random assignments race in short EM runs; the best goes on until it settles.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     fit_gate_intercept : bool
         Gates have intercepts.
     start : {"auto", "spectral", "random"}
-        What races: grouped experts of a flat mixture and random starts; grouped experts of a flat mixture from
+        What races: grouped experts of flat mixtures and random starts; grouped experts of flat mixtures from
         spectral starts; random starts.
     n_init : int or "auto"
         How many starts race, half of them grouped experts with ``start="auto"``.
@@ -66,8 +66,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     noise_floor : float
         Smallest s in standard deviations of y.
     time_budget : float, optional
-        Seconds after which no further start is begun, for the flat mixture and for the race. The only option
-        whose result depends on the machine.
+        Seconds after which no further start is begun, for each of up to three flat mixtures and for the race.
+        The only option whose result depends on the machine.
     random_state : int, Generator, RandomState or None
     n_threads : int or None
         None means the CPUs this process may use. The result does not depend on it.
