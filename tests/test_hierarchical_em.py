@@ -307,6 +307,16 @@ def test_the_best_tree_for_true_experts_is_the_true_one(branches):
         assert all(len(set(branch // size)) == 1 for branch in leaves), seed
 
 
+def test_the_score_of_groups_nobody_can_tell_apart():
+    """Posteriors of a half everywhere: log 1/2 for each unit of weight, whatever the gates."""
+    w, truth, problem = data((2, 2), 60, 2, 0)
+    blind = SimpleNamespace(
+        responsibilities=lambda X, y: np.full((60, 4), 0.25), gate_coef=truth.coef, gate_intercept=truth.intercept
+    )
+    score = _Trees(problem, blind, np.random.default_rng(0))._score([[0, 2], [1, 3]])
+    assert score == pytest.approx(w.sum() * (np.log(0.5) - 0.5 * np.log(2 * np.pi)))
+
+
 def test_the_portfolio():
     _, _, problem = data((2, 2), 300, 4, 11)
 
