@@ -1,4 +1,4 @@
-"""EM for a mixture of linear experts, written slowly and obviously in numpy: one sample, one expert at a time."""
+"""EM for a mixture of experts, written slowly and obviously in numpy: one sample, one expert at a time."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,12 @@ def random_problem(n, d, k, seed, spread=1.0):
     gates[-1] = 0
     p = Parameters(spread * rng.normal(size=(k, d + 1)), gates, rng.uniform(0.3, 2.0, size=k))
     return X, y, rng.uniform(0.0, 2.0, size=n), p
+
+
+def predictions(X, p, link):
+    """g(a_i.x + b_i), n x k."""
+    mu = np.column_stack([X, np.ones(len(X))]) @ p.experts.T
+    return link(mu) if link else mu
 
 
 def log_terms(X, y, p, means=None):
@@ -50,23 +56,27 @@ def posterior(X, y, p, means=None):
     return np.exp(log_gate + log_normal - row_log_likelihood(X, y, p, means)[:, None])
 
 
-def statistics(X, y, w, p, responsibilities=None, means=None):
+def statistics(X, y, w, p, responsibilities=None, means=None, link=None):
     """Everything em_statistics returns, and for each figure the sum of the absolute values of its terms."""
     n, d = X.shape
     k, dim = len(p.variance), d + 1
+    slope = np.ones((n, k))
+    if link:
+        slope = link.slope(np.column_stack([X, np.ones(n)]) @ p.experts.T)
+        means = predictions(X, p, link)
     log_gate, _, e = log_terms(X, y, p, means)
     r = posterior(X, y, p, means) if responsibilities is None else responsibilities
     gate = np.exp(log_gate)
     U = np.column_stack([X, np.ones(n)])
     pairs = np.stack([U[:, a] * U[:, b] for b in range(dim) for a in range(b + 1)], axis=1)
-    weights = [w * r[:, i] for i in range(k)]
+    weights = [w * r[:, i] * slope[:, i] ** 2 for i in range(k)]
     for i in range(k - 1):
         weights += [w * gate[:, i] * ((i == j) - gate[:, j]) for j in range(i, k - 1)]
     terms = {
         "log_likelihood": w * row_log_likelihood(X, y, p, means),
         "totals": w[:, None] * r,
         "squares": w[:, None] * r * e**2,
-        "residuals": (w[:, None] * r * e)[:, :, None] * U[:, None, :],
+        "residuals": (w[:, None] * r * e * slope)[:, :, None] * U[:, None, :],
         "gate_slope": (w[:, None] * (r - gate))[:, :, None] * U[:, None, :],
         "products": pairs[:, :, None] * np.stack(weights, axis=1)[:, None, :],
     }

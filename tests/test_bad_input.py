@@ -166,17 +166,12 @@ def test_em_options_refuse_when_made(name):
         EmOptions(**{name: -1})
 
 
-@pytest.mark.parametrize("link", ["sigmoid", "relu", "tanh", np.sin])
-def test_nonlinear_links_cannot_be_polished_yet(link):
-    with pytest.raises(ValueError, match=r"cannot be polished.*polish=False"):
-        fit(link=link, polish=True)
-
-
 def test_starts_that_cannot_be():
     with pytest.raises(ValueError, match='start="random" needs polish=True'):
         fit(polish=False, start="random")
-    with pytest.raises(ValueError, match="at least n_experts=4 linearly independent columns, X has 3"):
-        fit(n_experts=4, start="spectral")
+    for start in ("spectral", "l4"):
+        with pytest.raises(ValueError, match=f'"{start}" needs at least n_experts=4 .* columns, X has 3'):
+            fit(n_experts=4, start=start)
 
 
 @pytest.mark.parametrize("weights", [None, (np.arange(120) < 4).astype(float)])

@@ -19,6 +19,7 @@ def test_examples(name):
 def test_every_public_function_has_an_example():
     """A public name of the top level or of the papers' methods shows how it is used."""
     from moefast import (
+        baselines,
         datasets,
         decomposition,
         em,
@@ -36,6 +37,9 @@ def test_every_public_function_has_an_example():
         moefast.MixtureOfExpertsRegressor,
         moefast.MomentAccumulator,
         moefast.build_info,
+        baselines.fit_gradient_descent,
+        baselines.fit_joint_em,
+        baselines.fit_joint_em_many,
         datasets.make_moe,
         decomposition.power_iteration,
         em.fit_em,

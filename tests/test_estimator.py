@@ -400,8 +400,9 @@ def test_a_link_that_is_called_linear_is_not_taken_for_it():
         return z**3
 
     X, y, _ = make_moe(200, 3, 2, random_state=0)
-    with pytest.raises(ValueError, match="cannot be polished"):
-        MixtureOfExpertsRegressor(2, link=linear).fit(X, y)
+    cubes = MixtureOfExpertsRegressor(2, link=linear, random_state=0).fit(X, y)
+    assert not cubes.link_.is_linear
+    assert abs(cubes.log_likelihood_ - MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).log_likelihood_) > 1
 
 
 @pytest.mark.parametrize(
@@ -412,10 +413,11 @@ def test_a_link_that_is_called_linear_is_not_taken_for_it():
         (lambda z: z + 1j, "real numbers"),
     ],
 )
-def test_a_link_that_misbehaves_is_named(link, message):
+@pytest.mark.parametrize("polish", [True, False])
+def test_a_link_that_misbehaves_is_named(link, message, polish):
     X, y, _ = make_moe(200, 3, 2, random_state=0)
     with pytest.raises(ValueError, match=rf"link '<lambda>'.*{message}"):
-        MixtureOfExpertsRegressor(2, link=link, polish=False).fit(X, y)
+        MixtureOfExpertsRegressor(2, link=link, polish=polish).fit(X, y)
 
 
 @pytest.mark.parametrize("unit", [1e-200, 1e-100, 1e100, 1e200])

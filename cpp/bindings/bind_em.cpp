@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "array_args.hpp"
+#include "bound_link.hpp"
 #include "moefast/em_batch.hpp"
 
 namespace moefast::bindings {
@@ -107,7 +108,8 @@ void bind_em(py::module_& m) {
   py::class_<EmSettings>(m, "EmSettings", "Settings of EM; see em.hpp.")
       .def(py::init([](int max_iter, double tol, bool expert_intercept, bool gate_intercept,
                        bool update_noise, bool shared_noise, double variance_floor, double alpha,
-                       double gate_alpha, int n_threads, std::optional<double> to_beat) {
+                       double gate_alpha, int n_threads, std::optional<double> to_beat,
+                       const py::object& link) {
              EmSettings s;
              s.max_iter = max_iter;
              s.tol = tol;
@@ -120,13 +122,14 @@ void bind_em(py::module_& m) {
              s.gate_alpha = gate_alpha;
              s.n_threads = n_threads;
              if (to_beat) s.to_beat = *to_beat;
+             s.link = make_link(link);
              s.check();
              return s;
            }),
            py::kw_only(), py::arg("max_iter"), py::arg("tol"), py::arg("expert_intercept"),
            py::arg("gate_intercept"), py::arg("update_noise"), py::arg("shared_noise"),
            py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"), py::arg("n_threads"),
-           py::arg("to_beat") = py::none());
+           py::arg("to_beat") = py::none(), py::arg("link") = py::none());
 
   m.def(
       "em_statistics",

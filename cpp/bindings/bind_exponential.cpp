@@ -1,4 +1,5 @@
 #include "array_args.hpp"
+#include "bound_link.hpp"
 #include "kernels/kernels.hpp"
 
 namespace moefast::bindings {
@@ -22,6 +23,19 @@ void bind_exponential(py::module_& m) {
   m.def(
       "logarithm", [](const Array& x) { return apply(x, kernels::active().logarithms); },
       py::arg("x").noconvert(), "log of each number as the EM kernels compute it; for tests.");
+  m.def(
+      "link_values",
+      [](const std::string& name, const Array& t) {
+        require_ndim(t, "t", 1);
+        const std::shared_ptr<const Link> link = built_in_link(name);
+        if (!link) throw py::value_error("link 'linear' needs no values");
+        Array values(t.shape(0)), slopes(t.shape(0));
+        std::copy_n(t.data(), t.shape(0), values.mutable_data());
+        link->apply(t.shape(0), values.mutable_data(), slopes.mutable_data());
+        return std::make_pair(values, slopes);
+      },
+      py::arg("name"), py::arg("t").noconvert(),
+      "g(t) and g'(t) of a built-in link, as EM computes them; for tests.");
 }
 
 }  // namespace moefast::bindings

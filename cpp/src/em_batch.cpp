@@ -17,10 +17,12 @@ std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart
   settings.check();
   const index_t n_starts = static_cast<index_t>(starts.size());
   std::vector<EmResult> results(starts.size());
-  const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * settings.n_threads;
+  // A link bound to this thread keeps all on it.
+  const int n_threads = settings.link && !settings.link->any_thread() ? 1 : settings.n_threads;
+  const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * n_threads;
   EmSettings each = settings;
-  each.n_threads = share_passes ? settings.n_threads : 1;
-  const int threads = share_passes ? 1 : settings.n_threads;
+  each.n_threads = share_passes ? n_threads : 1;
+  const int threads = share_passes ? 1 : n_threads;
   parallel_for(n_starts, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     // `poll` belongs to the calling thread; the checkpoint passes it and other threads' failures on.
     results[i] = em_run(data, starts[i].parameters, each, starts[i].assignment, [&] { checkpoint.check(); });

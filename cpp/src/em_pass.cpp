@@ -1,6 +1,6 @@
 // One pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
 //
-//     scores = [a_i.x + b_i | W_i x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
+//     scores = [g(a_i.x + b_i) | W_i x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
 //     sums   = weights times u_a u_b        (kernels/dot_update.hpp)
 //
 // Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
@@ -61,14 +61,15 @@ class Panels {
 
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const Assignment& given)
+  Lane(const EmData& data, const MixtureParameters& parameters, const Link* link, const Assignment& given)
       : data_(data),
         p_(parameters),
+        link_(data.means ? nullptr : link),
         given_(given),
         k_(parameters.k),
         dim_(parameters.dim),
         n_weights_(k_ + n_gate_products(k_)),
-        panels_(dim_ + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_),
+        panels_(dim_ + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_ + (link_ ? k_ : 0)),
         U_(panels_.take(dim_)),
         scores_(panels_.take(2 * k_)),
         y_(panels_.take(1)),
@@ -77,6 +78,7 @@ class Lane {
         weights_(panels_.take(n_weights_)),
         slopes_(panels_.take(2 * k_)),
         residuals_(slopes_ + k_ * kStride),
+        link_slopes_(link_ ? panels_.take(k_) : nullptr),
         coefficients_(static_cast<std::size_t>(dim_ * 2 * k_)),
         inverse_sigma_(parameters.variance.size()),
         log_scale_(parameters.variance.size()),
@@ -98,7 +100,10 @@ class Lane {
       const index_t n = std::min(kChunk, last - start);
       const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
       load(start, n, padded);
+      for (index_t i = 0; link_ && i < k_; ++i)
+        link_->apply(padded, scores_ + i * kStride, link_slopes_ + i * kStride);
       expectation(padded);
+      if (link_) linearise(padded);
       products(padded, out);
     }
     const auto total = [this](index_t row) {
@@ -165,6 +170,18 @@ class Lane {
     kernels::active().expectation(panel);
   }
 
+  // Gauss-Newton: around its present parameters an expert is g + g' u.delta, so g'u takes the place of u.
+  void linearise(index_t padded) {
+    for (index_t i = 0; i < k_; ++i) {
+      const double* g = link_slopes_ + i * kStride;
+      double *weight = weights_ + i * kStride, *residual = residuals_ + i * kStride;
+      for (index_t s = 0; s < padded; ++s) {
+        weight[s] *= g[s] * g[s];
+        residual[s] *= g[s];
+      }
+    }
+  }
+
   void products(index_t padded, EmStatistics& out) {
     const auto dot_update = kernels::of<double>().dot_update;
     // What belongs to frozen experts nobody reads; it stays 0.
@@ -179,10 +196,12 @@ class Lane {
 
   const EmData& data_;
   const MixtureParameters& p_;
+  const Link* link_;  // null: linear, or frozen experts
   const Assignment& given_;
   index_t k_, dim_, n_weights_;
   Panels panels_;
-  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_;
+  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_,
+      *link_slopes_;
   std::vector<double> coefficients_, inverse_sigma_, log_scale_;
   std::vector<double> lane_sums_;    // of the expectation kernel
   std::vector<double> linear_sums_;  // 2k x dim: gate slopes, then residuals
@@ -197,10 +216,11 @@ EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, co
   // Whole chunks a lane.
   const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
   std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
-  const int threads = data.n < kRowsForThreads ? 1 : settings.n_threads;
+  const Link* link = settings.link.get();
+  const int threads = data.n < kRowsForThreads || (link && !link->any_thread()) ? 1 : settings.n_threads;
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, assignment);
+    Lane lane(data, parameters, link, assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

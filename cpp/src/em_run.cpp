@@ -2,6 +2,7 @@
 //
 //     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
 //     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
+//     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
 //     gates    (H + ridge)^-1 (sum w (r - p) u - ridge W), H in (k - 1) x (k - 1) blocks of m x m
 #include <Eigen/Core>
 #include <algorithm>
@@ -20,6 +21,11 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 constexpr int kMaxHalvings = 30;
+// Levenberg-Marquardt damping of a step with a link, relative to the mean of the Gram matrix's diagonal: raised
+// by kMoreDamping from kLeastDamping with each rejected step, lowered by kLessDamping with an accepted one.
+constexpr double kLeastDamping = 1e-4, kMoreDamping = 10, kLessDamping = 0.2;
+// With more damping than this a small gain says nothing about having arrived.
+constexpr double kSettledDamping = 0.1;
 // A relative gain that is nothing but rounding.
 constexpr double kNoGain = 1e-15;
 // When a run counts as beaten. Gains often fall more slowly later on, or grow again where EM passes a saddle:
@@ -71,8 +77,9 @@ class Run {
   }
 
   // Weighted least squares for every expert, then the noise. Written in residuals (delta = G^-1 sum r e u),
-  // so that near the end nothing cancels.
-  void update_experts(MixtureParameters& p, const EmStatistics& stats) const {
+  // so that near the end nothing cancels. With a link, G is linearised and `damping` holds the step back; what
+  // it does to the squares is not known before the next pass, so the noise follows the experts by one step.
+  void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0) const {
     const index_t m = p.dim - 1 + (settings_.expert_intercept ? 1 : 0);
     std::vector<double> squares = stats.squares;
     for (index_t i = 0; i < p.k && !data_.means; ++i) {
@@ -84,6 +91,12 @@ class Run {
       Eigen::VectorXd target = slope;
       ridged.diagonal().head(p.dim - 1).array() += settings_.alpha;
       target.head(p.dim - 1) -= settings_.alpha * a.head(p.dim - 1);
+      if (settings_.link) {
+        squares[i] += settings_.alpha * a.head(p.dim - 1).squaredNorm();
+        if (m > 0) ridged.diagonal().array() += damping * gram.trace() / static_cast<double>(m);
+        a += solve_semidefinite(ridged, target);
+        continue;
+      }
       const Eigen::VectorXd delta = solve_semidefinite(ridged, target);
       a += delta;
       const Eigen::VectorXd image = gram.selfadjointView<Eigen::Lower>() * delta;
@@ -193,6 +206,7 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
   double objective = run.objective(current, stats);
   result.trace.push_back(objective);
   double previous_gain = 0;
+  double damping = 0;
   bool was_settled = false;
   int times_beaten = 0;
   while (result.n_iter < settings.max_iter) {
@@ -203,9 +217,10 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     }
     const std::vector<double> direction = run.gate_direction(current, stats);
     MixtureParameters candidate = current;
-    run.update_experts(candidate, stats);
-    // Experts and noise alone cannot lower the objective, so halving the gates' step ends well; what is
-    // left then is rounding, and the run has arrived.
+    run.update_experts(candidate, stats, damping);
+    // Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
+    // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
+    // run has arrived.
     const double rounding = 1e-13 * (std::abs(objective) + run.weight());
     EmStatistics next;
     double value = 0;
@@ -214,7 +229,15 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
       move_gates(candidate, current.gates, direction, halving < kMaxHalvings ? step : 0);
       next = run.pass(candidate);
       value = run.objective(candidate, next);
-      if (value >= objective - rounding) break;
+      if (value >= objective - rounding) {
+        if (halving == 0) damping = damping > kLeastDamping ? damping * kLessDamping : 0;
+        break;
+      }
+      if (settings.link) {
+        damping = std::max(kLeastDamping, damping * kMoreDamping);
+        candidate.experts = current.experts;
+        run.update_experts(candidate, stats, damping);
+      }
     }
     if (!(value >= objective - rounding)) {
       result.status = std::isfinite(value) ? Status::converged : Status::degenerate;
@@ -228,7 +251,8 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     ++result.n_iter;
     // Twice in a row, and falling: a small gain that grows is a run leaving a saddle (experts that are nearly
     // the same), not one arriving.
-    const bool settled = gain <= settings.tol * std::max(1.0, std::abs(objective / run.weight()));
+    const bool settled = gain <= settings.tol * std::max(1.0, std::abs(objective / run.weight())) &&
+                         damping <= kSettledDamping;
     if ((settled && was_settled && gain <= previous_gain) ||
         gain <= kNoGain * std::abs(objective / run.weight())) {
       result.status = Status::converged;

@@ -49,7 +49,7 @@ struct Problem {
   }
 };
 
-enum class Mode { posterior, responsibilities, labels, frozen };
+enum class Mode { posterior, responsibilities, labels, frozen, link };
 
 void pass(index_t n, index_t d, index_t k, Mode mode) {
   const Problem problem(n, d, k, 41);
@@ -63,6 +63,7 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   EmSettings settings;
   settings.variance_floor = 1e-6;
   settings.n_threads = 2;
+  if (mode == Mode::link) settings.link = built_in_link("tanh");
   MixtureParameters p = problem.truth;
   for (double& v : p.variance) v = 0.7;
   const EmStatistics found = em_pass(data, p, settings, assignment, {});
@@ -74,12 +75,17 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   wanted.products.resize(size(columns * pairs));
   CHECK_AT(found.products.size() == wanted.products.size(), what);
   for (index_t s = 0; s < n; ++s) {
-    std::vector<double> gate(size(k)), joint(size(k)), e(size(k)), u(size(dim), 1.0);
+    std::vector<double> gate(size(k)), joint(size(k)), e(size(k)), slope(size(k), 1.0), u(size(dim), 1.0);
     std::copy_n(&problem.X[size(s * d)], d, u.begin());
     double gate_sum = 0, joint_sum = 0;
     for (index_t i = 0; i < k; ++i) gate_sum += gate[size(i)] = std::exp(problem.line(p.gates, i, s));
     for (index_t i = 0; i < k; ++i) {
-      e[size(i)] = problem.y[size(s)] - (data.means ? data.means[s * k + i] : problem.line(p.experts, i, s));
+      double mean = data.means ? data.means[s * k + i] : problem.line(p.experts, i, s);
+      if (mode == Mode::link) {
+        mean = std::tanh(mean);
+        slope[size(i)] = 1 - mean * mean;
+      }
+      e[size(i)] = problem.y[size(s)] - mean;
       gate[size(i)] /= gate_sum;
       joint_sum += joint[size(i)] = gate[size(i)] *
                                     std::exp(-0.5 * e[size(i)] * e[size(i)] / p.variance[size(i)]) /
@@ -102,10 +108,10 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
       wanted.totals[size(i)] += w * r;
       wanted.squares[size(i)] += w * r * e[size(i)] * e[size(i)];
       for (index_t j = 0; j < dim; ++j) {
-        wanted.residuals[size(i * dim + j)] += w * r * e[size(i)] * u[size(j)];
+        wanted.residuals[size(i * dim + j)] += w * r * e[size(i)] * slope[size(i)] * u[size(j)];
         wanted.gate_slope[size(i * dim + j)] += w * (r - gate[size(i)]) * u[size(j)];
       }
-      add_products(i, w * r);
+      add_products(i, w * r * slope[size(i)] * slope[size(i)]);
     }
     for (index_t i = 0, column = k; i + 1 < k; ++i) {
       for (index_t j = i; j + 1 < k; ++j, ++column) {
@@ -134,19 +140,20 @@ bool same_bits(const EmResult& a, const EmResult& b) {
          a.parameters.gates == b.parameters.gates && a.parameters.variance == b.parameters.variance;
 }
 
-void runs(index_t n, index_t d, index_t k) {
+void runs(index_t n, index_t d, index_t k, const char* link) {
   const Problem problem(n, d, k, 42);
-  const std::string what = text({{"n", n}, {"d", d}, {"k", k}});
+  const std::string what = link + text({{"n", n}, {"d", d}, {"k", k}});
   const EmData data = problem.data();
   EmSettings settings;
   settings.variance_floor = 1e-6;
   settings.max_iter = 25;
+  settings.link = built_in_link(link);
   const EmResult from_truth = em_run(data, problem.truth, settings, {}, {});
   CHECK_AT(from_truth.log_likelihood >= from_truth.trace.front() - 1e-9, what);
   for (std::size_t i = 1; i < from_truth.trace.size(); ++i) {
     CHECK_AT(from_truth.trace[i] >= from_truth.trace[i - 1] - 1e-9 * static_cast<double>(n), what);
   }
-  if (n > 2000) {  // enough rows for the noise to be found
+  if (n > 2000 && !settings.link) {  // enough rows for the noise to be found
     for (const double v : from_truth.parameters.variance) CHECK_AT(v > 0.02 && v < 0.08, what);
   }
   EmSettings threaded = settings;
@@ -191,7 +198,7 @@ void runs(index_t n, index_t d, index_t k) {
 }  // namespace
 
 void test_em() {
-  for (const Mode mode : {Mode::posterior, Mode::responsibilities, Mode::labels, Mode::frozen}) {
+  for (const Mode mode : {Mode::posterior, Mode::responsibilities, Mode::labels, Mode::frozen, Mode::link}) {
     for (index_t k = 1; k <= 5; ++k) {
       for (const index_t d : {1, 2, 3, 6}) {
         for (const index_t n : {1, 7, 383, 393}) pass(n, d, k, mode);
@@ -199,8 +206,11 @@ void test_em() {
     }
     pass(9001, 3, 3, mode);  // several threads
   }
-  runs(300, 2, 2);
-  runs(9000, 3, 2);
+  for (const char* link : {"linear", "sigmoid", "relu"}) {
+    runs(300, 2, 2, link);
+    runs(9000, 3, 2, link);
+  }
+  CHECK(throws<std::invalid_argument>([] { built_in_link("cosine"); }));
 }
 
 }  // namespace moefast::tests

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -57,8 +57,10 @@ class EmSettings:
         gate_alpha: float,
         n_threads: int,
         to_beat: float | None = None,
+        link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None = None,
     ) -> None: ...
 
+def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
 def em_statistics(
     X: _Floats,
     y: _Floats,

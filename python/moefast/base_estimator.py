@@ -45,7 +45,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
     noise: Literal["per_expert", "shared"]
     fit_intercept: bool
     fit_gate_intercept: bool
-    start: Literal["auto", "spectral", "random"]
+    start: str
     n_init: int | Literal["auto"]
     max_iter: int
     tol: float
@@ -122,13 +122,13 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
     def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
         """Fit on checked samples, and only at the end set the fitted attributes."""
 
-    def _race_options(self) -> EmOptions:
+    def _race_options(self, starts: Sequence[str]) -> EmOptions:
         """Check the parameters of the race and return those of EM."""
         if isinstance(self.n_init, str):
             check_choice("n_init", self.n_init, ("auto",))
         else:
             check_integer("n_init", self.n_init)
-        check_choice("start", self.start, ("auto", "spectral", "random"))
+        check_choice("start", self.start, starts)
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
         if budget is not None and not (number and 0 < budget < np.inf):

@@ -1,8 +1,8 @@
-r"""Joint EM for linear experts and softmax gates.
+r"""Joint EM for experts with any link and softmax gates.
 
 The E-step and all statistics of the M-step are one pass over the samples in C++; experts are solved by
-weighted least squares, gates take one Newton step of the weighted multinomial logistic regression, halved
-until the objective does not fall. The objective is
+weighted least squares, or where there is a link by one damped Gauss-Newton step; gates take one Newton step of
+the weighted multinomial logistic regression, halved until the objective does not fall. The objective is
 
 .. math::
 
@@ -26,9 +26,11 @@ from scipy.linalg.lapack import dpstrf
 
 import moefast._core as _core
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
+from moefast.links import LINKS, Link
 from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
+from moefast.transforms import hermite_moment
 from moefast.validation import check_samples
 
 __all__ = [
@@ -43,6 +45,9 @@ __all__ = [
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+# Cubes of a response that cannot be rescaled stay in range.
+_LARGEST_RESPONSE = 1e100
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ class EmProblem:
     weights : ndarray of shape (n,), float64
         Positive.
     options : EmOptions
+    link : Link
+        g. The response keeps its units, which g knows, unless g is homogeneous.
 
     Attributes
     ----------
@@ -133,9 +140,12 @@ class EmProblem:
         Columns that do not vary, and columns that depend linearly on the others.
     """
 
-    def __init__(self, X: Floats, y: Floats, weights: Floats, options: EmOptions) -> None:
+    def __init__(
+        self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link = LINKS["linear"]
+    ) -> None:
         self.options = options
         self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
+        self.link = link
         self.weights = np.ascontiguousarray(weights)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         share = self.weights / self.weights.sum()
@@ -144,13 +154,23 @@ class EmProblem:
         self.constant = [int(j) for j in np.flatnonzero(x_spread == 0)] if centre_x else []
         self.constant_response = bool(y_spread[0] == 0)
         # Without centring the second moment about zero takes the place of the variance.
+        centre_y = options.fit_intercept and link.is_linear
         x_scale = x_spread if centre_x else np.hypot(x_spread, x_mean)
-        y_scale = float(y_spread[0] if options.fit_intercept else np.hypot(y_spread[0], y_mean[0]))
+        y_scale = float(y_spread[0] if centre_y else np.hypot(y_spread[0], y_mean[0]))
+        if not link.is_homogeneous:
+            y_scale = 1.0
+            if max(y_spread[0], abs(y_mean[0])) > _LARGEST_RESPONSE:
+                raise OverflowError(
+                    f"y has a mean of {y_mean[0]:.3g} and a standard deviation of {y_spread[0]:.3g}, beyond "
+                    f"{_LARGEST_RESPONSE:g}; link {link.name!r} leaves y its units, so rescale y"
+                )
+        elif not link.is_linear:  # an expert whose linear form has variance 1 keeps it
+            y_scale /= float(np.sqrt(hermite_moment(link, 2, 0)[0]))
         self.response_std = float(y_spread[0]) or 1.0
         self.standardisation = Standardisation(
             x_mean=x_mean if centre_x else np.zeros_like(x_mean),
             x_scale=np.where(x_scale > 0, x_scale, 1.0),
-            y_mean=float(y_mean[0]) if options.fit_intercept else 0.0,
+            y_mean=float(y_mean[0]) if centre_y else 0.0,
             y_scale=y_scale if y_scale > 0 else 1.0,
         )
         self.Z = self.standardisation.features(X)
@@ -189,7 +209,11 @@ class EmProblem:
             gate_alpha=o.gate_ridge,
             n_threads=self._n_threads,
             to_beat=to_beat,
+            link=self.link.name if self.link.is_built_in else self._call_link,
         )
+
+    def _call_link(self, t: Floats) -> tuple[Floats, Floats]:
+        return self.link(t), self.link.slope(t)
 
     def run(
         self,
@@ -237,7 +261,12 @@ class EmProblem:
         return self._fit(start, out)
 
     def run_many(
-        self, starts: Sequence[EmStart], *, max_iter: int | None = None, to_beat: float | None = None
+        self,
+        starts: Sequence[EmStart],
+        *,
+        frozen_noise: bool = False,
+        max_iter: int | None = None,
+        to_beat: float | None = None,
     ) -> list[EmFit]:
         """Run EM from every start, in parallel.
 
@@ -248,6 +277,8 @@ class EmProblem:
         ----------
         starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k)
             In standard units; experts may differ in number.
+        frozen_noise : bool
+            Keep the noise of the starts, which is 1 for an assignment.
         max_iter : int, optional
             The default is that of the options.
         to_beat : float, optional
@@ -268,24 +299,24 @@ class EmProblem:
             elif isinstance(start, np.ndarray):
                 responsibilities = np.ascontiguousarray(start, dtype=np.float64)
                 start = self._blank(start.shape[1])
-            mixture, parameters = self._parameters(start)
+            mixture, parameters = self._parameters(start, frozen_noise)
             mixtures.append(mixture)
             tuples.append((*parameters, responsibilities, labels))
-        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, to_beat=to_beat)
+        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise, to_beat)
         ends = _core.em_run_batch(self.Z, self.t, self.weights, tuples, settings)
         return [self._fit(mixture, end) for mixture, end in zip(mixtures, ends, strict=True)]
 
     def _blank(self, k: int) -> Mixture:
         """Equal gates; the rest is made by the first M-step."""
         d = self.Z.shape[1]
-        return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k))
+        return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link)
 
     def _parameters(
         self, start: Mixture, frozen_noise: bool = False
     ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
         """Return the start with its last gate row 0, and experts, gates, variances within the options."""
         k = start.n_experts
-        start = start.ordered(np.arange(k))
+        start = replace(start.ordered(np.arange(k)), link=self.link)
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
         variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self.variance_floor)
@@ -336,14 +367,14 @@ class EmProblem:
 def fit_em(
     X: Any, y: Any, start: Mixture, *, sample_weight: Any = None, options: EmOptions | None = None
 ) -> EmFit:
-    """Run joint EM with linear experts from a given start until it settles.
+    """Run joint EM from a given start until it settles.
 
     Parameters
     ----------
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
     start : Mixture
-        In the units of the data, for instance the truth of a simulation.
+        In the units of the data, for instance the truth of a simulation. Its link is that of the experts.
     sample_weight : array-like of shape (n,), optional
     options : EmOptions, optional
 
@@ -355,7 +386,7 @@ def fit_em(
     Raises
     ------
     ValueError, TypeError
-        For bad input (the column is named), or a start of another shape or link.
+        For bad input (the column is named), or a start of another shape.
 
     Examples
     --------
@@ -369,7 +400,5 @@ def fit_em(
     X, y, weights = check_samples(X, y, sample_weight)
     if start.n_features != X.shape[1]:
         raise ValueError(f"start has {start.n_features} features, X has {X.shape[1]}")
-    if not start.link.is_linear:
-        raise ValueError(f"joint EM serves linear experts, start has link {start.link.name!r}")
-    problem = EmProblem(X, y, weights, options or EmOptions())
+    problem = EmProblem(X, y, weights, options or EmOptions(), start.link)
     return problem.to_units(problem.run(start.to_standard(problem.standardisation)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from moefast.threads import resolve_threads
-from moefast.validation import check_choice
+from moefast.validation import check_choice, check_number
 
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
@@ -60,10 +60,10 @@ class EmOptions:
         if isinstance(self.gate_alpha, str):
             check_choice("gate_alpha", self.gate_alpha, ("auto",))
         else:
-            _check_number("gate_alpha", self.gate_alpha, low=0.0)
-        _check_number("alpha", self.alpha, low=0.0)
-        _check_number("tol", self.tol, low=0.0)
-        _check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
+            check_number("gate_alpha", self.gate_alpha, low=0.0)
+        check_number("alpha", self.alpha, low=0.0)
+        check_number("tol", self.tol, low=0.0)
+        check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
         whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
         if not whole or not 1 <= self.max_iter < 2**31:
             raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
@@ -76,11 +76,3 @@ class EmOptions:
     def gate_ridge(self) -> float:
         """`gate_alpha` as a number."""
         return GATE_ALPHA_AUTO if self.gate_alpha == "auto" else float(self.gate_alpha)
-
-
-def _check_number(name: str, value: Any, low: float, open_low: bool = False) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < low or (open_low and value == low):
-        raise ValueError(
-            f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
-        )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from moefast import l4
 from moefast.base_estimator import MixtureEstimator
 from moefast.degenerate import warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
@@ -39,24 +40,28 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         p(x) = \mathrm{softmax}(W x + c)
 
     Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
-    random assignments race in short EM runs, and the best goes on by EM until it settles.
+    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by
+    EM until it settles.
 
     Parameters
     ----------
     n_experts : int
         k. One expert is least squares.
     link : str, Link or callable
-        g. Links other than linear need ``polish=False``.
+        g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
+        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
+        "linear", "relu" and "leaky_relu" take y in the units it has.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.
     fit_intercept : bool
         Experts have intercepts b_i.
     fit_gate_intercept : bool
         Gates have intercepts c_i.
-    start : {"auto", "spectral", "random"}
-        What races: both kinds, or one of them.
+    start : {"auto", "spectral", "l4", "random"}
+        What races: spectral and random starts, or one kind; "l4" is method 2 of the papers, see :mod:`moefast.l4`.
     polish : bool
-        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper.
+        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
+        loss, as in the AISTATS 2020 paper, with ``start="l4"``.
     n_init : int or "auto"
         How many starts race. With ``start="auto"`` about a fifth of them are spectral.
     max_iter : int
@@ -116,7 +121,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
 
     References
     ----------
-    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019.
+    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019; "Learning in Gated
+    Neural Networks", AISTATS 2020.
 
     Examples
     --------
@@ -136,7 +142,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
-        start: Literal["auto", "spectral", "random"] = "auto",
+        start: Literal["auto", "spectral", "l4", "random"] = "auto",
         polish: bool = True,
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 1000,
@@ -169,7 +175,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
 
     def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
         rng = get_generator(self.random_state)
-        problem, link = EmProblem(X, y, weights, options), get_link(self.link)
+        link = get_link(self.link)
+        problem = EmProblem(X, y, weights, options, link)
         n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
@@ -203,7 +210,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
-        experts = recover_from_samples(
+        recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
+        experts = recover(
             X,
             y,
             problem.weights,
@@ -215,17 +223,14 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         )
         fit = gates_of_problem(problem, X, experts, max(experts.sigma, 1e-300), update_noise=True)
         fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
-        start = StartReport("spectral, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
+        kind = "L4" if self.start == "l4" else "spectral"
+        start = StartReport(f"{kind}, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
         return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
 
     def _checked_parameters(self) -> EmOptions:
         check_integer("n_experts", self.n_experts)
-        options, link = self._race_options(), get_link(self.link)
-        if self.polish and not link.is_linear:
-            raise ValueError(
-                f"link={link.name!r} cannot be polished by EM yet: use polish=False (experts from the moments, "
-                'gates by EM) or link="linear"'
-            )
+        options = self._race_options(("auto", "spectral", "l4", "random"))
+        get_link(self.link)
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options

@@ -1,9 +1,17 @@
-r"""Gates by EM with the experts frozen, as in the last step of both papers.
+r"""Gates with the experts frozen, as in the last step of both papers: by EM or by gradient descent.
 
-E-step: :math:`r_i \propto p_i(x)\, N(y \mid \mu_i(x), s_i^2)`; M-step: one Newton step, halved until the
-likelihood does not fall, of the multinomial logistic regression of r on x.
+Both climb the same log-likelihood, the loss :math:`L_{\log}` of the second paper with its sign turned,
 
-Source: Makkuva, Oh, Kannan, Viswanath, ICML 2019, Section on learning the gating.
+.. math::
+
+    \sum_n w_n \log \sum_i p_i(x_n)\, N(y_n \mid \mu_i(x_n), s_i^2),
+
+less the gates' ridge. EM: E-step :math:`r_i \propto p_i(x)\, N(y \mid \mu_i(x), s_i^2)`; M-step: one Newton step,
+halved until the likelihood does not fall, of the multinomial logistic regression of r on x. Gradient descent:
+steps along :math:`\sum_n w_n (r_i - p_i) x_n` for each gate.
+
+Sources: Makkuva, Oh, Kannan, Viswanath, ICML 2019, Section on learning the gating; the same, "Learning in Gated
+Neural Networks", AISTATS 2020 (L_log).
 """
 
 from __future__ import annotations
@@ -15,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast.em import EmFit, EmOptions, EmProblem
+from moefast.gate_descent import descend_gates
 from moefast.links import Link
 from moefast.mixture import Mixture
 from moefast.validation import check_choice, check_samples
@@ -46,7 +55,7 @@ def fit_gates(
     experts: Experts,
     *,
     sigma: float | npt.ArrayLike,
-    method: Literal["em"] = "em",
+    method: Literal["em", "gradient"] = "em",
     update_noise: bool = False,
     sample_weight: Any = None,
     options: EmOptions | None = None,
@@ -61,9 +70,12 @@ def fit_gates(
         In the units of the data.
     sigma : float or array-like of shape (k,)
         The noise's standard deviation, positive.
-    method : {"em"}
+    method : {"em", "gradient"}
+        "gradient" is gradient descent on all rows, see
+        :func:`moefast.gate_descent.descend_gates`: the same optimum, in more
+        iterations.
     update_noise : bool
-        Take `sigma` as a start and fit it too.
+        Take `sigma` as a start and fit it too; by EM only.
     sample_weight : array-like of shape (n,), optional
     options : EmOptions, optional
         `fit_gate_intercept`, `gate_alpha`, `noise`, `noise_floor`, `max_iter`, `tol` and `n_threads` matter.
@@ -71,12 +83,14 @@ def fit_gates(
     Returns
     -------
     EmFit
-        In the units of the data: the experts given, the gates found and the noise.
+        In the units of the data: the experts given, the gates found and the noise. Its trace is the learning
+        curve, whichever the method: the objective above, in standard units.
 
     Raises
     ------
     ValueError, TypeError
-        For bad input (the column is named), experts of another shape, or a sigma that is not positive.
+        For bad input (the column is named), experts of another shape, a sigma that is not positive, or
+        update_noise with gradient descent.
 
     Examples
     --------
@@ -87,15 +101,22 @@ def fit_gates(
     >>> bool(abs(gates.mixture.gate_coef - truth.gate_coef).max() < 0.3)
     True
     """
-    check_choice("method", method, ("em",))
+    check_choice("method", method, ("em", "gradient"))
+    if method == "gradient" and update_noise:
+        raise ValueError("update_noise needs method='em': gradient descent keeps the noise")
     X, y, weights = check_samples(X, y, sample_weight)
-    return gates_of_problem(
-        EmProblem(X, y, weights, options or EmOptions()), X, experts, sigma, update_noise=update_noise
-    )
+    problem = EmProblem(X, y, weights, options or EmOptions())
+    return gates_of_problem(problem, X, experts, sigma, method=method, update_noise=update_noise)
 
 
 def gates_of_problem(
-    problem: EmProblem, X: Floats, experts: Experts, sigma: float | npt.ArrayLike, *, update_noise: bool
+    problem: EmProblem,
+    X: Floats,
+    experts: Experts,
+    sigma: float | npt.ArrayLike,
+    *,
+    method: Literal["em", "gradient"] = "em",
+    update_noise: bool,
 ) -> EmFit:
     """Do the same as :func:`fit_gates` on samples already in standard units; X is in the units of the data."""
     k, d = experts.coef.shape
@@ -105,9 +126,12 @@ def gates_of_problem(
     if not (np.isfinite(noise).all() and (noise > 0).all()):
         raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
     s = problem.standardisation
-    means = experts.link(X @ experts.coef.T + experts.intercept)
+    means = np.ascontiguousarray(s.response(experts.link(X @ experts.coef.T + experts.intercept)))
     start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), noise / s.y_scale)
-    run = problem.run(start, means=np.ascontiguousarray(s.response(means)), frozen_noise=not update_noise)
+    if method == "gradient":
+        run = descend_gates(problem, start, means)
+    else:
+        run = problem.run(start, means=means, frozen_noise=not update_noise)
     fit = problem.to_units(run)
     # The run knows the experts by their predictions alone.
     mixture = replace(

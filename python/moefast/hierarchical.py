@@ -199,7 +199,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         for level, b in enumerate(self.branches):
             check_integer(f"branches[{level}]", b)
         check_integer("the product of branches", prod(int(b) for b in self.branches))
-        return self._race_options()
+        return self._race_options(("auto", "spectral", "random"))
 
     def _asked_for(self) -> tuple[int, str]:
         k = prod(int(b) for b in self.branches)

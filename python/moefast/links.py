@@ -54,6 +54,11 @@ class Link:
         return self.function is _identity
 
     @property
+    def is_homogeneous(self) -> bool:
+        """Whether g(c z) = c g(z) for c > 0 is known, so that the response may be rescaled."""
+        return self.function in (_identity, _relu, _leaky_relu)
+
+    @property
     def is_built_in(self) -> bool:
         """Whether this is one of :data:`LINKS`, which the C++ core knows too."""
         known = LINKS.get(self.name)

@@ -144,7 +144,8 @@ class Mixture(GatedExperts):
     def to_units(self, s: Standardisation) -> Mixture:
         """Return a mixture found in standard units in the units of the data.
 
-        Only linear experts can be rescaled in y; for other links `s` has y_mean 0 and y_scale 1.
+        Only linear experts can be shifted in y, only those of homogeneous links (ReLU) rescaled; for other links
+        `s` has y_mean 0 and y_scale 1.
         """
         coef, intercept = s.expert_to_units(self.coef, self.intercept)
         gate_coef, gate_intercept = s.gate_to_units(self.gate_coef, self.gate_intercept)

@@ -142,7 +142,9 @@ class ScoreMoments:
             raise ValueError(f"directions must have shape ({self.rank}, q), got {W.shape}")
         d, q = len(self.x_mean), W.shape[1]
         channels = list(transform.channels_about(self.y_mean, self._sums.n_channels))
-        channels[0] -= self.transform_mean(transform)
+        # Less the mean: the constant falls out, so a constant response leaves exact zeros.
+        channels[0] = 0.0
+        channels[0] = -float(self._mean(0, channels))
         V = np.zeros((d + 1, q + 1))  # u = (x - mean, 1) goes to (W' z, 1)
         V[:d, :q] = self.whitening @ W
         V[d, q] = 1.0

@@ -41,6 +41,7 @@ from moefast.transforms import (
     hermite_moment,
     mean_slope,
     quadratic_transform,
+    quartic_transform,
 )
 from moefast.validation import check_choice, check_samples
 
@@ -200,11 +201,7 @@ def recover_from_samples(
     Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
     stay in range whatever the units.
     """
-    share = weights / weights.sum()
-    x_scale = location_and_scale(X, share)[1]
-    x_scale = np.where(x_scale > 0, x_scale, 1.0)
-    y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
-    samples = (X / x_scale, y / y_scale, weights)
+    samples, x_scale, y_scale = scaled_samples(X, y, weights, link)
     found = recover_from_moments(
         first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads),
         n_experts,
@@ -223,16 +220,34 @@ def recover_from_samples(
     )
 
 
+def scaled_samples(
+    X: Floats, y: Floats, weights: Floats, link: Link
+) -> tuple[tuple[Floats, Floats, Floats], Floats, float]:
+    """Return the samples with columns, and y where the link is linear, divided by their spread; both scales."""
+    share = weights / weights.sum()
+    x_scale = location_and_scale(X, share)[1]
+    x_scale = np.where(x_scale > 0, x_scale, 1.0)
+    y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if link.is_linear else 1.0
+    return (X / x_scale, y / y_scale, weights), x_scale, y_scale
+
+
 def first_pass(
-    X: Floats, y: Floats, weights: Floats, n_experts: int, *, strategy: str = "auto", n_threads: int | None = None
+    X: Floats,
+    y: Floats,
+    weights: Floats,
+    n_directions: int,
+    *,
+    order: int = 3,
+    strategy: str = "auto",
+    n_threads: int | None = None,
 ) -> ScoreMoments:
-    """Return what :func:`recover_from_moments` starts from: moments of order 3, or 2 before a second pass.
+    """Return what :func:`recover_from_moments` starts from: moments of an order, or of 2 before a second pass.
 
     Parameters as for :func:`recover_experts`, checked.
     """
-    chosen = choose_strategy(X.shape[1], n_experts) if strategy == "auto" else strategy
-    order = 3 if chosen == "one_pass" else 2
-    return MomentAccumulator(X.shape[1], order, n_threads=n_threads).update(X, y, weights).score_moments()
+    chosen = choose_strategy(X.shape[1], n_directions, order) if strategy == "auto" else strategy
+    first = order if chosen == "one_pass" else 2
+    return MomentAccumulator(X.shape[1], first, n_threads=n_threads).update(X, y, weights).score_moments()
 
 
 def recover_from_moments(
@@ -253,23 +268,9 @@ def recover_from_moments(
     if moments.order < 3 and samples is None:
         raise ValueError("moments of order 3 are needed, or order 2 and the samples for a second pass")
     k = n_experts
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"n_experts must be an integer, got {k!r}")
-    if not 1 <= k <= moments.rank:
-        raise ValueError(
-            f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
-            f"for the spectral method, got {k}"
-        )
-    if sigma is not None:
-        check_sigma(sigma)
-    if link.is_linear:
-        about = moments.y_mean if fit_intercept else 0.0
-        square = moments.y_variance + (moments.y_mean - about) ** 2  # mean (y - about)^2
-        second, third = _linear_transforms(about, square)
-    else:
-        if sigma is None:
-            sigma = _estimate_sigma(moments, link)
-        second, third = quadratic_transform(link, sigma), cubic_transform(link, sigma)
+    check_number_of_experts(k, moments)
+    response = response_scale(moments, link, sigma, fit_intercept)
+    second, third = response.transform(2), response.transform(3)
 
     T2 = moments.score_tensor(2, second) / second.constant
     W, back, spectrum = subspace_whitening(T2, k, moments.whitening)
@@ -278,39 +279,107 @@ def recover_from_moments(
     else:
         T3 = projected_score_tensor(*samples, moments, 3, third, W, n_threads)
     pairs = power_iteration(T3 / third.constant, k, random_state=random_state)
-    raw = pairs.vectors @ back.T
+    scaled = scale_directions(pairs.vectors @ back.T, moments, T2, response)
+    return SpectralExperts(**vars(scaled), spectrum=spectrum, pairs=pairs, link=link)
+
+
+def check_number_of_experts(k: int, moments: ScoreMoments) -> None:
+    """Raise unless k directions can be linearly independent."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"n_experts must be an integer, got {k!r}")
+    if not 1 <= k <= moments.rank:
+        raise ValueError(
+            f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
+            f"for the spectral method, got {k}"
+        )
+
+
+@dataclass(frozen=True)
+class ResponseScale:
+    """What the transforms and the scales of experts need to know of the response.
+
+    Attributes
+    ----------
+    link : Link
+    about : float
+        The level that stands for the common intercept; 0 for links other than linear.
+    square : float
+        Mean of (y - about)^2.
+    sigma : float or None
+        The noise, given or estimated; None for linear experts whose noise nobody gave.
+    fit_intercept : bool
+    """
+
+    link: Link
+    about: float
+    square: float
+    sigma: float | None
+    fit_intercept: bool
+
+    def transform(self, order: int) -> PolynomialTransform:
+        """Return the transform for the score tensor of an order.
+
+        Linear experts of one norm need neither it nor the noise: with t = y - about these are t^2,
+        t^3 - 3 t mean(t^2) and t^4 - 6 t^2 mean(t^2).
+        """
+        if not self.link.is_linear:
+            make = {2: quadratic_transform, 3: cubic_transform, 4: quartic_transform}[order]
+            return make(self.link, float(self.sigma or 0.0))
+        coefficients, constant = {
+            2: ((0.0, 0.0, 1.0), 2.0),
+            3: ((0.0, -3.0 * self.square, 0.0, 1.0), 6.0),
+            4: ((0.0, 0.0, -6.0 * self.square, 0.0, 1.0), 24.0),
+        }[order]
+        return PolynomialTransform(coefficients, constant, order=order, about=self.about)
+
+
+def response_scale(moments: ScoreMoments, link: Link, sigma: float | None, fit_intercept: bool) -> ResponseScale:
+    """Read level, mean square and noise off the moments."""
+    if sigma is not None:
+        check_sigma(sigma)
+    elif not link.is_linear:
+        sigma = _estimate_sigma(moments, link)
+    about = moments.y_mean if link.is_linear and fit_intercept else 0.0
+    square = moments.y_variance + (moments.y_mean - about) ** 2
+    return ResponseScale(link, about, square, sigma, fit_intercept)
+
+
+@dataclass(frozen=True)
+class ScaledExperts:
+    """Experts made of directions: fields as of :class:`SpectralExperts`."""
+
+    coef: Floats
+    intercept: Floats
+    weights: Floats
+    sigma: float
+    directions: Floats
+
+
+def scale_directions(raw: Floats, moments: ScoreMoments, T2: Floats, response: ResponseScale) -> ScaledExperts:
+    """Give directions in whitened coordinates, of any sign and length, signs, norms and weights.
+
+    They come from the lowest moment, which has the least variance: E[y z] = E[g'] sum_i q_i v_i.
+    """
     norms = np.linalg.norm(raw, axis=1, keepdims=True)
     V = np.divide(raw, norms, out=np.zeros_like(raw), where=norms > 0)
-
-    # Signs and weights from the lowest moment, which has the least variance: E[y z] = E[g'] sum_i q_i v_i.
-    q = np.linalg.lstsq(V.T, moments.cross_moment(), rcond=1e-6)[0] / mean_slope(link)
+    q = np.linalg.lstsq(V.T, moments.cross_moment(), rcond=1e-6)[0] / mean_slope(response.link)
     V = V * np.where(q < 0, -1.0, 1.0)[:, None]
     q = np.abs(q)
-    if link.is_linear:
+    square, noise = response.square, response.sigma
+    if response.link.is_linear:
         scales, weights = _linear_scales(V, q, T2, square)
-        noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
+        if noise is None:
+            noise = np.sqrt(max(square - float(weights @ scales**2), 1e-4 * square))
     else:
-        scales, weights, noise, about = np.ones(k), q, float(sigma or 0.0), 0.0
-    weights = np.maximum(weights, 1e-3 * float(weights.max())) if weights.max() > 0 else np.ones(k)
+        scales, weights = np.ones(len(q)), q
+    weights = np.maximum(weights, 1e-3 * float(weights.max())) if weights.max() > 0 else np.ones(len(q))
     coef = scales[:, None] * V @ moments.whitening.T
-    intercept = about - coef @ moments.x_mean if fit_intercept else np.zeros(k)
-    return SpectralExperts(
+    return ScaledExperts(
         coef=coef,
-        intercept=intercept,
+        intercept=response.about - coef @ moments.x_mean if response.fit_intercept else np.zeros(len(q)),
         weights=weights / weights.sum(),
-        sigma=float(noise) if sigma is None else float(sigma),
+        sigma=float(noise or 0.0),
         directions=V,
-        spectrum=spectrum,
-        pairs=pairs,
-        link=link,
-    )
-
-
-def _linear_transforms(about: float, square: float) -> tuple[PolynomialTransform, PolynomialTransform]:
-    """Return t^2 and t^3 - 3 t mean(t^2), t = y - about: they need neither the norm nor the noise."""
-    return (
-        PolynomialTransform((0.0, 0.0, 1.0), 2.0, order=2, about=about),
-        PolynomialTransform((0.0, -3.0 * square, 0.0, 1.0), 6.0, order=3, about=about),
     )
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "check_choice",
     "check_finite",
     "check_integer",
+    "check_number",
     "check_response",
     "check_samples",
     "check_weights",
@@ -212,6 +213,15 @@ def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1)
         raise ValueError(f"{name} must be at least {low}, got {value}")
     if value > high:
         raise ValueError(f"{name} must be at most {high}, got {value}")
+
+
+def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False) -> None:
+    """Raise ValueError unless `value` is a finite number not below `low`, or above it with `open_low`."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < low or (open_low and value == low):
+        raise ValueError(
+            f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
+        )
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

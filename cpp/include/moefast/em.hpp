@@ -1,14 +1,16 @@
 // EM for the mixture of experts
 //
-//     P(y | x) = sum_i p_i(x) N(y | a_i.x + b_i, s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
+//     P(y | x) = sum_i p_i(x) N(y | g(a_i.x + b_i), s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
 //
 // One pass over the samples gives every statistic of an iteration (em_pass.cpp); a run repeats passes
 // and M-steps (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim, constant last.
 #pragma once
 
 #include <limits>
+#include <memory>
 #include <vector>
 
+#include "moefast/link.hpp"
 #include "moefast/types.hpp"
 
 namespace moefast {
@@ -55,17 +57,19 @@ struct EmSettings {
   // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
   double to_beat = -std::numeric_limits<double>::infinity();
   int n_threads = 1;
+  std::shared_ptr<const Link> link;  // g; null: linear
   void check() const;  // throws std::invalid_argument
 };
 
-// What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - a_i.x - b_i.
+// What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g' the
+// slope of the link at t: 1 for linear experts.
 struct EmStatistics {
   double log_likelihood = 0;       // sum_n w log P(y | x)
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
-  std::vector<double> residuals;   // k x dim: sum_n w r_i e_i u
+  std::vector<double> residuals;   // k x dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x dim: sum_n w (r_i - p_i) u
-  // A row for every pair a <= b, sorted by b then a: sum_n w r_i u_a u_b for the k experts, then
+  // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts, then
   // sum_n w p_i (delta_ij - p_j) u_a u_b for every pair i <= j < k - 1 of gates.
   std::vector<double> products;
 };
@@ -84,7 +88,8 @@ struct EmResult {
   Status status = Status::iteration_limit;
 };
 
-// EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares.
+// EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares; with a
+// link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
 // Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
 // (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
 // only `gates` of the start matter. A run goes on from where it stopped when started from its result.
