@@ -11,6 +11,7 @@ from moefast import l4, spectral
 from moefast.datasets import make_moe
 from moefast.links import get_link
 from moefast.mixture import Mixture
+from moefast.transforms import quadratic_transform, quartic_transform
 
 SOLVERS = ("tensor", "sgd")
 
@@ -19,13 +20,13 @@ def draw(n, d, k, seed=0, **options):
     return make_moe(n, d, k, **({"noise": 0.1, "orthogonal_gate": True, "random_state": seed} | options))
 
 
-def near_orthogonal(k, d, norms=1.0, angle=0.0, seed=0, n=200_000, link="linear"):
+def near_orthogonal(k, d, norms=1.0, angle=0.0, seed=0, n=200_000, link="linear", noise=0.1):
     """Experts along the first coordinates, turned towards their neighbours; the gate along the next one."""
     coef = np.eye(k, d) + angle * np.eye(k, d, 1) * (np.arange(k) < k - 1)[:, None]
     coef *= np.reshape(norms, (-1, 1)) / np.linalg.norm(coef, axis=1, keepdims=True)
     gate = np.zeros((k, d))
     gate[0, k] = 2.0
-    truth = Mixture(coef, np.zeros(k), gate, np.zeros(k), np.full(k, 0.1), get_link(link))
+    truth = Mixture(coef, np.zeros(k), gate, np.zeros(k), np.full(k, noise), get_link(link))
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d))
     return X, truth.draw(X, rng), truth
@@ -50,10 +51,10 @@ def worst(run, truth):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("k", [2, 3])
 def test_every_start_finds_linear_experts_with_their_signs(solver, k):
-    for seed in range(2):
+    for seed in range(2 if solver == "tensor" else 1):
         X, y, truth = draw(100_000, 10, k, seed)
-        found = l4.recover_experts(X, y, k, solver=solver, n_starts=8, random_state=seed)
-        assert [run.status for run in found.runs] == ["converged"] * 8
+        found = l4.recover_experts(X, y, k, solver=solver, n_starts=6, random_state=seed)
+        assert [run.status for run in found.runs] == ["converged"] * 6
         assert min(worst(run, truth) for run in found.runs) > 0.99
 
 
@@ -80,7 +81,7 @@ def test_experts_of_other_links_are_found(link, k, bound):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_everything_else_in_the_answer_fits_the_truth(link, solver):
     k = 2
-    X, y, truth = near_orthogonal(k, 5, norms=1.0, angle=0.2, link=link, seed=1)
+    X, y, truth = near_orthogonal(k, 5, norms=1.0, angle=0.2, link=link, seed=1, n=100_000)
     found = l4.recover_experts(X, y, k, link=link, solver=solver, n_starts=3, random_state=0)
     order = matches(found.coef, truth)[1]
     np.testing.assert_allclose(found.coef, truth.coef[order], rtol=0, atol=0.1)
@@ -93,9 +94,9 @@ def test_everything_else_in_the_answer_fits_the_truth(link, solver):
     np.testing.assert_allclose(np.linalg.norm(found.directions, axis=1), 1.0, rtol=1e-12)
     assert found.spectrum[1] > 5 * np.abs(found.spectrum[2:]).max()
     assert found.link is truth.link
-    # Best is the lowest, and the loss of the answer is the last entry of its curve.
+    # Best is the first of the lowest, and the loss of the answer is the last entry of its curve.
     lowest = [run.losses[-1] for run in found.runs]
-    assert lowest[found.best] == min(lowest)
+    assert lowest[found.best] == pytest.approx(min(lowest), rel=1e-8)
     assert found.losses is found.runs[found.best].losses
     assert found.n_iter == found.runs[found.best].n_iter
     assert found.mu == pytest.approx(0.25 * found.lam / found.largest_value)
@@ -110,6 +111,22 @@ def test_linear_experts_may_have_any_norms_noise_and_intercept():
     np.testing.assert_allclose(moved.intercept, 50.0 * plain.intercept - 7.0, rtol=0, atol=1e-4)
     assert moved.sigma == pytest.approx(50.0 * plain.sigma, rel=1e-4)
     np.testing.assert_allclose(moved.runs[0].losses, plain.runs[0].losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_the_scale_of_the_loss_is_the_stated_one(whiten):
+    X, y, truth = near_orthogonal(2, 4, norms=3.0, noise=3.0)
+    found = l4.recover_experts(X, y, 2, whiten=whiten, n_starts=1, random_state=0)
+    p = truth.gate_proba(X).mean(axis=0)
+    assert found.largest_value == pytest.approx(1.0 / (2.0 * p.min()) if whiten else p.max(), rel=0.2)
+
+
+def test_the_linear_transform_is_the_one_for_the_common_norm_and_noise():
+    response = spectral.ResponseScale(get_link("linear"), 0.0, 1.0 + 0.5**2, None, True)
+    for order, make in ((2, quadratic_transform), (4, quartic_transform)):
+        exact = make("linear", 0.5)
+        np.testing.assert_allclose(response.transform(order).coefficients, exact.coefficients, atol=1e-12)
+        assert response.transform(order).constant == pytest.approx(exact.constant)
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
@@ -145,10 +162,11 @@ def test_one_pass_and_two_agree(link, whiten):
     np.testing.assert_allclose(one.spectrum, two.spectrum, rtol=1e-7, atol=1e-10)
 
 
-def test_both_solvers_minimise_the_same_loss():
-    X, y, _ = draw(50_000, 6, 3)
+@pytest.mark.parametrize("link", ["linear", "sigmoid"])
+def test_both_solvers_minimise_the_same_loss(link):
+    X, y, _ = draw(30_000, 6, 2, link=link, noise=0.02)
     exact, stochastic = (
-        l4.recover_experts(X, y, 3, solver=solver, n_starts=4, random_state=0) for solver in SOLVERS
+        l4.recover_experts(X, y, 2, link=link, solver=solver, n_starts=4, random_state=0) for solver in SOLVERS
     )
     starts = [[run.losses[0] for run in found.runs] for found in (exact, stochastic)]
     np.testing.assert_allclose(*starts, rtol=1e-10)  # the same seed, the same starts
@@ -156,7 +174,7 @@ def test_both_solvers_minimise_the_same_loss():
     assert all(len(run.losses) == run.n_iter + 1 for run in exact.runs)
     floor = exact.losses[-1]
     for run in stochastic.runs:
-        assert -1e-9 < run.losses[-1] - floor < 1e-2 * (run.losses[0] - floor)
+        assert -1e-9 < run.losses[-1] - floor < 1e-3 * (run.losses[0] - floor)
         assert run.losses[-1] < run.losses[5] < run.losses[0]
 
 
@@ -199,7 +217,7 @@ def test_it_agrees_with_the_first_method():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_raw_loss_finds_orthogonal_experts(solver):
-    X, y, truth = near_orthogonal(3, 4)
+    X, y, truth = near_orthogonal(3, 4, n=100_000)
     found = l4.recover_experts(X, y, 3, solver=solver, whiten=False, n_starts=4, random_state=0)
     assert found.converged
     assert worst(found, truth) > 0.98

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.decomposition import subspace_whitening
+from moefast.l4_experts import L4Experts, L4Run
 from moefast.l4_loss import L4Loss, StochasticL4Loss
 from moefast.l4_solvers import Descent, descend_by_batches, descend_by_curvature
 from moefast.links import Link, get_link
@@ -46,106 +46,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 # mu T4(u, u, u, u) / lam along the heaviest direction when mu is chosen: bounded from below by far, and the
 # experts' own values still count.
 _SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class L4Run:
-    """What one random start came to, in the units of the data.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (k, d)
-    intercept, weights : ndarray of shape (k,)
-    sigma : float
-    directions : ndarray of shape (k, rank)
-        Unit vectors, signs set, in whitened coordinates of x.
-    losses : ndarray
-        The learning curve: the loss over all samples at the start and after every iteration ("tensor") or epoch
-        ("sgd").
-    status : str
-        "converged", "iteration_limit" or "diverged".
-    n_iter : int
-        Iterations or epochs.
-    """
-
-    coef: Floats
-    intercept: Floats
-    weights: Floats
-    sigma: float
-    directions: Floats
-    losses: Floats
-    status: str
-    n_iter: int
-
-
-@dataclass(frozen=True)
-class L4Experts:
-    """What the L4 loss finds, in the units of the data.
-
-    The experts are those of the run with the lowest loss; :attr:`runs` has the others.
-
-    Attributes
-    ----------
-    runs : tuple of L4Run
-        One a start, in the order they were drawn.
-    best : int
-        The run with the lowest loss.
-    spectrum : ndarray of shape (rank,)
-        Eigenvalues of T2 over c_2, as in :class:`moefast.spectral.SpectralExperts`.
-    mu, lam : float
-        Of the loss.
-    largest_value : float
-        Of T4(u, u, u, u), in the scale of the loss; it is bounded below when lam exceeds mu times this.
-    link : Link
-    """
-
-    runs: tuple[L4Run, ...]
-    best: int
-    spectrum: Floats
-    mu: float
-    lam: float
-    largest_value: float
-    link: Link
-
-    @property
-    def coef(self) -> Floats:
-        """a_i, shape (k, d). For a link other than linear the norm is 1 in whitened coordinates."""
-        return self.runs[self.best].coef
-
-    @property
-    def intercept(self) -> Floats:
-        """b_i, shape (k,): the common one; the moments do not show differences."""
-        return self.runs[self.best].intercept
-
-    @property
-    def weights(self) -> Floats:
-        """p_i = E[p_i(x)], estimated, shape (k,)."""
-        return self.runs[self.best].weights
-
-    @property
-    def sigma(self) -> float:
-        """The common noise, given or estimated."""
-        return self.runs[self.best].sigma
-
-    @property
-    def directions(self) -> Floats:
-        """Unit vectors in whitened coordinates, shape (k, rank)."""
-        return self.runs[self.best].directions
-
-    @property
-    def losses(self) -> Floats:
-        """The learning curve of the best run."""
-        return self.runs[self.best].losses
-
-    @property
-    def n_iter(self) -> int:
-        """Iterations or epochs of the best run."""
-        return self.runs[self.best].n_iter
-
-    @property
-    def converged(self) -> bool:
-        """Whether the best run settled."""
-        return self.runs[self.best].status == "converged"
+# Losses this near each other are of one minimum.
+_SAME = 1e-9
 
 
 def recover_experts(
@@ -196,9 +98,9 @@ def recover_experts(
     whiten : bool
         Project and whiten by the k leading eigenvectors of T2 first; T is then T4 divided by k,
         :math:`\sum_i v_i^{\otimes 4} / (k p_i)` with orthonormal v_i. False is the paper's setting, in all d
-        dimensions with :math:`T = \sum_i p_i v_i^{\otimes 4}`: for comparison. It fails from most starts: with
-        k < d a candidate orthogonal to all experts sits on a plateau, and where experts are not orthogonal the
-        minimum is not at them.
+        dimensions with :math:`T = \sum_i p_i v_i^{\otimes 4}`: for comparison. It finds orthogonal experts; where
+        they are not orthogonal its minimum is not at them, and with k < d a candidate orthogonal to all experts
+        sits on a plateau. docs/method.md has the numbers.
     mu : float or "auto"
         "auto" is a quarter of lam over the largest :math:`T(u, u, u, u)`, the estimate of
         :math:`\max_i 1 / (k p_i)` (of :math:`\max_i p_i` when not whitened). Beyond four times that the loss has
@@ -293,9 +195,11 @@ def recover_experts(
     _warn_about(found.largest_value, found.mu, found.lam, bool(whiten))
     if not found.converged:
         best = found.runs[found.best]
+        unit = "iterations" if solver == "tensor" else "epochs"
+        hint = "; more rows or a larger lam help where T4 is noisy" if best.status == "diverged" else ""
         warnings.warn(
             f"the best of {n_starts} descents of the L4 loss did not settle: {best.status} after {best.n_iter} "
-            f"{'iterations' if solver == 'tensor' else 'epochs'}",
+            f"{unit}{hint}",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -353,7 +257,7 @@ def recover_from_samples(
     runs = tuple(problem.run(descent, x_scale, y_scale) for descent in descents)
     return L4Experts(
         runs=runs,
-        best=int(np.argmin([run.losses[-1] for run in runs])),
+        best=_lowest([float(run.losses[-1]) for run in runs]),
         spectrum=problem.spectrum,
         mu=factor,
         lam=float(lam),
@@ -418,6 +322,12 @@ class _Problem:
             status=descent.status,
             n_iter=descent.n_iter,
         )
+
+
+def _lowest(losses: list[float]) -> int:
+    """Return the first run whose loss is the lowest up to rounding: most runs share one minimum."""
+    least = min(losses)
+    return next(i for i, loss in enumerate(losses) if loss <= least + _SAME * max(1.0, abs(least)))
 
 
 def _warn_about(largest: float, mu: float, lam: float, whiten: bool) -> None:
