@@ -25,6 +25,7 @@ def test_every_public_function_has_an_example():
         diagnostics,
         em,
         gating,
+        hierarchy,
         l4,
         l4_loss,
         mixture_scores,
@@ -37,6 +38,7 @@ def test_every_public_function_has_an_example():
     )
 
     public = [
+        moefast.HierarchicalMixtureOfExpertsRegressor,
         moefast.MixtureOfExpertsRegressor,
         moefast.MomentAccumulator,
         moefast.build_info,
@@ -48,6 +50,7 @@ def test_every_public_function_has_an_example():
         diagnostics.diagnose,
         em.fit_em,
         gating.fit_gates,
+        hierarchy.HierarchicalMixture,
         l4.recover_experts,
         l4_loss.L4Loss,
         l4_loss.StochasticL4Loss,
