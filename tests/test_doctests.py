@@ -8,7 +8,10 @@ import pytest
 
 import moefast
 
-MODULES = ["moefast", *(f"moefast.{m.name}" for m in pkgutil.iter_modules(moefast.__path__) if m.name != "_core")]
+MODULES = [
+    "moefast",
+    *(m.name for m in pkgutil.walk_packages(moefast.__path__, "moefast.") if m.name != "moefast._core"),
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -46,6 +49,7 @@ def test_every_public_function_has_an_example():
         baselines.fit_joint_em,
         baselines.fit_joint_em_many,
         datasets.make_moe,
+        datasets.random_mixture,
         decomposition.power_iteration,
         diagnostics.diagnose,
         em.fit_em,

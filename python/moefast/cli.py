@@ -1,4 +1,4 @@
-"""The console command: ``moefast demo``, ``moefast fit``, ``moefast predict``."""
+"""The console command: ``moefast demo``, ``moefast fit``, ``moefast predict``, ``moefast reproduce``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tabulate import tabulate
 from moefast import __version__
 from moefast.datasets import make_moe
 from moefast.estimator import MixtureOfExpertsRegressor
+from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.files import replacing
 from moefast.model_file import load_model, save_model
 from moefast.plotting import plot_experts
@@ -214,6 +215,47 @@ def predict(model: Path, file: Path, output: Path | None, details: bool, separat
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     click.echo(f"{len(X)} predictions written to {output}", err=True)
+
+
+@main.command()
+@click.argument("name", type=click.Choice([*EXPERIMENTS, "all"]))
+@click.option("--quick", is_flag=True, help="Tiny sizes: all of it in a minute, to see that it works.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("moefast-reproduce"),
+    show_default=True,
+    help="The folder for results, pictures and reports.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Data sets of each kind. Default: the experiment's own.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE:TARGET",
+    help="A CSV table and its response, for real-data. May be repeated. Default: scikit-learn's diabetes data.",
+)
+@_plainly
+def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None, data: tuple[str, ...]) -> None:
+    """Run the experiment NAME, or all, and write its results, pictures and report.
+
+    Results are kept as they come: a run that was stopped goes on where it stopped when the command is given again.
+    """
+    chosen = list(EXPERIMENTS.values()) if name == "all" else [EXPERIMENTS[name]]
+    if data and EXPERIMENTS["real-data"] not in chosen:
+        raise ValueError(f"--data is for the experiment real-data, not for {name}")
+    plan = Plan(quick, seeds, tuple(DataFile.parse(text) for text in data))
+    for experiment in chosen:
+        try:
+            report = run_experiment(
+                experiment, plan, output, jobs=jobs, echo=lambda text: click.echo(text, err=True)
+            )
+        except KeyboardInterrupt:
+            click.echo(
+                f"stopped; what was done is kept in {output}, the same command goes on from there", err=True
+            )
+            raise click.exceptions.Exit(130) from None
+        click.echo(report)
 
 
 def _save_picture(model: MixtureOfExpertsRegressor, X: Any, y: Any, target: str, path: Path) -> None:

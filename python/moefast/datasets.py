@@ -13,7 +13,7 @@ from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.validation import check_choice
 
-__all__ = ["make_moe"]
+__all__ = ["make_moe", "random_mixture"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -77,10 +77,59 @@ def make_moe(
     >>> X.shape, y.shape, truth.coef.shape
     ((100, 4), (100,), (3, 4))
     """
-    for name, value in (("n_samples", n_samples), ("n_features", n_features), ("n_experts", n_experts)):
+    check_choice("x", x, ("gaussian", "uniform"))
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    rng = get_generator(random_state)
+    truth = random_mixture(
+        n_features,
+        n_experts,
+        link=link,
+        noise=noise,
+        gate_scale=gate_scale,
+        gate_intercept=gate_intercept,
+        expert_intercept=expert_intercept,
+        orthogonal_gate=orthogonal_gate,
+        random_state=rng,
+    )
+    shape = (n_samples, n_features)
+    X = rng.normal(size=shape) if x == "gaussian" else rng.uniform(-np.sqrt(3), np.sqrt(3), size=shape)
+    X = X + np.asarray(x_mean, dtype=np.float64)
+    return X, truth.draw(X, rng), truth
+
+
+def random_mixture(
+    n_features: int = 5,
+    n_experts: int = 2,
+    *,
+    link: str | Link | Callable[[Any], Any] = "linear",
+    noise: float | npt.ArrayLike = 0.1,
+    gate_scale: float = 2.0,
+    gate_intercept: float = 0.0,
+    expert_intercept: float = 0.0,
+    orthogonal_gate: bool = False,
+    random_state: RandomState = None,
+) -> Mixture:
+    """Draw the parameters of a mixture; ``mixture.draw(X, rng)`` then draws responses for features of any law.
+
+    Parameters and errors as for :func:`make_moe`.
+
+    Returns
+    -------
+    Mixture
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.datasets import random_mixture
+    >>> rng = np.random.default_rng(0)
+    >>> truth = random_mixture(4, 3, link="tanh", random_state=rng)
+    >>> truth.draw(rng.standard_t(5, size=(100, 4)), rng).shape
+    (100,)
+    """
+    for name, value in (("n_features", n_features), ("n_experts", n_experts)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    check_choice("x", x, ("gaussian", "uniform"))
     if orthogonal_gate and n_experts > 1 and n_features <= n_experts:
         raise ValueError(
             f"orthogonal_gate needs n_features > n_experts, got n_features={n_features}, n_experts={n_experts}"
@@ -94,7 +143,7 @@ def make_moe(
     gates = gate_scale * _unit_rows(gates)
     gates[-1] = 0.0
     offsets = gate_intercept * rng.normal(size=n_experts)
-    truth = Mixture(
+    return Mixture(
         coef=coef,
         intercept=expert_intercept * rng.normal(size=n_experts),
         gate_coef=gates,
@@ -102,10 +151,6 @@ def make_moe(
         sigma=np.broadcast_to(np.asarray(noise, dtype=np.float64), (n_experts,)).copy(),
         link=get_link(link),
     )
-    shape = (n_samples, n_features)
-    X = rng.normal(size=shape) if x == "gaussian" else rng.uniform(-np.sqrt(3), np.sqrt(3), size=shape)
-    X = X + np.asarray(x_mean, dtype=np.float64)
-    return X, truth.draw(X, rng), truth
 
 
 def _unit_rows(rows: Floats) -> Floats:

@@ -21,7 +21,13 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.decomposition import subspace_whitening
-from moefast.expert_scales import MomentSource, ResponseScale, check_number_of_experts, scale_directions
+from moefast.expert_scales import (
+    MomentSource,
+    ResponseScale,
+    ScaledExperts,
+    check_number_of_experts,
+    scale_directions,
+)
 from moefast.l4_experts import L4Experts, L4Run
 from moefast.l4_loss import L4Loss, StochasticL4Loss
 from moefast.l4_solvers import Descent, descend_by_batches, descend_by_curvature
@@ -63,6 +69,7 @@ def recover_experts(
     transform: str = "polynomial",
     fit_intercept: bool = True,
     sample_weight: Any = None,
+    on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> L4Experts:
@@ -114,6 +121,9 @@ def recover_experts(
     fit_intercept : bool
         As there.
     sample_weight : array-like of shape (n,), optional
+    on_epoch : callable, optional
+        Of "sgd". Called as ``on_epoch(epoch, coef)`` with the experts of all starts in the units of the data,
+        shape (n_starts, k, d), for epoch 0 (the starts) to `n_epochs`.
     random_state : int, Generator, RandomState or None
         For the starts and the order of the rows.
     n_threads : int or None
@@ -187,6 +197,7 @@ def recover_experts(
         strategy=strategy,
         transform=transform,
         fit_intercept=fit_intercept,
+        on_epoch=on_epoch,
         random_state=random_state,
         n_threads=n_threads,
     )
@@ -224,6 +235,7 @@ def recover_from_samples(
     strategy: str = "auto",
     transform: str = "polynomial",
     fit_intercept: bool = True,
+    on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
     n_threads: int | None = None,
 ) -> L4Experts:
@@ -245,6 +257,11 @@ def recover_from_samples(
     rng = get_generator(random_state)
     starts = rng.normal(size=(n_starts, n_experts, whole.dim))
     starts /= np.linalg.norm(starts, axis=-1, keepdims=True)
+
+    def tell(epoch: int, candidates: Floats) -> None:
+        assert on_epoch is not None
+        on_epoch(epoch, np.stack([problem.experts(A).coef for A in candidates]) * (y_scale / x_scale))
+
     if solver == "tensor":
         descents = [descend_by_curvature(whole, start, max_iter) for start in starts]
     else:
@@ -256,6 +273,7 @@ def recover_from_samples(
             batch_size=max(1, len(y) // 100) if batch_size == "auto" else int(batch_size),
             learning_rate=None if learning_rate == "auto" else float(learning_rate),
             rng=rng,
+            on_epoch=tell if on_epoch is not None else None,
         )
     runs = tuple(problem.run(descent, x_scale, y_scale) for descent in descents)
     return L4Experts(
@@ -307,9 +325,13 @@ class _Problem:
             sample_weight=weights,
         )
 
+    def experts(self, candidates: Floats) -> ScaledExperts:
+        """Return the experts of candidates of shape (k, dim), in the units of the moments."""
+        return scale_directions(candidates @ self.back.T, self.moments, self.T2, self.response)
+
     def run(self, descent: Descent, x_scale: Floats, y_scale: float) -> L4Run:
         """Return the experts of a descent in the units of the data."""
-        found = scale_directions(descent.candidates @ self.back.T, self.moments, self.T2, self.response)
+        found = self.experts(descent.candidates)
         return L4Run(
             coef=found.coef * (y_scale / x_scale),
             intercept=found.intercept * y_scale,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -119,6 +120,7 @@ def descend_by_batches(
     batch_size: int,
     learning_rate: float | None,
     rng: np.random.Generator,
+    on_epoch: Callable[[int, Floats], None] | None = None,
 ) -> list[Descent]:
     """Minimise by stochastic gradients from all starts at once, over the same batches.
 
@@ -136,6 +138,8 @@ def descend_by_batches(
         The first rate.
     rng : numpy.random.Generator
         For the order of the rows.
+    on_epoch : callable, optional
+        Called as ``on_epoch(epoch, candidates)``, candidates of the shape of `starts`, for 0 to `n_epochs`.
 
     Returns
     -------
@@ -145,7 +149,9 @@ def descend_by_batches(
     rates = iter(learning_rates(whole, n_epochs * len(edges), learning_rate))
     A = starts.copy()
     curves = [np.asarray(whole.value(A))]
-    for _ in range(n_epochs):
+    if on_epoch is not None:
+        on_epoch(0, A)
+    for epoch in range(1, n_epochs + 1):
         Z, h = loss.shuffled(rng)
         for first in edges:
             batch = slice(first, first + batch_size)
@@ -153,6 +159,8 @@ def descend_by_batches(
             length = np.sqrt((step * step).sum(axis=-1, keepdims=True))
             A -= step * (_LONGEST_STEP / np.maximum(length, _LONGEST_STEP))
         curves.append(np.asarray(whole.value(A)))
+        if on_epoch is not None:
+            on_epoch(epoch, A)
     settled = np.abs(whole.gradient(A)).max(axis=(-2, -1)) <= _STOCHASTIC * loss.lam
     return [
         Descent(a, curve, _status(a, bool(done)), n_epochs)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from moefast.estimator import MixtureOfExpertsRegressor
 
-__all__ = ["plot_experts"]
+__all__ = ["plot_experts", "require_matplotlib", "save_figure"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -69,11 +69,10 @@ def plot_experts(
     >>> len(plot_experts(MixtureOfExpertsRegressor(2, random_state=0).fit(X, y), X, y).axes)
     3
     """
-    try:
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('pictures need matplotlib: pip install "moefast[plot]"') from None
+    require_matplotlib()
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
     values = np.asarray(X, dtype=np.float64)
     response = np.asarray(y, dtype=np.float64)
     k = len(model.coef_)
@@ -86,9 +85,22 @@ def plot_experts(
     _draw_effects(middle, model, values, colours, names, target)
     _draw_regions(right, model.mixture_.gate_proba(values), values, colours, names)
     if path is not None:
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=120)
+        save_figure(figure, path)
     return figure
+
+
+def require_matplotlib() -> None:
+    """Raise ImportError that says how to get matplotlib when it is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError('pictures need matplotlib: pip install "moefast[plot]"') from None
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Save a picture, whole or not at all; the ending of `path` chooses the format."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def _literal(text: str) -> str:
