@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from moefast import l4, spectral
 from moefast.datasets import make_moe
+from moefast.expert_scales import ResponseScale
 from moefast.links import get_link
 from moefast.mixture import Mixture
 from moefast.transforms import quadratic_transform, quartic_transform
@@ -122,7 +123,7 @@ def test_the_scale_of_the_loss_is_the_stated_one(whiten):
 
 
 def test_the_linear_transform_is_the_one_for_the_common_norm_and_noise():
-    response = spectral.ResponseScale(get_link("linear"), 0.0, 1.0 + 0.5**2, None, True)
+    response = ResponseScale(get_link("linear"), 0.0, 1.0 + 0.5**2, None, True)
     for order, make in ((2, quadratic_transform), (4, quartic_transform)):
         exact = make("linear", 0.5)
         np.testing.assert_allclose(response.transform(order).coefficients, exact.coefficients, atol=1e-12)

@@ -7,12 +7,14 @@ from typing import Any
 import moefast._core as _core
 from moefast.estimator import MixtureOfExpertsRegressor
 from moefast.exceptions import DegenerateDataWarning, ModelFileError
+from moefast.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.model_file import load_model, save_model
 from moefast.moments import MomentAccumulator
 from moefast.threads import resolve_threads
 
 __all__ = [
     "DegenerateDataWarning",
+    "HierarchicalMixtureOfExpertsRegressor",
     "MixtureOfExpertsRegressor",
     "ModelFileError",
     "MomentAccumulator",

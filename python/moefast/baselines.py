@@ -187,7 +187,8 @@ def fit_joint_em_many(
 
 
 def _assignment(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> EmStart:
-    return random_assignment_start(problem, n_experts, rng).make()
+    start: EmStart = random_assignment_start(problem, n_experts, rng).make()
+    return start
 
 
 def _clusters(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> HardAssignment:

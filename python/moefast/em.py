@@ -16,6 +16,7 @@ the units of the data nor on which gate row is the reference.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -26,13 +27,22 @@ from scipy.linalg.lapack import dpstrf
 import moefast._core as _core
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.links import LINKS, Link
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.transforms import hermite_moment
 from moefast.validation import check_samples
 
-__all__ = ["GATE_ALPHA_AUTO", "EmFit", "EmOptions", "EmProblem", "EmStart", "HardAssignment", "fit_em"]
+__all__ = [
+    "GATE_ALPHA_AUTO",
+    "EmFit",
+    "EmOptions",
+    "EmProblem",
+    "EmStart",
+    "FitResult",
+    "HardAssignment",
+    "fit_em",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -41,12 +51,12 @@ _LARGEST_RESPONSE = 1e100
 
 
 @dataclass(frozen=True)
-class EmFit:
-    """The end of an EM run.
+class FitResult:
+    """The end of an EM run, flat or hierarchical.
 
     Attributes
     ----------
-    mixture : Mixture
+    mixture : GatedExperts
     log_likelihood : float
         Natural log, summed over rows with their weights, all constants included; in the units of `mixture`.
     trace : ndarray
@@ -60,7 +70,7 @@ class EmFit:
         Experts at the noise floor or responsible for less than d + 2 rows' weight.
     """
 
-    mixture: Mixture
+    mixture: GatedExperts
     log_likelihood: float
     trace: Floats
     totals: Floats
@@ -72,6 +82,13 @@ class EmFit:
     def converged(self) -> bool:
         """Whether the run settled before its iteration limit."""
         return self.status == "converged"
+
+
+@dataclass(frozen=True)
+class EmFit(FitResult):
+    """The end of an EM run of a :class:`moefast.mixture.Mixture`; see :class:`FitResult`."""
+
+    mixture: Mixture
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,8 @@ class EmProblem:
     standardisation : Standardisation
     response_std : float
         Of y, 1 when it is constant; the noise floor is a multiple of it.
+    variance_floor : float
+        Smallest s_i^2, in standard units.
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others.
     """
@@ -125,6 +144,7 @@ class EmProblem:
         self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link = LINKS["linear"]
     ) -> None:
         self.options = options
+        self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
         self.link = link
         self.weights = np.ascontiguousarray(weights)
         centre_x = options.fit_intercept and options.fit_gate_intercept
@@ -156,8 +176,13 @@ class EmProblem:
         self.Z = self.standardisation.features(X)
         self.t = np.ascontiguousarray(self.standardisation.response(y))
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
-        self._variance_floor = max(floor**2, 1e-300)
+        self.variance_floor = max(floor**2, 1e-300)
         self.collinear = self._dependent_columns()
+
+    @property
+    def n_rows(self) -> int:
+        """The number of samples."""
+        return len(self.t)
 
     @property
     def total_weight(self) -> float:
@@ -179,10 +204,10 @@ class EmProblem:
             gate_intercept=bool(o.fit_gate_intercept),
             update_noise=not frozen_noise,
             shared_noise=o.noise == "shared",
-            variance_floor=self._variance_floor,
+            variance_floor=self.variance_floor,
             alpha=float(o.alpha),
-            gate_alpha=GATE_ALPHA_AUTO if o.gate_alpha == "auto" else float(o.gate_alpha),
-            n_threads=resolve_threads(o.n_threads),
+            gate_alpha=o.gate_ridge,
+            n_threads=self._n_threads,
             to_beat=to_beat,
             link=self.link.name if self.link.is_built_in else self._call_link,
         )
@@ -294,7 +319,7 @@ class EmProblem:
         start = replace(start.ordered(np.arange(k)), link=self.link)
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
-        variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self._variance_floor)
+        variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self.variance_floor)
         if self.options.noise == "shared" and not frozen_noise:
             variance = np.full(k, variance.mean())
         experts = np.column_stack([start.coef, intercept])
@@ -310,8 +335,6 @@ class EmProblem:
             gate_intercept=out["gates"][:, -1],
             sigma=np.sqrt(out["variance"]),
         )
-        at_floor = out["variance"] <= self._variance_floor * (1 + 1e-9)
-        small = out["totals"] < self.Z.shape[1] + 2
         return EmFit(
             mixture=mixture,
             log_likelihood=float(out["log_likelihood"]),
@@ -319,8 +342,19 @@ class EmProblem:
             totals=out["totals"],
             n_iter=int(out["n_iter"]),
             status=str(out["status"]),
-            collapsed=tuple(int(i) for i in np.flatnonzero(at_floor | small)),
+            collapsed=self.collapsed(out["variance"], out["totals"]),
         )
+
+    def collapsed(self, variance: Floats, totals: Floats) -> tuple[int, ...]:
+        """Return the experts at the noise floor or responsible for less than d + 2 rows' weight."""
+        at_floor = variance <= self.variance_floor * (1 + 1e-9)
+        return tuple(int(i) for i in np.flatnonzero(at_floor | (totals < self.Z.shape[1] + 2)))
+
+    def reweighted(self, weights: Floats) -> EmProblem:
+        """Return the same samples in the same units with other weights, not negative, shape (n,)."""
+        other = copy(self)
+        other.weights = np.ascontiguousarray(weights)
+        return other
 
     def to_units(self, fit: EmFit) -> EmFit:
         """Return a fit made in standard units in the units of the data."""

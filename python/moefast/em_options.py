@@ -71,3 +71,8 @@ class EmOptions:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         resolve_threads(self.n_threads)
+
+    @property
+    def gate_ridge(self) -> float:
+        """`gate_alpha` as a number."""
+        return GATE_ALPHA_AUTO if self.gate_alpha == "auto" else float(self.gate_alpha)

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from moefast import l4
-from moefast.degenerate import most_extreme_column, warn_of_degenerate_data
+from moefast.base_estimator import MixtureEstimator
+from moefast.degenerate import warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
-from moefast.exceptions import DegenerateDataWarning
 from moefast.gating import gates_of_problem
 from moefast.links import Link, get_link
-from moefast.prediction import MixturePredictions
+from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.search import FitReport, StartReport, race
 from moefast.spectral import recover_from_samples
 from moefast.starts import portfolio
-from moefast.summary import summary_text
+from moefast.summary import GateTable
 from moefast.validation import (
-    check_choice,
-    check_finite,
     check_integer,
-    check_response,
-    check_weights,
-    column_names,
-    drop_weightless,
-    explain_conversion,
-    refuse_dates_and_masks,
 )
 
 __all__ = ["MixtureOfExpertsRegressor"]
@@ -42,7 +31,7 @@ __all__ = ["MixtureOfExpertsRegressor"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MixtureOfExpertsRegressor(MixtureEstimator):
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
 
     .. math::
@@ -184,68 +173,11 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         self.n_threads = n_threads
         self.verbose = verbose
 
-    # ---- fitting ---------------------------------------------------------------------------------
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MixtureOfExpertsRegressor:
-        """Fit the mixture.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : array-like of shape (n,)
-        sample_weight : array-like of shape (n,), optional
-            Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as
-            repeating it.
-
-        Returns
-        -------
-        MixtureOfExpertsRegressor
-            Itself.
-
-        Raises
-        ------
-        ValueError, TypeError, OverflowError
-            For parameters out of range and bad data; the message names the culprit.
-        """
-        before = dict(vars(self))
-        try:
-            self._checked_fit(X, y, sample_weight)
-        except BaseException:  # also Ctrl-C: an earlier fit stays as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-        return self
-
-    def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
-        options, link = self._checked_parameters()
-        names = column_names(X)
-        given, response = X, y
-        refuse_dates_and_masks(X, "X")
-        refuse_dates_and_masks(y, "y")
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                X, y = validate_data(
-                    self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
-                )
-        except (TypeError, ValueError) as error:
-            raise explain_conversion(given, error, response) from None
-        check_finite(X, names)
-        y = check_response(y, len(X))
-        X, y, weights = drop_weightless(X, y, check_weights(sample_weight, len(y)))
-        if len(y) < self.n_experts:
-            raise ValueError(
-                f"n_samples={len(y)} rows of positive weight are fewer than n_experts={self.n_experts}; "
-                "ask for fewer experts or give more data"
-            )
-        self._fit(X, y, weights, options, link, names)
-
-    def _fit(
-        self, X: Floats, y: Floats, weights: Floats, options: EmOptions, link: Link, names: list[str] | None
-    ) -> None:
-        """Choose the way, run it, and only then set the fitted attributes."""
+    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
         rng = get_generator(self.random_state)
+        link = get_link(self.link)
         problem = EmProblem(X, y, weights, options, link)
-        n_parameters = self._count_parameters(X.shape[1])
+        n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
             starts = portfolio(
@@ -261,9 +193,6 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         else:
             fit, report = self._fit_unpolished(problem, X, y, link, rng)
         order = _canonical_order(fit)
-        report = replace(
-            report, collapsed=tuple(sorted(int(np.flatnonzero(order == i)[0]) for i in report.collapsed))
-        )
         mixture = fit.mixture.ordered(order)
         parameters = (
             mixture.coef,
@@ -272,36 +201,10 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
             mixture.gate_intercept,
             mixture.sigma,
         )
-        if not all(np.isfinite(p).all() for p in parameters) or not np.isfinite(fit.log_likelihood):
-            raise OverflowError(
-                "the coefficients leave the range of float64 in the units of the data; rescale "
-                f"{most_extreme_column(problem, names)}"
-            )
+        self._set_figures(problem, fit, report, order, parameters, n_parameters, names)
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
         self.sigma_, self.link_ = mixture.sigma, link
-        self.shares_ = fit.totals[order] / fit.totals.sum()
-        self.log_likelihood_ = float(fit.log_likelihood)
-        self.n_iter_ = fit.n_iter
-        self.converged_ = fit.converged
-        self.fit_report_ = report
-        self.n_samples_fit_, self.n_parameters_ = len(problem.t), n_parameters
-        self.training_weight_ = problem.total_weight
-        self.response_std_ = problem.response_std
-        if not self.converged_:
-            warnings.warn(
-                f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise max_iter or tol",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        if report.collapsed:
-            who = ", ".join(str(i) for i in report.collapsed)
-            warnings.warn(
-                f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 rows; use fewer experts, "
-                'noise="shared" or more data',
-                DegenerateDataWarning,
-                stacklevel=4,
-            )
 
     def _fit_unpolished(
         self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
@@ -324,45 +227,28 @@ class MixtureOfExpertsRegressor(MixturePredictions, RegressorMixin, BaseEstimato
         start = StartReport(f"{kind}, unpolished", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
         return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
 
-    def _checked_parameters(self) -> tuple[EmOptions, Link]:
-        for name, value in (("n_experts", self.n_experts), ("n_init", self.n_init)):
-            if name == "n_init" and isinstance(value, str):
-                check_choice(name, value, ("auto",))
-            else:
-                check_integer(name, value)
-        check_choice("start", self.start, ("auto", "spectral", "l4", "random"))
-        budget = self.time_budget
-        number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
-        if budget is not None and not (number and 0 < budget < np.inf):
-            raise ValueError(f"time_budget must be a positive number of seconds or None, got {budget!r}")
-        link = get_link(self.link)
+    def _checked_parameters(self) -> EmOptions:
+        check_integer("n_experts", self.n_experts)
+        options = self._race_options(("auto", "spectral", "l4", "random"))
+        get_link(self.link)
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
-        return (
-            EmOptions(
-                noise=self.noise,
-                fit_intercept=self.fit_intercept,
-                fit_gate_intercept=self.fit_gate_intercept,
-                alpha=self.alpha,
-                gate_alpha=self.gate_alpha,
-                noise_floor=self.noise_floor,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                n_threads=self.n_threads,
-            ),
-            link,
-        )
+        return options
 
-    def _count_parameters(self, d: int) -> int:
-        k = int(self.n_experts)
-        experts = k * (d + bool(self.fit_intercept))
-        gates = (k - 1) * (d + bool(self.fit_gate_intercept))
-        return experts + gates + (1 if self.noise == "shared" else k)
+    def _asked_for(self) -> tuple[int, str]:
+        return int(self.n_experts), f"n_experts={self.n_experts}"
 
-    def summary(self) -> str:
-        """Return a table of experts and gates by column name, with the figures of the fit."""
+    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
+        names = [f"expert {i}" for i in range(len(self.coef_))]
+        title = f"Gates: log-odds against {names[-1]}"
+        gates = [GateTable(title, names, self.gate_coef_, self.gate_intercept_)]
+        return names, gates if len(names) > 1 else []
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
         check_is_fitted(self)
-        return summary_text(self)
+        return Mixture(self.coef_, self.intercept_, self.gate_coef_, self.gate_intercept_, self.sigma_, self.link_)
 
 
 def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:

@@ -21,22 +21,20 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.decomposition import subspace_whitening
+from moefast.expert_scales import (
+    MomentSource,
+    ResponseScale,
+    ScaledExperts,
+    check_number_of_experts,
+    scale_directions,
+)
 from moefast.l4_experts import L4Experts, L4Run
 from moefast.l4_loss import L4Loss, StochasticL4Loss
 from moefast.l4_solvers import Descent, descend_by_batches, descend_by_curvature
 from moefast.links import Link, get_link
-from moefast.projection import projected_score_tensor
+from moefast.projection import TwoPassMoments
 from moefast.randomness import RandomState, get_generator
-from moefast.scores import ScoreMoments
-from moefast.spectral import (
-    ResponseScale,
-    ScaledExperts,
-    check_number_of_experts,
-    first_pass,
-    response_scale,
-    scale_directions,
-    scaled_samples,
-)
+from moefast.spectral import first_pass, scaled_samples, strategy_for
 from moefast.tensors import SymmetricTensor
 from moefast.validation import check_choice, check_integer, check_number, check_samples
 
@@ -68,6 +66,7 @@ def recover_experts(
     batch_size: int | str = "auto",
     learning_rate: float | str = "auto",
     strategy: str = "auto",
+    transform: str = "polynomial",
     fit_intercept: bool = True,
     sample_weight: Any = None,
     on_epoch: Callable[[int, Floats], None] | None = None,
@@ -117,6 +116,8 @@ def recover_experts(
         :func:`moefast.l4_solvers.learning_rates` for its default and its decay.
     strategy : {"auto", "one_pass", "two_pass"}
         As in :func:`moefast.spectral.recover_experts`, for order 4.
+    transform : {"polynomial", "optimal"}
+        As there: the quartic, or the transform of least variance.
     fit_intercept : bool
         As there.
     sample_weight : array-like of shape (n,), optional
@@ -162,6 +163,7 @@ def recover_experts(
     """
     check_choice("solver", solver, ("tensor", "sgd"))
     check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
+    check_choice("transform", transform, ("polynomial", "optimal"))
     counts = {"n_experts": n_experts, "n_starts": n_starts, "max_iter": max_iter, "n_epochs": n_epochs}
     for name, count in counts.items():
         check_integer(name, count)
@@ -193,6 +195,7 @@ def recover_experts(
         batch_size=batch_size,
         learning_rate=learning_rate,
         strategy=strategy,
+        transform=transform,
         fit_intercept=fit_intercept,
         on_epoch=on_epoch,
         random_state=random_state,
@@ -230,6 +233,7 @@ def recover_from_samples(
     batch_size: int | str = "auto",
     learning_rate: float | str = "auto",
     strategy: str = "auto",
+    transform: str = "polynomial",
     fit_intercept: bool = True,
     on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
@@ -238,10 +242,14 @@ def recover_from_samples(
     """Do the same as :func:`recover_experts` from checked samples, without warnings; parameters as there."""
     samples, x_scale, y_scale = scaled_samples(X, y, weights, link)
     n_directions = n_experts if whiten else X.shape[1]
-    moments = first_pass(*samples, n_directions, order=4, strategy=strategy, n_threads=n_threads)
-    check_number_of_experts(n_experts, moments)
-    response = response_scale(moments, link, None if sigma is None else sigma / y_scale, fit_intercept)
-    problem = _Problem(samples, moments, response, n_experts, whiten, n_threads)
+    strategy = strategy_for(strategy, transform, link)
+    first = first_pass(*samples, n_directions, order=4, strategy=strategy, n_threads=n_threads)
+    check_number_of_experts(n_experts, first)
+    scaled_sigma = None if sigma is None else sigma / y_scale
+    optimal = transform == "optimal"
+    response = ResponseScale.of(first, link, scaled_sigma, fit_intercept, optimal=optimal, samples=samples)
+    source = TwoPassMoments(*samples, first, n_threads)
+    problem = _Problem(samples, source, response, n_experts, whiten)
 
     largest = L4Loss(problem.tensor, 0.0, lam).largest_value()
     factor = _SHARE * lam / (largest or 1.0) if mu == "auto" else float(mu)
@@ -285,11 +293,10 @@ class _Problem:
     def __init__(
         self,
         samples: tuple[Floats, Floats, Floats],
-        moments: ScoreMoments,
+        moments: MomentSource,
         response: ResponseScale,
         k: int,
         whiten: bool,
-        n_threads: int | None,
     ) -> None:
         self.samples, self.moments, self.response = samples, moments, response
         second, self.fourth = response.transform(2), response.transform(4)
@@ -302,11 +309,7 @@ class _Problem:
             square = float(np.maximum(self.spectrum[:k], 0.0).sum()) if response.link.is_linear else 1.0
             self.W = self.back = np.eye(moments.rank)
             self.scale = square**2 or 1.0
-        if moments.order >= 4:
-            T4 = moments.score_tensor(4, self.fourth, self.W)
-        else:
-            T4 = projected_score_tensor(*samples, moments, 4, self.fourth, self.W, n_threads)
-        T4 = T4 / (self.fourth.constant * self.scale)
+        T4 = moments.score_tensor(4, self.fourth, self.W) / (self.fourth.constant * self.scale)
         self.tensor = T4 if whiten else SymmetricTensor.from_dense(T4)
 
     def stochastic_loss(self, mu: float, lam: float) -> StochasticL4Loss:

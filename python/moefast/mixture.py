@@ -7,6 +7,7 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -17,45 +18,22 @@ from scipy.special import log_softmax, logsumexp
 from moefast.links import LINKS, Link
 from moefast.standardisation import Standardisation
 
-__all__ = ["Mixture"]
+__all__ = ["GatedExperts", "Mixture"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """Parameters of a mixture of k experts over d features.
-
-    Attributes
-    ----------
-    coef : ndarray of shape (k, d)
-        a_i.
-    intercept : ndarray of shape (k,)
-        b_i.
-    gate_coef : ndarray of shape (k, d)
-        W; the last row is 0.
-    gate_intercept : ndarray of shape (k,)
-        c; the last entry is 0.
-    sigma : ndarray of shape (k,)
-        s_i.
-    link : Link
-        g.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from moefast.mixture import Mixture
-    >>> m = Mixture(np.eye(2), np.zeros(2), np.array([[5.0, 0.0], [0.0, 0.0]]), np.zeros(2), np.full(2, 0.1))
-    >>> m.mean(np.array([[2.0, 3.0]])).round(3)
-    array([2.])
-    """
+class GatedExperts(ABC):
+    """What follows from the experts and log p_i(x), however the gates come about."""
 
     coef: Floats
     intercept: Floats
-    gate_coef: Floats
-    gate_intercept: Floats
     sigma: Floats
-    link: Link = field(default=LINKS["linear"])
+    link: Link
+
+    @abstractmethod
+    def gate_log_proba(self, X: Floats) -> Floats:
+        """Return log p_i(x), shape (n, k)."""
 
     @property
     def n_experts(self) -> int:
@@ -70,11 +48,6 @@ class Mixture:
     def expert_means(self, X: Floats) -> Floats:
         """Return g(a_i.x + b_i), shape (n, k)."""
         return self.link(X @ self.coef.T + self.intercept)
-
-    def gate_log_proba(self, X: Floats) -> Floats:
-        """Return log p_i(x), shape (n, k)."""
-        values: Floats = log_softmax(X @ self.gate_coef.T + self.gate_intercept, axis=1)
-        return values
 
     def gate_proba(self, X: Floats) -> Floats:
         """Return p_i(x), shape (n, k)."""
@@ -115,6 +88,47 @@ class Mixture:
         rows = np.arange(len(X))
         return np.asarray(self.expert_means(X)[rows, chosen] + self.sigma[chosen] * rng.normal(size=len(X)))
 
+
+@dataclass(frozen=True)
+class Mixture(GatedExperts):
+    """Parameters of a mixture of k experts over d features.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (k, d)
+        a_i.
+    intercept : ndarray of shape (k,)
+        b_i.
+    gate_coef : ndarray of shape (k, d)
+        W; the last row is 0.
+    gate_intercept : ndarray of shape (k,)
+        c; the last entry is 0.
+    sigma : ndarray of shape (k,)
+        s_i.
+    link : Link
+        g.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.mixture import Mixture
+    >>> m = Mixture(np.eye(2), np.zeros(2), np.array([[5.0, 0.0], [0.0, 0.0]]), np.zeros(2), np.full(2, 0.1))
+    >>> m.mean(np.array([[2.0, 3.0]])).round(3)
+    array([2.])
+    """
+
+    coef: Floats
+    intercept: Floats
+    gate_coef: Floats
+    gate_intercept: Floats
+    sigma: Floats
+    link: Link = field(default=LINKS["linear"])
+
+    def gate_log_proba(self, X: Floats) -> Floats:
+        """Return log p_i(x), shape (n, k)."""
+        values: Floats = log_softmax(X @ self.gate_coef.T + self.gate_intercept, axis=1)
+        return values
+
     def ordered(self, order: npt.NDArray[np.intp]) -> Mixture:
         """Return the same mixture with its experts in another order; the last gate row is again 0."""
         gate_coef, gate_intercept = self.gate_coef[order], self.gate_intercept[order]
@@ -133,24 +147,12 @@ class Mixture:
         Only linear experts can be shifted in y, only those of homogeneous links (ReLU) rescaled; for other links
         `s` has y_mean 0 and y_scale 1.
         """
-        coef = self.coef * (s.y_scale / s.x_scale)
-        gate_coef = self.gate_coef / s.x_scale
-        return replace(
-            self,
-            coef=coef,
-            intercept=s.y_mean + s.y_scale * self.intercept - coef @ s.x_mean,
-            gate_coef=gate_coef,
-            gate_intercept=self.gate_intercept - gate_coef @ s.x_mean,
-            sigma=self.sigma * s.y_scale,
-        )
+        coef, intercept = s.expert_to_units(self.coef, self.intercept)
+        gate_coef, gate_intercept = s.gate_to_units(self.gate_coef, self.gate_intercept)
+        return Mixture(coef, intercept, gate_coef, gate_intercept, self.sigma * s.y_scale, self.link)
 
     def to_standard(self, s: Standardisation) -> Mixture:
         """Undo :meth:`to_units`."""
-        return replace(
-            self,
-            coef=self.coef * (s.x_scale / s.y_scale),
-            intercept=(self.intercept + self.coef @ s.x_mean - s.y_mean) / s.y_scale,
-            gate_coef=self.gate_coef * s.x_scale,
-            gate_intercept=self.gate_intercept + self.gate_coef @ s.x_mean,
-            sigma=self.sigma / s.y_scale,
-        )
+        coef, intercept = s.expert_to_standard(self.coef, self.intercept)
+        gate_coef, gate_intercept = s.gate_to_standard(self.gate_coef, self.gate_intercept)
+        return Mixture(coef, intercept, gate_coef, gate_intercept, self.sigma / s.y_scale, self.link)

@@ -72,6 +72,8 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     True
     """
     check_is_fitted(model)
+    if not isinstance(model, MixtureOfExpertsRegressor):
+        raise TypeError(f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor can; pickle it")
     parameters = model.get_params(deep=False)
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")

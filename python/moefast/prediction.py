@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -9,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from moefast.links import Link
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts
 from moefast.randomness import RandomState, get_generator
 from moefast.validation import (
     check_finite,
@@ -21,7 +21,7 @@ from moefast.validation import (
     refuse_dates_and_masks,
 )
 
-__all__ = ["MixturePredictions"]
+__all__ = ["MixturePredictions", "in_range"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -31,28 +31,15 @@ class MixturePredictions:
 
     # set by fit
     coef_: Floats
-    intercept_: Floats
-    gate_coef_: Floats
-    gate_intercept_: Floats
-    sigma_: Floats
     n_features_in_: int
     n_samples_fit_: int
     n_parameters_: int
-    link_: Link
     fit_report_: Any
 
     @property
-    def mixture_(self) -> Mixture:
-        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
-        check_is_fitted(self)
-        return Mixture(
-            self.coef_,
-            self.intercept_,
-            self.gate_coef_,
-            self.gate_intercept_,
-            self.sigma_,
-            self.link_,
-        )
+    @abstractmethod
+    def mixture_(self) -> GatedExperts:
+        """The fitted parameters."""
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return E[y | x], and with `return_std` the standard deviation of y given x.
@@ -69,8 +56,8 @@ class MixturePredictions:
             Only with `return_std`.
         """
         X = self._checked_features(X)
-        mean = _in_range(self.mixture_.mean, X)
-        return (mean, _in_range(self.mixture_.std, X)) if return_std else mean
+        mean = in_range(self.mixture_.mean, X)
+        return (mean, in_range(self.mixture_.std, X)) if return_std else mean
 
     @property
     def predict_proba(self) -> Callable[[Any], Floats]:
@@ -91,11 +78,11 @@ class MixturePredictions:
         return self._gate_proba
 
     def _gate_proba(self, X: Any) -> Floats:
-        return _in_range(self.mixture_.gate_proba, self._checked_features(X))
+        return in_range(self.mixture_.gate_proba, self._checked_features(X))
 
     def responsibilities(self, X: Any, y: Any) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
-        return _in_range(self.mixture_.responsibilities, *self._checked_samples(X, y))
+        return in_range(self.mixture_.responsibilities, *self._checked_samples(X, y))
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,).
@@ -103,7 +90,7 @@ class MixturePredictions:
         Without `y` the density is that of the model's own prediction ``predict(X)``, which tells how
         sharp the model is at each x.
         """
-        return _in_range(self.mixture_.log_density, *self._checked_samples(X, self.predict(X) if y is None else y))
+        return in_range(self.mixture_.log_density, *self._checked_samples(X, self.predict(X) if y is None else y))
 
     def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the sum of log P(y | x) over the rows, with their weights."""
@@ -144,7 +131,7 @@ class MixturePredictions:
         return X, check_response(y, len(X))
 
 
-def _in_range(compute: Callable[..., Floats], X: Floats, *y: Floats) -> Floats:
+def in_range(compute: Callable[..., Floats], X: Floats, *y: Floats) -> Floats:
     """Return compute(X, *y), or raise OverflowError naming the row for which it left the range of float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = compute(X, *y)

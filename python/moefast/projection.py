@@ -16,10 +16,10 @@ import numpy.typing as npt
 import moefast._core as _core
 from moefast.scores import ScoreMoments, score_correction
 from moefast.threads import resolve_threads
-from moefast.transforms import PolynomialTransform
+from moefast.transforms import PolynomialTransform, ResponseTransform
 from moefast.validation import check_integer, check_samples
 
-__all__ = ["projected_moments", "projected_score_tensor"]
+__all__ = ["TwoPassMoments", "projected_moments", "projected_score_tensor"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def projected_moments(
     --------
     >>> import numpy as np
     >>> from moefast.projection import projected_moments
-    >>> from moefast.transforms import PolynomialTransform
+    >>> from moefast.transforms import PolynomialTransform, ResponseTransform
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.normal(size=(1000, 50)), rng.normal(size=1000)
     >>> identity = PolynomialTransform((0.0, 1.0), 1.0, order=3)
@@ -87,10 +87,10 @@ def projected_moments(
     for name, values in (("directions", W), ("offset", m), ("transform", np.array(transform.coefficients))):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} contains NaN or infinity")
-    return _projected(X, y, weights, W, m, transform, order, n_threads)
+    return projected_mean(X, y, weights, W, m, transform, order, n_threads)
 
 
-def _projected(
+def projected_mean(
     X: Floats,
     y: Floats,
     weights: Floats,
@@ -100,6 +100,7 @@ def _projected(
     order: int,
     n_threads: int | None,
 ) -> Floats:
+    """Do the same as :func:`projected_moments` on checked arguments."""
     P = list(map(float, transform.coefficients))
     sums = _core.projected_moments64(
         X, y, weights, W, offset, order, P, float(transform.about), resolve_threads(n_threads)
@@ -108,13 +109,24 @@ def _projected(
     return np.asarray(sums.to_dense([1.0]) / sums.weight)
 
 
+def centred_response(
+    y: Floats, weights: Floats, transform: ResponseTransform
+) -> tuple[Floats, PolynomialTransform]:
+    """Return (t, P) with P(t) = h(y) - mean h(y): a polynomial of y, or of t = h(y) where h is none."""
+    level = float(np.average(transform(y), weights=weights))
+    if not isinstance(transform, PolynomialTransform):
+        return np.ascontiguousarray(transform(y)), PolynomialTransform((-level, 1.0), transform.constant, order=1)
+    constant, *rest = transform.coefficients or (0.0,)
+    return y, replace(transform, coefficients=(constant - level, *rest))
+
+
 def projected_score_tensor(
     X: Floats,
     y: Floats,
     weights: Floats,
     moments: ScoreMoments,
     order: int,
-    transform: PolynomialTransform,
+    transform: ResponseTransform,
     directions: Floats,
     n_threads: int | None = None,
 ) -> Floats:
@@ -130,8 +142,8 @@ def projected_score_tensor(
         Of a first pass over the same samples, of any order: its means and whitening are used.
     order : {2, 3, 4}
         m.
-    transform : PolynomialTransform
-        P.
+    transform : PolynomialTransform, OptimalTransform
+        h, not necessarily a polynomial.
     directions : ndarray of shape (rank, q)
         W, in whitened coordinates.
     n_threads : int or None
@@ -140,9 +152,47 @@ def projected_score_tensor(
     -------
     ndarray of shape (q,) * order
     """
-    level = float(np.average(transform(y), weights=weights))
-    constant, *rest = transform.coefficients or (0.0,)
-    centred = replace(transform, coefficients=(constant - level, *rest))
+    t, P = centred_response(y, weights, transform)
     W = np.ascontiguousarray(moments.whitening @ directions)
-    mean = _projected(X, y, weights, W, moments.x_mean, centred, order, n_threads)
+    mean = projected_mean(X, t, weights, W, moments.x_mean, P, order, n_threads)
     return score_correction(mean, directions.T @ directions)
+
+
+class TwoPassMoments:
+    """What :class:`moefast.scores.ScoreMoments` answers, from the samples where its moments do not reach.
+
+    Parameters
+    ----------
+    X, y, weights : ndarray of shape (n, d), (n,), (n,), float64
+        Weights positive.
+    moments : ScoreMoments
+        Of these samples.
+    n_threads : int or None
+    """
+
+    def __init__(
+        self, X: Floats, y: Floats, weights: Floats, moments: ScoreMoments, n_threads: int | None = None
+    ) -> None:
+        self.samples = (X, y, weights)
+        self.moments = moments
+        self.n_threads = n_threads
+        self.x_mean, self.y_mean, self.y_variance = moments.x_mean, moments.y_mean, moments.y_variance
+        self.whitening = moments.whitening
+
+    @property
+    def rank(self) -> int:
+        """The dimension of z."""
+        return self.moments.rank
+
+    def cross_moment(self) -> Floats:
+        """Return the mean of (y - mean y) S_1(z), shape (rank,)."""
+        return self.moments.cross_moment()
+
+    def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
+        """Return the mean of (h(y) - mean h(y)) S_m(z) along directions; see ScoreMoments.score_tensor."""
+        if isinstance(transform, PolynomialTransform):
+            degree = len(transform.coefficients) - 1
+            if max(order, degree) <= self.moments.order:
+                return self.moments.score_tensor(order, transform, directions)
+        W = np.eye(self.rank) if directions is None else directions
+        return projected_score_tensor(*self.samples, self.moments, order, transform, W, self.n_threads)

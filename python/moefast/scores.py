@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from moefast.transforms import PolynomialTransform
+from moefast.transforms import PolynomialTransform, ResponseTransform
 
 __all__ = ["ScoreMoments", "score_correction"]
 
@@ -118,7 +118,7 @@ class ScoreMoments:
         """Return the mean of P(y)."""
         return float(self._mean(0, list(transform.channels_about(self.y_mean, self._sums.n_channels))))
 
-    def score_tensor(self, order: int, transform: PolynomialTransform, directions: Floats | None = None) -> Floats:
+    def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (P(y) - mean P(y)) S_m(z), seen along some directions.
 
         Parameters
@@ -135,6 +135,11 @@ class ScoreMoments:
         -------
         ndarray of shape (q,) * order
         """
+        if not isinstance(transform, PolynomialTransform):
+            raise TypeError(
+                f"moments of powers of y serve polynomials only, not {type(transform).__name__}: it needs a pass "
+                "over the samples, see moefast.projection.TwoPassMoments"
+            )
         if order not in range(2, self.order + 1):
             raise ValueError(f"order must lie between 2 and {self.order}, that of the moments, got {order!r}")
         W = np.eye(self.rank) if directions is None else np.asarray(directions, dtype=np.float64)

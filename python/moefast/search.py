@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from moefast.em import EmFit, EmProblem, EmStart
+from moefast.em import EmOptions, FitResult
 from moefast.starts import Start
 from moefast.threads import resolve_threads
 
-__all__ = ["FitReport", "StartReport", "race"]
+__all__ = ["FitReport", "Problem", "StartReport", "race"]
+
+Fit = TypeVar("Fit", bound=FitResult)
 
 # (iterations, runs kept after them); the best of the last ones goes on to the end.
 _STAGES = ((20, 4), (100, 2))
@@ -67,10 +70,30 @@ class FitReport:
     collapsed: tuple[int, ...] = ()
 
 
-class _Runner:
+class Problem(Protocol[Fit]):
+    """What a race needs of a problem: :class:`moefast.em.EmProblem`, or one of another model."""
+
+    @property
+    def options(self) -> EmOptions:
+        """The settings of EM."""
+
+    @property
+    def n_rows(self) -> int:
+        """The number of samples."""
+
+    def run_many(
+        self, starts: Sequence[Any], *, max_iter: int | None = None, to_beat: float | None = None
+    ) -> list[Fit]:
+        """Run EM from what a :class:`moefast.starts.Start` makes, or from the mixture of a fit."""
+
+    def to_units(self, fit: Fit) -> Fit:
+        """Return a fit made in standard units in the units of the data."""
+
+
+class _Runner(Generic[Fit]):
     """A start on its way."""
 
-    def __init__(self, problem: EmProblem, start: Start, fit: EmFit) -> None:
+    def __init__(self, problem: Problem[Fit], start: Start, fit: Fit) -> None:
         self.problem, self.start, self.fit = problem, start, fit
         self.n_iter = fit.n_iter
 
@@ -91,7 +114,7 @@ class _Runner:
         return StartReport(self.start.kind, fit.log_likelihood, self.n_iter, fit.status, fit.collapsed)
 
 
-def _advance(runners: Sequence[_Runner], n_iter: int, to_beat: float | None = None) -> None:
+def _advance(runners: Sequence[_Runner[Fit]], n_iter: int, to_beat: float | None = None) -> None:
     """Go on for `n_iter` iterations with those that have not ended."""
     if not runners or n_iter < 1:
         return
@@ -102,15 +125,15 @@ def _advance(runners: Sequence[_Runner], n_iter: int, to_beat: float | None = No
 
 
 def race(
-    problem: EmProblem, starts: Sequence[Start], *, time_budget: float | None = None, verbose: int = 0
-) -> tuple[EmFit, FitReport]:
+    problem: Problem[Fit], starts: Sequence[Start], *, time_budget: float | None = None, verbose: int = 0
+) -> tuple[Fit, FitReport]:
     """Run all starts for a few iterations, drop the worse ones by and by, and finish the best.
 
     A winner that ends up collapsed is set aside as long as another of the last stage stays honest.
 
     Parameters
     ----------
-    problem : EmProblem
+    problem : EmProblem or HierarchicalProblem
     starts : sequence of Start
         At least one.
     time_budget : float, optional
@@ -120,7 +143,7 @@ def race(
 
     Returns
     -------
-    fit : EmFit
+    fit : EmFit or HierarchicalFit
         In standard units; `n_iter` counts the winner's iterations from its start.
     report : FitReport
     """
@@ -128,17 +151,17 @@ def race(
     limit = problem.options.max_iter
     stages = _STAGES if len(starts) > 1 else ()
     first = min(limit, stages[0][0]) if stages else limit
-    together = max(1, _BATCH_ROWS // len(problem.t))
+    together = max(1, _BATCH_ROWS // problem.n_rows)
     if deadline is not None:  # short batches, so that the clock is looked at often
         together = min(together, resolve_threads(problem.options.n_threads))
-    runners: list[_Runner] = []
+    runners: list[_Runner[Fit]] = []
     with tqdm(total=len(starts), desc="fitting", unit="run", disable=not verbose, leave=False) as bar:
 
         def out_of_time() -> bool:
             return deadline is not None and time.monotonic() >= deadline
 
         while len(runners) < len(starts) and not (runners and out_of_time()):
-            made: list[tuple[Start, EmStart]] = []
+            made: list[tuple[Start, object]] = []
             for start in starts[len(runners) : len(runners) + together]:
                 if made and out_of_time():
                     break

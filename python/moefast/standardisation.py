@@ -45,6 +45,24 @@ class Standardisation:
         """Return y in standard units."""
         return _shifted(y, self.y_mean, self.y_scale)
 
+    def expert_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Return the linear functions y = coef.x + intercept, (..., d) and (...), in the units of the data."""
+        coef = coef * (self.y_scale / self.x_scale)
+        return coef, self.y_mean + self.y_scale * intercept - coef @ self.x_mean
+
+    def expert_to_standard(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Undo :meth:`expert_to_units`."""
+        return coef * (self.x_scale / self.y_scale), (intercept + coef @ self.x_mean - self.y_mean) / self.y_scale
+
+    def gate_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Return the logits coef.x + intercept, (..., d) and (...), in the units of the data."""
+        coef = coef / self.x_scale
+        return coef, intercept - coef @ self.x_mean
+
+    def gate_to_standard(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Undo :meth:`gate_to_units`."""
+        return coef * self.x_scale, intercept + coef @ self.x_mean
+
 
 def location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
     """Weighted mean and standard deviation (ddof = 0) of each column, safe for huge and tiny values.

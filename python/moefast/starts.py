@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ __all__ = [
     "random_assignment_start",
     "random_parameters",
     "random_parameters_start",
+    "row_phase",
     "spectral_start",
 ]
 
@@ -47,13 +48,16 @@ _RANDOM_STARTS = 8
 
 @dataclass(frozen=True)
 class Start:
-    """A way to begin: its kind, and how to make it, which may take a while."""
+    """A way to begin: its kind, and how to make it, which may take a while.
+
+    `make` returns what the problem's ``run_many`` takes: an EmStart for the flat model.
+    """
 
     kind: str
-    make: Callable[[], EmStart]
+    make: Callable[[], Any]
 
 
-def _row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
+def row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
     """Return a number in [0, 1) for each row that depends on its values (z, t) alone."""
     wave = _FREQUENCY * rng.normal(size=problem.Z.shape[1] + 1)
     return np.asarray(np.mod(problem.Z @ wave[:-1] + problem.t * wave[-1] + rng.uniform(), 1.0))
@@ -67,7 +71,7 @@ def least_squares_start(problem: EmProblem) -> Start:
 
 def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
     """Every row belongs to an expert drawn at random; the first M-step fits them."""
-    phase = _row_phase(problem, rng)
+    phase = row_phase(problem, rng)
 
     def make() -> EmStart:
         return HardAssignment(np.minimum((n_experts * phase).astype(np.int32), n_experts - 1), n_experts)
@@ -112,7 +116,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
 
     With `half` the moments are those of a random half of the rows, for a second opinion.
     """
-    keep = _row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
+    keep = row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
     seed = int(rng.integers(2**31))
 
     def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, tuple[Floats, Floats, Floats]]:

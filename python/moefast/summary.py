@@ -2,45 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from tabulate import tabulate
 
 if TYPE_CHECKING:
-    from moefast.estimator import MixtureOfExpertsRegressor
+    from moefast.base_estimator import MixtureEstimator
 
-__all__ = ["summary_text"]
+__all__ = ["GateTable", "feature_names", "summary_text"]
 
 
-def feature_names(model: MixtureOfExpertsRegressor) -> list[str]:
+@dataclass(frozen=True)
+class GateTable:
+    """What to print of one gate.
+
+    Attributes
+    ----------
+    title : str
+    children : sequence of str
+        What the gate chooses among.
+    coef : ndarray of shape (b, d)
+    intercept : ndarray of shape (b,)
+    """
+
+    title: str
+    children: Sequence[str]
+    coef: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+
+
+def feature_names(model: MixtureEstimator) -> list[str]:
     """Return the model's column names, or x0, x1, ... when it was fitted without names."""
     names = getattr(model, "feature_names_in_", None)
     return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(n) for n in names]
 
 
-def summary_text(model: MixtureOfExpertsRegressor) -> str:
-    """Return the table of experts, the table of gates and the figures of the fit."""
-    k = len(model.coef_)
-    header = ["", *(f"expert {i}" for i in range(k))]
+def summary_text(model: MixtureEstimator, experts: Sequence[str], gates: Sequence[GateTable]) -> str:
+    """Return the table of experts, the tables of gates and the figures of the fit.
+
+    Parameters
+    ----------
+    model : MixtureEstimator
+        Fitted.
+    experts : sequence of str
+        What to call each expert.
+    gates : sequence of GateTable
+    """
     names = feature_names(model)
+    rows = [[name, *model.coef_[:, j]] for j, name in enumerate(names)]
+    rows += [["(intercept)", *model.intercept_], ["sigma", *model.sigma_], ["share", *model.shares_]]
+    parts = ["Experts: y = a.x + b" if model.mixture_.link.is_linear else "Experts", _table(experts, rows)]
+    for gate in gates:
+        rows = [[name, *gate.coef[:, j]] for j, name in enumerate(names)]
+        parts += ["", gate.title, _table(gate.children, [*rows, ["(intercept)", *gate.intercept]])]
+    return "\n".join([*parts, "", *_figures(model)])
 
-    def table(rows: list[list[object]]) -> str:
-        return tabulate(rows, headers=header, floatfmt=".4g", disable_numparse=[0])
 
-    experts = [[name, *model.coef_[:, j]] for j, name in enumerate(names)]
-    experts += [["(intercept)", *model.intercept_], ["sigma", *model.sigma_], ["share", *model.shares_]]
-    parts = ["Experts: y = a.x + b" if model.link_.is_linear else "Experts", table(experts)]
-    if k > 1:
-        gates = [[name, *model.gate_coef_[:, j]] for j, name in enumerate(names)]
-        gates.append(["(intercept)", *model.gate_intercept_])
-        parts += ["", f"Gates: log-odds against expert {k - 1}", table(gates)]
+def _table(header: Sequence[str], rows: list[list[object]]) -> str:
+    return tabulate(rows, headers=["", *header], floatfmt=".4g", disable_numparse=[0])
+
+
+def _figures(model: MixtureEstimator) -> list[str]:
     n = model.training_weight_
     bic = np.log(n) * model.n_parameters_ - 2 * model.log_likelihood_
     report = model.fit_report_
     winner = report.starts[report.chosen]
-    parts += [
-        "",
+    lines = [
         f"log-likelihood {model.log_likelihood_:.3f} "
         f"({model.log_likelihood_ + n * np.log(model.response_std_):.3f} with y in standard deviations)",
         f"BIC {bic:.3f}   AIC {2 * model.n_parameters_ - 2 * model.log_likelihood_:.3f}   "
@@ -49,5 +80,5 @@ def summary_text(model: MixtureOfExpertsRegressor) -> str:
         f"best of {len(report.starts)} start(s): {winner.kind}",
     ]
     if report.collapsed:
-        parts.append(f"collapsed experts: {', '.join(map(str, report.collapsed))}")
-    return "\n".join(parts)
+        lines.append(f"collapsed experts: {', '.join(map(str, report.collapsed))}")
+    return lines

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from moefast.links import Link, get_link
 
 __all__ = [
     "PolynomialTransform",
+    "ResponseTransform",
     "cubic_transform",
     "hermite_moment",
     "mean_slope",
@@ -47,6 +48,17 @@ _RANGE = 12.0
 _VANISHING = 1e-6
 # Integrals known less well than this (relative above 1, absolute below) are refused.
 _ACCURACY = 1e-10
+
+
+class ResponseTransform(Protocol):
+    """A function of the response and the constant it puts before the experts' tensor."""
+
+    @property
+    def constant(self) -> float:
+        """:math:`c_m`."""
+
+    def __call__(self, y: npt.ArrayLike) -> Any:
+        """Evaluate elementwise."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ class PolynomialTransform:
         return tuple(float(q) for q in shifted.coef) + (0.0,) * (n_channels - len(shifted.coef))
 
 
-def _for_hashable(function: Any, link: Link, *arguments: int) -> Any:
+def for_hashable(function: Any, link: Link, *arguments: float) -> Any:
     """Call a cached function, or the bare one for a callable that cannot be a key of the cache."""
     return (function if isinstance(link.function, Hashable) else function.__wrapped__)(link, *arguments)
 
@@ -154,7 +166,7 @@ def hermite_moment(link: str | Link | Callable[[Any], Any], power: int, m: int) 
     >>> round(hermite_moment("sigmoid", 1, 1)[0], 6)
     0.206621
     """
-    value, error = _for_hashable(_integral, get_link(link), power, m)
+    value, error = for_hashable(_integral, get_link(link), power, m)
     return float(value), float(error)
 
 
@@ -168,7 +180,7 @@ def mean_slope(link: str | Link | Callable[[Any], Any]) -> float:
     """
     link = get_link(link)
     slope = hermite_moment(link, 1, 1)[0]
-    _refuse_vanishing(link, "E[g']", slope, _spread(link))
+    refuse_vanishing(link, "E[g']", slope, link_spread(link))
     return slope
 
 
@@ -274,7 +286,7 @@ def _transform(link: str | Link | Callable[[Any], Any], order: int, sigma: float
     """Return the polynomial of degree `order` that keeps only the highest derivative of S."""
     link = get_link(link)
     check_sigma(sigma)
-    in_mean, constant, error = _for_hashable(_solve, link, order)
+    in_mean, constant, error = for_hashable(_solve, link, order)
     # E[Q(g + sigma e)] is the heat flow of Q; its inverse makes E[P(y) | z] the polynomial `in_mean` of g.
     P = term = Polynomial(in_mean)
     for j in range(1, order // 2 + 1):
@@ -293,21 +305,21 @@ def _solve(link: Link, order: int) -> tuple[tuple[float, ...], float, float]:
     powers, orders = range(1, order + 1), range(1, order + 1)
     moments, errors = np.array([[hermite_moment(link, p, r) for p in powers] for r in orders]).transpose(2, 0, 1)
     system = moments[:-1, :-1]
-    spread = _spread(link)
+    spread = link_spread(link)
     determinant = float(np.linalg.det(system))
     what = f"the determinant of the {order - 1}x{order - 1} system"
-    _refuse_vanishing(link, what, determinant, spread ** (order * (order - 1) // 2))
+    refuse_vanishing(link, what, determinant, spread ** (order * (order - 1) // 2))
     lower = np.linalg.solve(system, -moments[:-1, -1])
     Q = np.append(lower, 1.0)
     constant = float(moments[-1] @ Q)
-    _refuse_vanishing(link, f"c{order}", constant, spread**order)
+    refuse_vanishing(link, f"c{order}", constant, spread**order)
     # First order: A dq = -(dA Q), then the last row.
     lower_error = np.abs(np.linalg.inv(system)) @ (errors[:-1] @ np.abs(Q))
     constant_error = float(errors[-1] @ np.abs(Q) + np.abs(moments[-1, :-1]) @ lower_error)
     return (0.0, *map(float, Q)), constant, max(constant_error, *map(float, lower_error))
 
 
-def _spread(link: Link) -> float:
+def link_spread(link: Link) -> float:
     """Return the standard deviation of g(Z)."""
     mean = hermite_moment(link, 1, 0)[0]
     return float(np.sqrt(max(0.0, hermite_moment(link, 2, 0)[0] - mean**2)))
@@ -319,7 +331,7 @@ def check_sigma(sigma: float) -> None:
         raise ValueError(f"sigma must be a finite number not below 0, got {sigma}")
 
 
-def _refuse_vanishing(link: Link, what: str, value: float, scale: float) -> None:
+def refuse_vanishing(link: Link, what: str, value: float, scale: float) -> None:
     if not np.isfinite(value):
         raise ValueError(f"link {link.name!r}: {what} = {value} is not finite; g grows too fast for this method")
     if abs(value) <= _VANISHING * scale or scale <= 1e-150:
