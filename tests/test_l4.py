@@ -314,5 +314,5 @@ def test_the_transform_of_least_variance_is_the_better_one_where_it_is_another()
 
 def test_the_transform_of_least_variance_is_no_polynomial():
     X, y, _ = draw(1000, 4, 2, link="tanh")
-    with pytest.raises(ValueError, match='strategy="one_pass" has moments of powers.*transform="optimal"'):
+    with pytest.raises(ValueError, match=r'strategy="one_pass" has moments of powers.*transform="optimal"'):
         l4.recover_experts(X, y, 2, link="tanh", transform="optimal", strategy="one_pass")
