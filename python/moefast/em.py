@@ -207,6 +207,7 @@ class EmProblem:
             variance_floor=self.variance_floor,
             alpha=float(o.alpha),
             gate_alpha=o.gate_ridge,
+            accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
             to_beat=to_beat,
             link=self.link.name if self.link.is_built_in else self._call_link,
