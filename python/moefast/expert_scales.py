@@ -26,6 +26,10 @@ __all__ = ["MomentSource", "ResponseScale", "ScaledExperts", "check_number_of_ex
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
+# A response this many times larger or smaller than 1 is not that of a link: its fourth powers leave the range.
+_FAR = 1e30
+
+
 class MomentSource(Protocol):
     """Moments about the means with the whitening of x, and score tensors from them."""
 
@@ -93,6 +97,8 @@ class ResponseScale:
         samples: tuple[Floats, Floats, Floats] | None = None,
     ) -> ResponseScale:
         """Read level, mean square and noise off the moments, or the noise off `samples` where there are some."""
+        if not link.is_linear:
+            _check_range(moments, link)
         if sigma is not None:
             check_sigma(sigma)
         elif not link.is_linear:
@@ -167,6 +173,16 @@ def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[F
     ratio = np.divide(energy, q, out=np.full_like(q, common), where=q > 1e-6 * common)
     scales = np.clip(ratio, 0.25 * common, 4.0 * common)
     return scales, np.divide(q, scales, out=np.zeros_like(q), where=scales > 0)
+
+
+def _check_range(moments: MomentSource, link: Link) -> None:
+    """Raise where a response that keeps its units is so far from those of g that products leave the range."""
+    size = float(np.hypot(np.sqrt(moments.y_variance), moments.y_mean))
+    if size > _FAR or 0 < size < 1 / _FAR:
+        raise OverflowError(
+            f"y has a mean of {moments.y_mean:.3g} and a standard deviation of {moments.y_variance**0.5:.3g}; "
+            f"link {link.name!r} leaves y its units, so rescale y"
+        )
 
 
 def _moment_sigma(moments: MomentSource, link: Link) -> float:
