@@ -159,6 +159,14 @@ def test_annealing_of_a_tiny_response_with_a_link():
     assert np.isfinite(fit.mixture.coef).all()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("factor", [1e-300, 1e-150, 1e40])
+def test_a_response_far_from_its_link_is_fitted_from_random_starts(factor):
+    X, y = data()
+    model = MixtureOfExpertsRegressor(2, link="softplus", n_init=2, max_iter=20, random_state=0).fit(X, factor * y)
+    assert {start.kind for start in model.fit_report_.starts} == {"random parameters"}
+
+
 # ---- arguments -------------------------------------------------------------------------------------
 
 
@@ -295,6 +303,11 @@ def test_parallel_experts_span_one_direction():
             coef=np.stack([turn @ a, -(turn @ a)]), gate_coef=np.stack([turn @ w, np.zeros(3)]), sigma=np.ones(2)
         )
         assert diagnose(Z, y, truth)["gates orthogonal"].value < 1e-6
+
+
+def test_an_unknown_check_is_answered_with_the_names():
+    with pytest.raises(KeyError, match=r"no check 'gates'; there are 'x is normal', 'a\.x is normal'"):
+        diagnose(*data(), mixture())["gates"]
 
 
 def test_more_experts_than_columns_have_no_gap():

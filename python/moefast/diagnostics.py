@@ -83,8 +83,11 @@ class SpectralDiagnosis:
     spectrum: Floats
 
     def __getitem__(self, name: str) -> Check:
-        """Return a check by its name."""
-        return {check.name: check for check in self.checks}[name]
+        """Return a check by its name; KeyError with all names for another one."""
+        checks = {check.name: check for check in self.checks}
+        if name not in checks:
+            raise KeyError(f"no check {name!r}; there are {', '.join(map(repr, checks))}")
+        return checks[name]
 
     @property
     def consistent(self) -> bool:

@@ -99,7 +99,8 @@ def recover_experts(
         The noise's standard deviation. Linear experts do not need it, nor their common norm: their transform is
         t^4 - 6 t^2 mean(t^2) of the centred response. (With orthogonal gates their norms may also differ: what is
         then left over lies along the gates and is projected away, unless the gates outweigh an expert in T2.) For
-        other links it is estimated as mean(y^2) - E[g(Z)^2] when it is not given.
+        other links the one that makes y most likely is taken when it is not given
+        (:func:`moefast.optimal_transform.marginal_sigma`).
     solver : {"tensor", "sgd"}
         "tensor": trust regions with exact second derivatives on T4. "sgd": stochastic gradients of mini-batches
         from all starts together; T4 then serves mu, the rates and the learning curves.
@@ -145,6 +146,8 @@ def recover_experts(
     ValueError
         For bad input, more experts than linearly independent columns, or a link that the method cannot serve
         (the message has the vanishing number).
+    OverflowError
+        When products of X and y leave the range of float64, or y that of the link.
 
     Warns
     -----

@@ -162,7 +162,8 @@ def check_experts(name: str, experts: Any, n_features: int) -> None:
     """Raise unless `experts` has a finite coef (k, n_features) and intercept (k,), and a Link."""
     for attribute in ("coef", "intercept", "link"):
         if not hasattr(experts, attribute):
-            raise TypeError(f"{name} must have coef, intercept and link, got {type(experts).__name__}")
+            hint = ", whose mixture_ has" if hasattr(experts, "mixture_") else ""
+            raise TypeError(f"{name} must have coef, intercept and link, got {type(experts).__name__}{hint}")
     if not isinstance(experts.link, Link):
         raise TypeError(f"{name} must have a Link for link, got {experts.link!r}")
     coef, intercept = np.asarray(experts.coef), np.asarray(experts.intercept)

@@ -100,6 +100,8 @@ def recover_experts(
     ValueError
         For bad input, more experts than linearly independent columns, or a link that the method cannot serve
         (the message has the vanishing number).
+    OverflowError
+        When products of X and y leave the range of float64, or y that of the link.
 
     Warns
     -----
