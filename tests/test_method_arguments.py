@@ -8,6 +8,7 @@ from sklearn.mixture import GaussianMixture
 from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, l4, spectral
 from moefast.baselines import fit_gradient_descent, fit_joint_em, fit_joint_em_many
 from moefast.diagnostics import diagnose
+from moefast.em import fit_em
 from moefast.gating import fit_gates
 from moefast.l4_loss import L4Loss, StochasticL4Loss
 from moefast.links import Link
@@ -205,6 +206,12 @@ def test_methods_name_bad_arguments(recover, options, error, match):
             lambda X, y: fit_joint_em_many(X, y, 2, n_starts=1, options=0),
             TypeError,
             "options must be an EmOptions",
+        ),
+        (lambda X, y: fit_em(X, y, None), TypeError, "start must be a Mixture, got NoneType"),
+        (
+            lambda X, y: fit_em(X, y, mixture(sigma=np.full(2, np.nan))),
+            ValueError,
+            "start has NaN or infinity in sigma",
         ),
         (lambda X, y: fit_gates(X, y, 3, sigma=1.0), TypeError, "experts must have coef"),
         (
