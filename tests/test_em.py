@@ -384,7 +384,7 @@ def test_gate_ridge_shrinks_gates():
         ({"sigma": 0.0}, "sigma must be positive"),
         ({"sigma": np.nan}, "sigma must be positive"),
         ({"sigma": [0.1, -0.1]}, "sigma must be positive"),
-        ({"X": np.zeros((50, 3))}, "experts have 2 features, X has 3"),
+        ({"X": np.zeros((50, 3))}, "experts has 2 features, X has 3"),
     ],
 )
 def test_fit_gates_refuses(change, message):

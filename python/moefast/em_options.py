@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from moefast.threads import resolve_threads
-from moefast.validation import check_choice, check_number
+from moefast.validation import check_choice, check_flag, check_number
 
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
@@ -71,9 +71,15 @@ class EmOptions:
         if not whole or not 1 <= self.max_iter < 2**31:
             raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
         for name in ("fit_intercept", "fit_gate_intercept", "accelerate"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            check_flag(name, getattr(self, name))
         resolve_threads(self.n_threads)
+
+    @classmethod
+    def given(cls, options: EmOptions | None) -> EmOptions:
+        """Return `options`, the defaults for None; TypeError for anything else."""
+        if options is not None and not isinstance(options, EmOptions):
+            raise TypeError(f"options must be an EmOptions or None, got {options!r}")
+        return cls() if options is None else options
 
     @property
     def gate_ridge(self) -> float:

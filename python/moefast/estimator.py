@@ -22,9 +22,7 @@ from moefast.search import FitReport, StartReport, race
 from moefast.spectral import recover_from_samples
 from moefast.starts import portfolio
 from moefast.summary import GateTable
-from moefast.validation import (
-    check_integer,
-)
+from moefast.validation import check_flag, check_integer
 
 __all__ = ["MixtureOfExpertsRegressor"]
 
@@ -231,6 +229,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         check_integer("n_experts", self.n_experts)
         options = self._race_options(("auto", "spectral", "l4", "random"))
         get_link(self.link)
+        check_flag("polish", self.polish)
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
