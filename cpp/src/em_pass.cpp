@@ -200,8 +200,7 @@ class Lane {
   const Assignment& given_;
   index_t k_, dim_, n_weights_;
   Panels panels_;
-  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_,
-      *link_slopes_;
+  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_, *link_slopes_;
   std::vector<double> coefficients_, inverse_sigma_, log_scale_;
   std::vector<double> lane_sums_;    // of the expectation kernel
   std::vector<double> linear_sums_;  // 2k x dim: gate slopes, then residuals

@@ -59,11 +59,11 @@ struct EmSettings {
   bool accelerate = true;  // Anderson acceleration of the tail, see em_run.cpp
   int n_threads = 1;
   std::shared_ptr<const Link> link;  // g; null: linear
-  void check() const;  // throws std::invalid_argument
+  void check() const;                // throws std::invalid_argument
 };
 
-// What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g' the
-// slope of the link at t: 1 for linear experts.
+// What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
+// the slope of the link at t: 1 for linear experts.
 struct EmStatistics {
   double log_likelihood = 0;       // sum_n w log P(y | x)
   std::vector<double> totals;      // k: N_i = sum_n w r_i
@@ -89,8 +89,8 @@ struct EmResult {
   Status status = Status::iteration_limit;
 };
 
-// EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares; with a
-// link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
+// EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares; with
+// a link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
 // Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
 // (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
 // only `gates` of the start matter. A run goes on from where it stopped when started from its result.
