@@ -12,7 +12,7 @@ from moefast.validation import check_choice, check_number
 
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
-GATE_ALPHA_AUTO = 1e-5
+GATE_ALPHA_AUTO = 1e-6
 """The gate ridge behind ``gate_alpha="auto"``.
 
 Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops

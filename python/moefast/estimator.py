@@ -14,13 +14,15 @@ from moefast import l4
 from moefast.base_estimator import MixtureEstimator
 from moefast.degenerate import warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
+from moefast.fit_report import FitReport, StartReport
 from moefast.gating import gates_of_problem
 from moefast.links import Link, get_link
+from moefast.local_search import search
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
-from moefast.search import FitReport, StartReport, race
+from moefast.search import race
 from moefast.spectral import recover_from_samples
-from moefast.starts import portfolio
+from moefast.starts import portfolio, search_starts
 from moefast.summary import GateTable
 from moefast.validation import (
     check_integer,
@@ -180,15 +182,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
-            starts = portfolio(
-                problem,
-                int(self.n_experts),
-                start=self.start,
-                n_init=self.n_init,
-                n_parameters=n_parameters,
-                rng=rng,
-            )
-            fit, report = race(problem, starts, time_budget=self.time_budget, verbose=self.verbose)
+            fit, report = self._fit_polished(problem, n_parameters, rng)
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(problem, X, y, link, rng)
@@ -205,6 +199,19 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
         self.sigma_, self.link_ = mixture.sigma, link
+
+    def _fit_polished(
+        self, problem: EmProblem, n_parameters: int, rng: np.random.Generator
+    ) -> tuple[EmFit, FitReport]:
+        """Search where everything is left to this package, else race the starts asked for."""
+        k, budget, verbose = int(self.n_experts), self.time_budget, self.verbose
+        # With less weight than parameters every optimum is one of overfitting.
+        worth_it = k > 1 and problem.link.is_linear and problem.total_weight >= n_parameters
+        if self.start == "auto" and self.n_init == "auto" and worth_it:
+            given = search_starts(problem, k, n_parameters, rng)
+            return search(problem, k, rng, given=given, time_budget=budget, verbose=verbose)
+        starts = portfolio(problem, k, start=self.start, n_init=self.n_init, n_parameters=n_parameters, rng=rng)
+        return race(problem, starts, time_budget=budget, verbose=verbose)
 
     def _fit_unpolished(
         self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
