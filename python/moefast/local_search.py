@@ -40,7 +40,8 @@ _HEATS = ((0.4, 40), (0.17, 100))
 _SCOUTS, _FIRST_RACE, _LATER_RACE = 8, 24, 15
 # Winners of a race that climb.
 _CLIMBERS, _LATER_CLIMBERS = 5, 2
-_AGREEMENT = 4
+# Data are easy when so many of the first starts agree and so many rounds of moves find nothing better.
+_AGREEMENT, _SHORT_PATIENCE = 5, 2
 # A round of moves: how many, iterations of all, of the best three, of the best one.
 _BATCH, _KEPT = 8, 3
 _SHORT, _MEDIUM, _LONG = 25, 50, 100
@@ -56,7 +57,7 @@ _OTHER_NOISE_FIRST = ", other noise first"
 
 @dataclass
 class _Run:
-    """An EM run on its way from a start or from a move."""
+    """An EM run on its way from a start or from a move; its iterations count from there."""
 
     kind: str
     other_noise_first: bool
@@ -130,22 +131,22 @@ def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
     """
     field = hunt.best_distinct(_FINALISTS)
     limit = problem.options.max_iter
-    ends: list[tuple[_Run, EmFit]] = []
-    fits = problem.run_many([run.fit.mixture for run in field], max_iter=min(limit, _FINALIST_ITERATIONS))
-    runs = [
-        _Run(run.kind, run.other_noise_first, fit, run.n_iter + fit.n_iter, run.start)
-        for run, fit in zip(field, fits, strict=True)
-    ]
-    for run in sorted(runs, key=_Run.rank):
-        left = limit - run.fit.n_iter
-        if run.fit.status == "iteration_limit" and left > 0:
-            (fit,) = problem.run_many([run.fit.mixture], max_iter=left)
-            run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
-        ends.append((run, run.fit))
+    for run in field:
+        _finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
+    field.sort(key=_Run.rank)
+    for i, run in enumerate(field):
+        _finish(problem, run, limit)
         if not any(run.health):
+            field = field[: i + 1]
             break
-    winner, fit = min(ends, key=lambda end: end[0].rank())
-    return winner, replace(fit, n_iter=winner.n_iter)
+    winner = min(field, key=_Run.rank)
+    return winner, replace(winner.fit, n_iter=winner.n_iter)
+
+
+def _finish(problem: EmProblem, run: _Run, limit: int) -> None:
+    """Run on until EM settles or has made so many iterations; at least evaluate it on these rows."""
+    (fit,) = problem.run_many([run.fit.mixture], max_iter=max(0, limit - run.n_iter))
+    run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
 
 
 class _Search:
@@ -177,7 +178,7 @@ class _Search:
         easy = len(field) >= _AGREEMENT and all(self.equal(run, field[0]) for run in field)
         if easy and self.deadline is None:
             before = field[0].fit.log_likelihood
-            climbed = self.climb(field[0], patience=1)
+            climbed = self.climb(field[0], patience=_SHORT_PATIENCE)
             if climbed.fit.log_likelihood <= before + self.same:
                 self.climbs += [(run, 0) for run in field[1:]]
                 return
@@ -260,19 +261,18 @@ class _Search:
         """Short runs from all, some through the other noise first."""
         starts = [start for _, _, start in begins]
         through = [i for i, (_, other, _) in enumerate(begins) if other]
-        before = [0] * len(starts)
         fits = self.run_em(self.other, [starts[i] for i in through], _OTHER_NOISE)
         for i, fit in zip(through, fits, strict=True):
-            starts[i], before[i] = fit.mixture, fit.n_iter
+            starts[i] = fit.mixture
         fits = self.run_em(self.problem, starts, n_iter)
-        return [
-            _Run(kind, other, fit, n + fit.n_iter)
-            for (kind, other, _), fit, n in zip(begins, fits, before, strict=True)
-        ]
+        return [_Run(kind, other, fit, fit.n_iter) for (kind, other, _), fit in zip(begins, fits, strict=True)]
 
     def advance(self, runs: Sequence[_Run], n_iter: int, to_beat: float | None = None) -> None:
         """Go on for `n_iter` iterations with those that have not ended."""
         going = [run for run in runs if run.fit.status == "iteration_limit"]
+        n_iter = min([n_iter, *(self.problem.options.max_iter - run.n_iter for run in going)])
+        if n_iter < 1:
+            return
         fits = self.run_em(self.problem, [run.fit.mixture for run in going], n_iter, to_beat)
         for run, fit in zip(going, fits, strict=True):
             run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
@@ -322,7 +322,7 @@ class _Search:
         if best.health > run.health or (best.health == run.health and not gain > self.same):
             return None
         self.gained[best.kind, best.other_noise_first] += 1
-        best.start, best.n_iter = run.start, run.n_iter + best.n_iter
+        best.start = run.start
         return best
 
     def _choose_move(self) -> tuple[str, bool]:
@@ -345,7 +345,7 @@ class _Search:
         found: list[_Run] = []
         for run in sorted([self.best, *(run for run, _ in self.climbs)], key=_Run.rank):
             if not any(self.equal(run, other) for other in found):
-                found.append(run)
+                found.append(replace(run))
         return found[:n]
 
     def _start_report(self, run: _Run) -> StartReport:

@@ -46,8 +46,9 @@ def distinct_rows(problem: EmProblem) -> int:
 
 def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Return n rows of different values, or all that there are."""
-    _, first = np.unique(np.round(row_phase(problem, rng), _DIGITS), return_index=True)
-    return np.asarray(first)[:n]
+    phase: Floats = np.round(row_phase(problem, rng), _DIGITS)
+    first: npt.NDArray[np.intp] = np.unique(phase, return_index=True)[1]
+    return first[:n]
 
 
 def _scaled_points(problem: EmProblem, rng: np.random.Generator) -> Floats:
@@ -62,7 +63,7 @@ def nearest_rows(problem: EmProblem, share: float, rng: np.random.Generator) -> 
     centre = points[_random_rows(problem, 1, rng)[0]]
     distance = ((points - centre) ** 2).sum(axis=1)
     order = np.argsort(distance)
-    reached = np.searchsorted(np.cumsum(problem.weights[order]), share * problem.total_weight)
+    reached = int(np.searchsorted(np.cumsum(problem.weights[order]), share * problem.total_weight))
     return np.asarray(distance <= distance[order[min(reached, len(order) - 1)]])
 
 
