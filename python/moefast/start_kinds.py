@@ -79,7 +79,7 @@ def _assignment(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
 def _hyperplanes(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """The largest of k random linear forms."""
     d = problem.Z.shape[1]
-    return _as_labels((problem.Z @ rng.normal(size=(d, k)) + np.sqrt(d) * rng.normal(size=k)).argmax(axis=1))
+    return _as_labels((problem.Z @ rng.normal(size=(d, k)) + 0.5 * np.sqrt(d) * rng.normal(size=k)).argmax(axis=1))
 
 
 def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
@@ -118,7 +118,7 @@ def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
-    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / problem.n_rows)
+    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / distinct_rows(problem))
     return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
 
 
