@@ -41,10 +41,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad
         p(x) = \mathrm{softmax}(W x + c)
 
-    Fitted by maximum likelihood. Starts of many kinds (from third-order cross moments, random hyperplanes, centres,
-    trees, regressions; :mod:`moefast.start_kinds`) race in short EM runs; from the winners, moves out of local
-    optima (:mod:`moefast.moves`) go on as long as they help; the best of all goes on by EM until it settles. With a
-    link, two spectral starts and eight random ones race, without moves.
+    Fitted by maximum likelihood. Starts of many kinds (from third-order cross moments, random hyperplanes,
+    centres, trees, regressions; :mod:`moefast.start_kinds`) race in short EM runs; from the winners, moves out of
+    local optima (:mod:`moefast.moves`) go on as long as they help; the best of all goes on by EM until it settles.
+    With a link, two spectral starts and eight random ones race, without moves.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     fit_gate_intercept : bool
         Gates have intercepts c_i.
     start : {"auto", "spectral", "l4", "random"}
-        "auto" searches as said above. Else one kind of start races, without moves: "random" with ``n_init=1`` is the
-        plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`.
+        "auto" searches as said above. Else one kind of start races, without moves: "random" with ``n_init=1`` is
+        the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`.
     polish : bool
         False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
         loss, as in the AISTATS 2020 paper, with ``start="l4"``.

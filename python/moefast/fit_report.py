@@ -145,7 +145,7 @@ class FitReport:
     def lines(self) -> list[str]:
         """Return the report in one line or two."""
         winner = self.starts[self.chosen]
-        lines = [f"best of {len(self.starts)} start(s): {winner.kind}; CPU {self.cpu_seconds:.2f} s"]
+        lines = [f"best of {len(self.starts)} start(s): {winner.kind}"]
         if self.climbs:
             gained = sum(move.n_gained for move in self.moves)
             lines.append(

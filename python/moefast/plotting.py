@@ -142,7 +142,7 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
         right.plot(np.full(len(ends), report.n_iter_total), ends, "<", alpha=0.6, color="tab:blue", clip_on=False)
     right.axhline(model.log_likelihood_, color="0.4", linewidth=1)
     title = "The best so far, and where climbs ended (at the right)" if report.progress else "A race without moves"
-    right.set(xlabel="EM iterations of all runs", title=title)
+    right.set(xlabel=f"EM iterations of all runs ({report.cpu_seconds:.2g} s of CPU time)", title=title)
     if path is not None:
         save_figure(figure, path)
     return figure
