@@ -207,11 +207,12 @@ def test_more_starts_never_do_worse():
     assert np.diff(likelihoods).min() > -1e-3
 
 
-def test_time_budget_cuts_the_race_but_not_the_first_start():
-    report = fit(EASY_X, EASY_Y, n_experts=2, time_budget=1e-9).fit_report_
+@pytest.mark.parametrize("n_init", ["auto", 5])
+def test_time_budget_cuts_the_race_but_not_the_first_start(n_init):
+    report = fit(EASY_X, EASY_Y, n_experts=2, time_budget=1e-9, n_init=n_init, n_threads=1).fit_report_
     assert report.out_of_time
     assert len(report.starts) == 1
-    assert not fit(time_budget=1e9).fit_report_.out_of_time
+    assert not fit(time_budget=1e9, n_init=2).fit_report_.out_of_time
 
 
 # ---- weights -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 
 from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
-from moefast.plotting import plot_experts
+from moefast.plotting import plot_experts, plot_race
 
 
 def _fitted(n, d, k, seed=0):
@@ -50,6 +50,21 @@ def test_constant_and_discrete_features():
     with pytest.warns(UserWarning, match="constant"):
         model = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     assert len(plot_experts(model, X, y).axes) == 3
+
+
+@pytest.mark.parametrize("n_init", ["auto", 4])
+def test_the_race_shows_every_start_and_climb(n_init):
+    X, y, _ = make_moe(300, 3, 3, noise=0.4, gate_scale=5.0, random_state=1)
+    model = MixtureOfExpertsRegressor(3, n_init=n_init, random_state=0).fit(X, y)
+    report = model.fit_report_
+    left, right = plot_race(model).axes
+    shown = sorted(float(v) for line in left.lines if line.get_marker() == "o" for v in line.get_ydata())
+    np.testing.assert_allclose(shown, sorted(start.log_likelihood for start in report.starts))
+    assert {label.get_text() for label in left.get_xticklabels()} == {start.kind for start in report.starts}
+    ends = [line.get_ydata() for line in right.lines if line.get_marker() == "<"]
+    assert len(ends) == bool(report.climbs)
+    if ends:
+        np.testing.assert_allclose(ends[0], [climb.log_likelihood for climb in report.climbs])
 
 
 def test_the_format_follows_the_ending_and_failures_leave_nothing(tmp_path):

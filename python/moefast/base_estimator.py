@@ -17,9 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from moefast.degenerate import most_extreme_column
 from moefast.em import EmOptions, EmProblem, FitResult
 from moefast.exceptions import DegenerateDataWarning
+from moefast.fit_report import FitReport
 from moefast.prediction import MixturePredictions
 from moefast.randomness import RandomState
-from moefast.search import FitReport
 from moefast.summary import GateTable, summary_text
 from moefast.validation import (
     check_choice,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -355,6 +355,18 @@ class EmProblem:
         """Return the same samples in the same units with other weights, not negative, shape (n,)."""
         other = copy(self)
         other.weights = np.ascontiguousarray(weights)
+        return other
+
+    def subset(self, rows: npt.NDArray[np.bool_]) -> EmProblem:
+        """Return some of the samples, in the same units; `rows` is a mask of shape (n,)."""
+        other = copy(self)
+        other.Z, other.t, other.weights = self.Z[rows], self.t[rows], self.weights[rows]
+        return other
+
+    def with_noise(self, noise: Literal["per_expert", "shared"]) -> EmProblem:
+        """Return the same samples in the same units with experts' noise of their own, or one for all."""
+        other = copy(self)
+        other.options = replace(self.options, noise=noise)
         return other
 
     def to_units(self, fit: EmFit) -> EmFit:

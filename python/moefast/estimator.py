@@ -14,13 +14,15 @@ from moefast import l4
 from moefast.base_estimator import MixtureEstimator
 from moefast.degenerate import warn_of_degenerate_data
 from moefast.em import EmFit, EmOptions, EmProblem
+from moefast.fit_report import FitReport, StartReport
 from moefast.gating import gates_of_problem
 from moefast.links import Link, get_link
+from moefast.local_search import search
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
-from moefast.search import FitReport, StartReport, race
+from moefast.search import race
 from moefast.spectral import recover_from_samples
-from moefast.starts import portfolio
+from moefast.starts import portfolio, search_starts
 from moefast.summary import GateTable
 from moefast.validation import check_flag, check_integer
 
@@ -37,9 +39,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad
         p(x) = \mathrm{softmax}(W x + c)
 
-    Fitted by maximum likelihood: expert directions from third-order cross moments (a spectral start) and
-    random assignments (random parameters where there is a link) race in short EM runs, and the best goes on by
-    EM until it settles.
+    Fitted by maximum likelihood. Starts of many kinds (from third-order cross moments, random hyperplanes,
+    centres, trees, regressions; :mod:`moefast.start_kinds`) race in short EM runs; from the winners, moves out of
+    local optima (:mod:`moefast.moves`) go on as long as they help; the best of all goes on by EM until it settles.
+    With a link, two spectral starts and eight random ones race, without moves.
 
     Parameters
     ----------
@@ -56,14 +59,17 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     fit_gate_intercept : bool
         Gates have intercepts c_i.
     start : {"auto", "spectral", "l4", "random"}
-        What races: spectral and random starts, or one kind; "l4" is method 2 of the papers, see :mod:`moefast.l4`.
+        "auto" searches as said above. Else one kind of start races, without moves: "random" with ``n_init=1`` is
+        the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`.
     polish : bool
         False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
         loss, as in the AISTATS 2020 paper, with ``start="l4"``.
     n_init : int or "auto"
-        How many starts race. With ``start="auto"`` about a fifth of them are spectral.
+        "auto" leaves it to the search: its work grows with k, and it ends early when independent climbs agree on
+        the best optimum and moves find nothing better. A number of starts race without moves; with
+        ``start="auto"`` about a fifth of them are spectral, the others random assignments.
     max_iter : int
-        EM iterations of the winner at most.
+        EM iterations at most from a start, or from the last move that helped.
     tol : float
         EM stops when an iteration raises the mean log-likelihood, in standard units, by no more than this
         relative to max(1, its absolute value).
@@ -77,7 +83,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         Smallest s_i in standard deviations of y. It keeps the likelihood, which is unbounded when an expert
         fits few points exactly, finite.
     time_budget : float, optional
-        Seconds after which no further start is begun. The only option whose result depends on the machine.
+        Seconds. The search goes on, or is cut, until they are spent, by fresh starts and moves; then the best is
+        run until it settles. A race without moves only begins no further start after them. The only option
+        whose result depends on the machine.
     random_state : int, Generator, RandomState or None
     n_threads : int or None
         None means the CPUs this process may use. The result does not depend on it.
@@ -101,6 +109,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     log_likelihood_ : float
         Of the training data: natural log, summed with the sample weights, all constants included.
     n_iter_ : int
+        Since the start, or since the last move that helped.
     converged_ : bool
     fit_report_ : FitReport
     n_samples_fit_, n_parameters_ : int
@@ -178,15 +187,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
-            starts = portfolio(
-                problem,
-                int(self.n_experts),
-                start=self.start,
-                n_init=self.n_init,
-                n_parameters=n_parameters,
-                rng=rng,
-            )
-            fit, report = race(problem, starts, time_budget=self.time_budget, verbose=self.verbose)
+            fit, report = self._fit_polished(problem, n_parameters, rng)
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(problem, X, y, link, rng)
@@ -203,6 +204,19 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
         self.sigma_, self.link_ = mixture.sigma, link
+
+    def _fit_polished(
+        self, problem: EmProblem, n_parameters: int, rng: np.random.Generator
+    ) -> tuple[EmFit, FitReport]:
+        """Search where everything is left to this package, else race the starts asked for."""
+        k, budget, verbose = int(self.n_experts), self.time_budget, self.verbose
+        # With less weight than parameters every optimum is one of overfitting.
+        worth_it = k > 1 and problem.link.is_linear and problem.total_weight >= n_parameters
+        if self.start == "auto" and self.n_init == "auto" and worth_it:
+            given = search_starts(problem, k, n_parameters, rng)
+            return search(problem, k, rng, given=given, time_budget=budget, verbose=verbose)
+        starts = portfolio(problem, k, start=self.start, n_init=self.n_init, n_parameters=n_parameters, rng=rng)
+        return race(problem, starts, time_budget=budget, verbose=verbose)
 
     def _fit_unpolished(
         self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator

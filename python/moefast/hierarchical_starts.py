@@ -17,7 +17,8 @@ from moefast.em import HardAssignment
 from moefast.hierarchical_em import HierarchicalProblem, log_densities_as_means
 from moefast.mixture import Mixture
 from moefast.search import race
-from moefast.starts import Start, least_squares_start, portfolio, row_phase
+from moefast.start_kinds import row_phase
+from moefast.starts import Start, least_squares_start, portfolio
 
 __all__ = ["balanced_groups", "hierarchical_portfolio"]
 

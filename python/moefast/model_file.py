@@ -19,8 +19,8 @@ import moefast._core as _core
 from moefast.estimator import MixtureOfExpertsRegressor
 from moefast.exceptions import ModelFileError
 from moefast.files import replacing
+from moefast.fit_report import FitReport
 from moefast.links import LINKS, get_link
-from moefast.search import FitReport, StartReport
 
 __all__ = ["load_model", "save_model"]
 
@@ -168,11 +168,7 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
         setattr(model, name, array)
     for name, kind in _SCALARS.items():
         setattr(model, name, kind(content["figures"][name]))
-    report = content["fit_report"]
-    starts = tuple(StartReport(**{**s, "collapsed": tuple(s["collapsed"])}) for s in report["starts"])
-    model.fit_report_ = FitReport(**{**report, "starts": starts, "collapsed": tuple(report["collapsed"])})
-    if not 0 <= model.fit_report_.chosen < len(starts):
-        raise ValueError("fit_report: the chosen start is not among the starts")
+    model.fit_report_ = FitReport.from_dict(content["fit_report"])
     model.n_features_in_ = d
     model.link_ = get_link(model.link)
     if content["feature_names"] is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from moefast.base_estimator import MixtureEstimator
 
-__all__ = ["plot_experts", "require_matplotlib", "save_figure"]
+__all__ = ["plot_experts", "plot_race", "require_matplotlib", "save_figure"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -84,6 +84,64 @@ def plot_experts(
     _draw_predictions(left, model, X, response, colours, target)
     _draw_effects(middle, model, values, colours, names, target)
     _draw_regions(right, model.mixture_.gate_proba(values), values, colours, names)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Draw how the fit came about: what the starts reached, and the best by the EM iterations spent.
+
+    Left, the log-likelihood that each start had when it was dropped or won its race, by kind; the result is a
+    line. Right, the best log-likelihood against the EM iterations of all runs together, and where each climb
+    (the moves from one winner) ended. Where there was only a race, the right panel says so.
+
+    Parameters
+    ----------
+    model : MixtureEstimator
+        Fitted.
+    path : str or path-like, optional
+        Where to save the picture; its ending chooses the format.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed; the message says how to get it.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.plotting import plot_race
+    >>> X, y, _ = make_moe(300, 3, 2, random_state=0)
+    >>> len(plot_race(MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)).axes)
+    2
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    report = model.fit_report_
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    kinds = sorted({start.kind for start in report.starts}, reverse=True)
+    for start in report.starts:
+        colour = "tab:red" if start.collapsed else "tab:blue"
+        left.plot(kinds.index(start.kind), start.log_likelihood, "o", alpha=0.6, color=colour)
+    left.axhline(model.log_likelihood_, color="0.4", linewidth=1)
+    left.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=90)
+    left.set(ylabel="log-likelihood", title="The starts when they were dropped or won (red: collapsed)")
+    if report.progress:
+        spent, best = zip(*report.progress, strict=True)
+        right.step([*spent, report.n_iter_total], [*best, model.log_likelihood_], where="post", color="tab:green")
+        ends = [climb.log_likelihood for climb in report.climbs]
+        right.plot(np.full(len(ends), report.n_iter_total), ends, "<", alpha=0.6, color="tab:blue", clip_on=False)
+    right.axhline(model.log_likelihood_, color="0.4", linewidth=1)
+    title = "The best so far, and where climbs ended (at the right)" if report.progress else "A race without moves"
+    right.set(xlabel=f"EM iterations of all runs ({report.cpu_seconds:.2g} s of CPU time)", title=title)
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from moefast.em import EmOptions, FitResult
+from moefast.fit_report import FitReport, StartReport
 from moefast.starts import Start
 from moefast.threads import resolve_threads
 
-__all__ = ["FitReport", "Problem", "StartReport", "race"]
+__all__ = ["Problem", "race"]
 
 Fit = TypeVar("Fit", bound=FitResult)
 
@@ -22,52 +23,6 @@ _STAGES = ((20, 4), (100, 2))
 # Starts are made and run together as long as they have no more rows than this between them: an assignment
 # takes 4 bytes a row.
 _BATCH_ROWS = 2**24
-
-
-@dataclass(frozen=True)
-class StartReport:
-    """What became of one start.
-
-    Attributes
-    ----------
-    kind : str
-        "spectral", "random assignment", ...
-    log_likelihood : float
-        When it ended or was dropped, in the units of the data.
-    n_iter : int
-    status : str
-        "converged", "iteration_limit" (dropped or cut), "beaten" (dropped, its gains would not have led to the
-        best) or "degenerate".
-    collapsed : tuple of int
-        Experts that had collapsed.
-    """
-
-    kind: str
-    log_likelihood: float
-    n_iter: int
-    status: str
-    collapsed: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """How a fit came about.
-
-    Attributes
-    ----------
-    starts : tuple of StartReport
-    chosen : int
-        Index of the start that won.
-    out_of_time : bool
-        `time_budget` ended the race early; the result then depends on the machine's speed.
-    collapsed : tuple of int
-        Experts of the result that collapsed, in the result's order. Empty for an honest fit.
-    """
-
-    starts: tuple[StartReport, ...]
-    chosen: int
-    out_of_time: bool = False
-    collapsed: tuple[int, ...] = ()
 
 
 class Problem(Protocol[Fit]):
@@ -147,6 +102,7 @@ def race(
         In standard units; `n_iter` counts the winner's iterations from its start.
     report : FitReport
     """
+    cpu = time.process_time()
     deadline = None if time_budget is None else time.monotonic() + time_budget
     limit = problem.options.max_iter
     stages = _STAGES if len(starts) > 1 else ()
@@ -191,5 +147,7 @@ def race(
         chosen=runners.index(winner),
         out_of_time=len(runners) < len(starts),
         collapsed=winner.fit.collapsed,
+        n_iter_total=sum(runner.n_iter for runner in runners),
+        cpu_seconds=time.process_time() - cpu,
     )
     return replace(winner.fit, n_iter=winner.n_iter), report

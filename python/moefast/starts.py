@@ -20,6 +20,7 @@ from moefast.expert_scales import far_from_links
 from moefast.mixture import Mixture
 from moefast.scores import ScoreMoments
 from moefast.spectral import SpectralExperts, first_pass, recover_from_moments
+from moefast.start_kinds import KINDS, row_phase
 from moefast.transforms import cubic_transform, quadratic_transform
 
 __all__ = [
@@ -30,15 +31,12 @@ __all__ = [
     "random_assignment_start",
     "random_parameters",
     "random_parameters_start",
-    "row_phase",
+    "search_starts",
     "spectral_start",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-# Cycles per standard deviation of the wave whose phase decides a row's place: fast enough that neighbours
-# are independent, slow enough that rounding moves practically no row.
-_FREQUENCY = 1000.0
 _GATE_ITERATIONS = 30
 # Standard deviation of the gates of random parameters: they only break the symmetry.
 _GATE_SPREAD = 0.1
@@ -58,12 +56,6 @@ class Start:
     make: Callable[[], Any]
 
 
-def row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
-    """Return a number in [0, 1) for each row that depends on its values (z, t) alone."""
-    wave = _FREQUENCY * rng.normal(size=problem.Z.shape[1] + 1)
-    return np.asarray(np.mod(problem.Z @ wave[:-1] + problem.t * wave[-1] + rng.uniform(), 1.0))
-
-
 def least_squares_start(problem: EmProblem) -> Start:
     """One linear expert: weighted least squares."""
     everything = HardAssignment(np.zeros(len(problem.t), dtype=np.int32), 1)
@@ -72,12 +64,8 @@ def least_squares_start(problem: EmProblem) -> Start:
 
 def random_assignment_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
     """Every row belongs to an expert drawn at random; the first M-step fits them."""
-    phase = row_phase(problem, rng)
-
-    def make() -> EmStart:
-        return HardAssignment(np.minimum((n_experts * phase).astype(np.int32), n_experts - 1), n_experts)
-
-    return Start("random assignment", make)
+    assigned = HardAssignment(KINDS["random assignment"](problem, n_experts, rng), n_experts)
+    return Start("random assignment", lambda: assigned)
 
 
 def random_parameters(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Mixture:
@@ -216,7 +204,7 @@ def portfolio(
     if k == 1 and linear:
         return [least_squares_start(problem)]
     n = _SPECTRAL_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
-    independent = problem.Z.shape[1] - len(problem.constant) - len(problem.collinear)
+    independent = _n_independent(problem)
     if start in ("spectral", "l4") and independent < k:
         raise ValueError(
             f'start="{start}" needs at least n_experts={k} linearly independent columns, X has {independent}; '
@@ -226,13 +214,28 @@ def portfolio(
         return [l4_start(problem, k, rng) for _ in range(1 if n_init == "auto" else n)]
     if start == "spectral":
         n_spectral = n
-    elif start == "random" or independent < k or problem.total_weight < n_parameters or not _has_moments(problem):
+    elif start == "random" or not _moments_help(problem, k, n_parameters):
         n_spectral = 0
     else:
         n_spectral = max(1, n // 5)
     starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
     random_start = random_assignment_start if linear else random_parameters_start
     return starts + [random_start(problem, k, rng) for _ in range(n - n_spectral)]
+
+
+def search_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np.random.Generator) -> list[Start]:
+    """Return the start of a search that is not random: the spectral one, where moments help."""
+    return [spectral_start(problem, n_experts, rng)] if _moments_help(problem, n_experts, n_parameters) else []
+
+
+def _n_independent(problem: EmProblem) -> int:
+    return int(problem.Z.shape[1]) - len(problem.constant) - len(problem.collinear)
+
+
+def _moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
+    """Whether moments can show k experts."""
+    enough = _n_independent(problem) >= k and problem.total_weight >= n_parameters
+    return enough and _has_moments(problem)
 
 
 def _has_moments(problem: EmProblem) -> bool:

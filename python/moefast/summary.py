@@ -70,14 +70,13 @@ def _figures(model: MixtureEstimator) -> list[str]:
     n = model.training_weight_
     bic = np.log(n) * model.n_parameters_ - 2 * model.log_likelihood_
     report = model.fit_report_
-    winner = report.starts[report.chosen]
     lines = [
         f"log-likelihood {model.log_likelihood_:.3f} "
         f"({model.log_likelihood_ + n * np.log(model.response_std_):.3f} with y in standard deviations)",
         f"BIC {bic:.3f}   AIC {2 * model.n_parameters_ - 2 * model.log_likelihood_:.3f}   "
         f"rows {n:g}   parameters {model.n_parameters_}",
-        f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations; "
-        f"best of {len(report.starts)} start(s): {winner.kind}",
+        f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations",
+        *report.lines(),
     ]
     if report.collapsed:
         lines.append(f"collapsed experts: {', '.join(map(str, report.collapsed))}")

@@ -1,0 +1,155 @@
+"""How a fit came about: the starts that raced, the moves that were tried, the optima that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ClimbReport", "FitReport", "MoveReport", "StartReport"]
+
+
+@dataclass(frozen=True)
+class StartReport:
+    """What became of one start.
+
+    Attributes
+    ----------
+    kind : str
+        "spectral", "random assignment", "tree leaves, other noise first", ...
+    log_likelihood : float
+        When it ended or was dropped, in the units of the data. A search on a subsample scales it up to all rows.
+    n_iter : int
+    status : str
+        "converged", "iteration_limit" (dropped or cut), "beaten" (dropped, its gains would not have led to the
+        best) or "degenerate".
+    collapsed : tuple of int
+        Experts that had collapsed.
+    """
+
+    kind: str
+    log_likelihood: float
+    n_iter: int
+    status: str
+    collapsed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MoveReport:
+    """One kind of move out of local optima.
+
+    Attributes
+    ----------
+    kind : str
+    n_tried, n_gained : int
+        How often it was tried, and how often that led to a better optimum.
+    """
+
+    kind: str
+    n_tried: int
+    n_gained: int
+
+
+@dataclass(frozen=True)
+class ClimbReport:
+    """A start that won its race, and where moves led from there.
+
+    Attributes
+    ----------
+    start : int
+        Index of the start.
+    log_likelihood : float
+        At the end, in the units of :class:`StartReport`.
+    n_moves : int
+        Moves tried on the way.
+    collapsed : tuple of int
+    """
+
+    start: int
+    log_likelihood: float
+    n_moves: int
+    collapsed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How a fit came about.
+
+    Attributes
+    ----------
+    starts : tuple of StartReport
+    chosen : int
+        Index of the start that led to the result.
+    out_of_time : bool
+        `time_budget` ended the search or the race; the result then depends on the machine's speed.
+    collapsed : tuple of int
+        Experts of the result that collapsed, in the result's order. Empty for an honest fit.
+    moves : tuple of MoveReport
+        Empty where there was only a race of starts, as are the next three.
+    climbs : tuple of ClimbReport
+        Independent of each other: each began at a start of its own.
+    progress : tuple of (int, float)
+        EM iterations spent by all runs together, and the best log-likelihood then.
+    n_optima, n_hits : int
+        How many different optima the climbs ended at, and how many of them ended at the best.
+    n_rows : int
+        Rows searched on; 0 stands for all.
+    n_iter_total : int
+        EM iterations of all runs together.
+    cpu_seconds : float
+        CPU time of the process meanwhile. Two reports that differ in it alone are equal.
+    """
+
+    starts: tuple[StartReport, ...]
+    chosen: int
+    out_of_time: bool = False
+    collapsed: tuple[int, ...] = ()
+    moves: tuple[MoveReport, ...] = ()
+    climbs: tuple[ClimbReport, ...] = ()
+    progress: tuple[tuple[int, float], ...] = ()
+    n_optima: int = 0
+    n_hits: int = 0
+    n_rows: int = 0
+    n_iter_total: int = 0
+    cpu_seconds: float = field(default=0.0, compare=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FitReport:
+        """Return the report that :func:`dataclasses.asdict` took apart, possibly by way of JSON.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When the values are none of a report.
+        """
+
+        def parts(kind: Any, name: str) -> tuple[Any, ...]:
+            rows: Sequence[Mapping[str, Any]] = values[name]
+            tuples = [{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+            return tuple(kind(**row) for row in tuples)
+
+        report = cls(
+            **{
+                **values,
+                "starts": parts(StartReport, "starts"),
+                "moves": parts(MoveReport, "moves"),
+                "climbs": parts(ClimbReport, "climbs"),
+                "collapsed": tuple(values["collapsed"]),
+                "progress": tuple((int(n), float(value)) for n, value in values["progress"]),
+            }
+        )
+        if not 0 <= report.chosen < len(report.starts):
+            raise ValueError("fit_report: the chosen start is not among the starts")
+        return report
+
+    def lines(self) -> list[str]:
+        """Return the report in one line or two."""
+        winner = self.starts[self.chosen]
+        lines = [f"best of {len(self.starts)} start(s): {winner.kind}"]
+        if self.climbs:
+            gained = sum(move.n_gained for move in self.moves)
+            lines.append(
+                f"{sum(move.n_tried for move in self.moves)} moves, {gained} of them up; {len(self.climbs)} "
+                f"independent climbs ended at {self.n_optima} optima, {self.n_hits} of them at the best"
+            )
+        return lines

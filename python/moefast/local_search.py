@@ -1,0 +1,387 @@
+"""The search for the best optimum: races of starts of many kinds, then moves out of what they reached.
+
+A race runs starts of all kinds for a few iterations, half of them under the other noise first (shared where
+experts are to have their own, and the other way round), and halves the field by likelihood. From each winner a
+climb goes on: batches of moves, short EM runs from all of them, longer ones from the best, and the best of those
+takes the climb's place when it is better. A climb ends when moves no longer help; the next begins at another
+winner, or at that of a new race. So data on which no move helps are searched by fresh starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from tqdm import tqdm
+
+from moefast.em import EmFit, EmProblem, EmStart, HardAssignment
+from moefast.fit_report import ClimbReport, FitReport, MoveReport, StartReport
+from moefast.moves import MOVES, Basin
+from moefast.start_kinds import KINDS, distinct_rows, row_phase
+from moefast.starts import Start
+from moefast.threads import resolve_threads
+
+__all__ = ["search"]
+
+Rank: TypeAlias = tuple[bool, bool, float]
+
+# Rows that a search looks at; the best few of what it finds then compete on all.
+_SEARCH_ROWS = 5000
+_FINALISTS = 3
+_FINALIST_ITERATIONS = 60
+# Iterations under the other noise, those before a race's first cut, then (share of the field kept, iterations).
+_OTHER_NOISE = 20
+_SPRINT = 25
+_HEATS = ((0.4, 40), (0.17, 100))
+# Starts of the first race, which may show that the data are easy; of the second; of later ones.
+_SCOUTS, _FIRST_RACE, _LATER_RACE = 8, 24, 15
+# Winners of a race that climb.
+_CLIMBERS, _LATER_CLIMBERS = 5, 2
+# Data are easy when so many of the first starts agree and so many rounds of moves find nothing better.
+_AGREEMENT, _SHORT_PATIENCE = 5, 2
+# A round of moves: how many, iterations of all, of the best three, of the best one.
+_BATCH, _KEPT = 8, 3
+_SHORT, _MEDIUM, _LONG = 25, 50, 100
+# Rounds without gain that end a climb, and climbs to the best optimum that end the search.
+_PATIENCE = 5
+_ENOUGH_HITS = 4
+# EM iterations of a search: _WORK k (k - 1) with at most _MOST_WORK on 1000 rows.
+_WORK, _MOST_WORK = 2300, 46_000
+# Optima that differ by less than this for each unit of weight are the same.
+_SAME = 1e-4
+_OTHER_NOISE_FIRST = ", other noise first"
+
+
+@dataclass
+class _Run:
+    """An EM run on its way from a start or from a move; its iterations count from there."""
+
+    kind: str
+    other_noise_first: bool
+    fit: EmFit
+    n_iter: int
+    start: int = -1
+
+    @property
+    def label(self) -> str:
+        return self.kind + (_OTHER_NOISE_FIRST if self.other_noise_first else "")
+
+    @property
+    def health(self) -> tuple[bool, bool]:
+        return self.fit.status == "degenerate", bool(self.fit.collapsed)
+
+    def rank(self) -> Rank:
+        """Sort key: healthy before degenerate, honest before collapsed, then by likelihood."""
+        return (*self.health, -self.fit.log_likelihood)
+
+
+def search(
+    problem: EmProblem,
+    n_experts: int,
+    rng: np.random.Generator,
+    *,
+    given: Sequence[Start] = (),
+    time_budget: float | None = None,
+    verbose: int = 0,
+) -> tuple[EmFit, FitReport]:
+    """Look for the best optimum.
+
+    Parameters
+    ----------
+    problem : EmProblem
+        With linear experts.
+    n_experts : int
+        k, at least 2.
+    rng : numpy Generator
+    given : sequence of Start
+        Further starts for the first race.
+    time_budget : float, optional
+        Seconds to search for. Without it the work depends on k and the number of rows, and the search ends early
+        when independent climbs have agreed on the best optimum.
+    verbose : int
+        1 shows a progress bar on standard error.
+
+    Returns
+    -------
+    fit : EmFit
+        In standard units; run until EM settles.
+    report : FitReport
+    """
+    cpu = time.process_time()
+    rows = problem
+    if problem.n_rows > _SEARCH_ROWS:
+        n_distinct = distinct_rows(problem)
+        if n_distinct > _SEARCH_ROWS:
+            rows = problem.subset(row_phase(problem, rng) < _SEARCH_ROWS / n_distinct)
+    bar: tqdm[Any] = tqdm(desc="searching", unit="it", disable=not verbose, leave=False)
+    with bar:
+        hunt = _Search(rows, n_experts, rng, time_budget, bar)
+        hunt.run(given)
+        winner, fit = _certify(problem, hunt)
+    return fit, hunt.report(problem, winner, fit, time.process_time() - cpu)
+
+
+def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
+    """Run the best of what was found on all rows, and the winner until it settles.
+
+    One that ends up collapsed is set aside as long as another stays honest.
+    """
+    field = hunt.best_distinct(_FINALISTS)
+    limit = problem.options.max_iter
+    for run in field:
+        _finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
+    field.sort(key=_Run.rank)
+    for i, run in enumerate(field):
+        _finish(problem, run, limit)
+        if not any(run.health):
+            field = field[: i + 1]
+            break
+    winner = min(field, key=_Run.rank)
+    return winner, replace(winner.fit, n_iter=winner.n_iter)
+
+
+def _finish(problem: EmProblem, run: _Run, limit: int) -> None:
+    """Run on until EM settles or has made so many iterations; at least evaluate it on these rows."""
+    (fit,) = problem.run_many([run.fit.mixture], max_iter=max(0, limit - run.n_iter))
+    run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
+
+
+class _Search:
+    """The state of a search."""
+
+    def __init__(
+        self, problem: EmProblem, k: int, rng: np.random.Generator, time_budget: float | None, bar: tqdm[Any]
+    ) -> None:
+        self.problem, self.k, self.rng, self.bar = problem, k, rng, bar
+        self.other = problem.with_noise("shared" if problem.options.noise == "per_expert" else "per_expert")
+        self.deadline = None if time_budget is None else time.monotonic() + time_budget
+        self.budget = round(min(_WORK * k * (k - 1), _MOST_WORK) * _size(distinct_rows(problem)))
+        self.same = _SAME * problem.total_weight
+        self.spent = 0
+        self.starts: list[_Run] = []
+        self.start_reports: list[StartReport] = []
+        self.climbs: list[tuple[_Run, int]] = []
+        self.tried = {(move, other): 0 for move in MOVES for other in (False, True)}
+        self.gained = dict.fromkeys(self.tried, 0)
+        self.best: _Run | None = None
+        self.progress: list[tuple[int, float]] = []
+        self.kind_of_next = int(rng.integers(len(KINDS)))
+
+    # ---- the plan ---------------------------------------------------------------------------------------
+
+    def run(self, given: Sequence[Start]) -> None:
+        """Race and climb until the budget is spent or independent climbs agree."""
+        field = self.race(self.scouts(given), _AGREEMENT)
+        easy = len(field) >= _AGREEMENT and all(self.equal(run, field[0]) for run in field)
+        if easy and self.deadline is None:
+            before = field[0].fit.log_likelihood
+            climbed = self.climb(field[0], patience=_SHORT_PATIENCE)
+            if climbed.fit.log_likelihood <= before + self.same:
+                self.climbs += [(run, 0) for run in field[1:]]
+                return
+            field = [climbed]
+        if not self.over():
+            field += self.race(self.draw(_FIRST_RACE), _CLIMBERS)
+        field = sorted(field, key=_Run.rank)[:_CLIMBERS]
+        while not self.over():
+            for run in field:
+                self.climb(run)
+                if self.over():
+                    break
+            else:
+                field = self.race(self.draw(_LATER_RACE), _LATER_CLIMBERS)
+        if not self.climbs:
+            self.climbs = [(run, 0) for run in field]
+
+    def over(self) -> bool:
+        """Whether the budget is spent, or nothing better is to be expected."""
+        if self.deadline is not None:
+            return time.monotonic() >= self.deadline
+        return self.spent >= self.budget or self.hits() >= _ENOUGH_HITS
+
+    def hits(self) -> int:
+        """Return how many climbs ended at the best optimum."""
+        return sum(self.best is not None and self.equal(run, self.best) for run, _ in self.climbs)
+
+    def equal(self, one: _Run, other: _Run) -> bool:
+        """Whether two runs have come to the same optimum."""
+        gap = abs(one.fit.log_likelihood - other.fit.log_likelihood)
+        return one.health == other.health and gap <= self.same
+
+    # ---- races ------------------------------------------------------------------------------------------
+
+    def scouts(self, given: Sequence[Start]) -> list[tuple[Start, bool]]:
+        """Return the starts of the first race."""
+        return [(start, False) for start in given] + self.draw(_SCOUTS)
+
+    def draw(self, n: int) -> list[tuple[Start, bool]]:
+        """Return random starts, the kinds in turn, and whether they go through the other noise first."""
+        kinds = list(KINDS)
+        drawn = []
+        for _ in range(n):
+            turn, at = divmod(self.kind_of_next, len(kinds))
+            drawn.append((self._start(kinds[at]), (turn + at) % 2 == 1))
+            self.kind_of_next += 1
+        return drawn
+
+    def _start(self, kind: str) -> Start:
+        return Start(kind, lambda: HardAssignment(KINDS[kind](self.problem, self.k, self.rng), self.k))
+
+    def race(self, starts: Sequence[tuple[Start, bool]], n_winners: int) -> list[_Run]:
+        """Run all for a few iterations, drop the worse ones by and by, and return the winners."""
+        # With a clock to look at, short batches.
+        together = len(starts) if self.deadline is None else resolve_threads(self.problem.options.n_threads)
+        runners: list[_Run] = []
+        for first in range(0, len(starts), together):
+            if runners and self.over():
+                break
+            batch = starts[first : first + together]
+            begins = [(start.kind, other, start.make()) for start, other in batch]
+            runners += self.sprint(begins, _SPRINT)
+        first_index = len(self.starts)
+        for i, run in enumerate(runners):
+            run.start = first_index + i
+        field = sorted(runners, key=_Run.rank)
+        for share, n_iter in _HEATS:
+            field = field[: max(n_winners, round(share * len(runners)))]
+            if not self.over():
+                self.advance(field, n_iter)
+            field.sort(key=_Run.rank)
+        self.starts += runners
+        self.start_reports += [self._start_report(run) for run in runners]
+        field = field[:n_winners]
+        for run in field:
+            self.note(run)
+        return [replace(run) for run in field]
+
+    def sprint(self, begins: Sequence[tuple[str, bool, EmStart]], n_iter: int) -> list[_Run]:
+        """Short runs from all, some through the other noise first."""
+        starts = [start for _, _, start in begins]
+        through = [i for i, (_, other, _) in enumerate(begins) if other]
+        fits = self.run_em(self.other, [starts[i] for i in through], _OTHER_NOISE)
+        for i, fit in zip(through, fits, strict=True):
+            starts[i] = fit.mixture
+        fits = self.run_em(self.problem, starts, n_iter)
+        return [_Run(kind, other, fit, fit.n_iter) for (kind, other, _), fit in zip(begins, fits, strict=True)]
+
+    def advance(self, runs: Sequence[_Run], n_iter: int, to_beat: float | None = None) -> None:
+        """Go on for `n_iter` iterations with those that have not ended."""
+        going = [run for run in runs if run.fit.status == "iteration_limit"]
+        n_iter = min([n_iter, *(self.problem.options.max_iter - run.n_iter for run in going)])
+        if n_iter < 1:
+            return
+        fits = self.run_em(self.problem, [run.fit.mixture for run in going], n_iter, to_beat)
+        for run, fit in zip(going, fits, strict=True):
+            run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
+
+    def run_em(
+        self, problem: EmProblem, starts: Sequence[EmStart], n_iter: int, to_beat: float | None = None
+    ) -> list[EmFit]:
+        """Run EM and count the iterations, the pass at the start as one."""
+        if not starts:
+            return []
+        fits = problem.run_many(starts, max_iter=min(n_iter, problem.options.max_iter), to_beat=to_beat)
+        spent = sum(fit.n_iter + 1 for fit in fits)
+        self.spent += spent
+        self.bar.update(spent)
+        return fits
+
+    # ---- moves ------------------------------------------------------------------------------------------
+
+    def climb(self, run: _Run, patience: int = _PATIENCE) -> _Run:
+        """Try moves from a run's optimum until so many rounds in a row have brought nothing."""
+        failures = n_moves = 0
+        basin = Basin(self.problem, run.fit.mixture)
+        while failures < patience and not self.over():
+            better = self.try_moves(run, basin)
+            n_moves += _BATCH
+            if better is None:
+                failures += 1
+                continue
+            run, failures = better, 0
+            basin = Basin(self.problem, run.fit.mixture)
+            self.note(run)
+        self.climbs.append((run, n_moves))
+        return run
+
+    def try_moves(self, run: _Run, basin: Basin) -> _Run | None:
+        """Return where the best of a batch of moves leads, None when that is no gain."""
+        chosen = [self._choose_move() for _ in range(_BATCH)]
+        for choice in chosen:
+            self.tried[choice] += 1
+        begins = [(move, other, MOVES[move](basin, self.rng)) for move, other in chosen]
+        field = sorted(self.sprint(begins, _SHORT), key=_Run.rank)[:_KEPT]
+        to_beat = float(run.fit.trace[-1]) if not any(run.health) else None
+        self.advance(field, _MEDIUM, to_beat)
+        best = min(field, key=_Run.rank)
+        self.advance([best], _LONG, to_beat)
+        gain = best.fit.log_likelihood - run.fit.log_likelihood
+        if best.health > run.health or (best.health == run.health and not gain > self.same):
+            return None
+        self.gained[best.kind, best.other_noise_first] += 1
+        best.start = run.start
+        return best
+
+    def _choose_move(self) -> tuple[str, bool]:
+        """Draw a move, those that have helped more often than others."""
+        choices = list(self.tried)
+        odds = np.array([(self.gained[c] + 1) / (self.tried[c] + 10) for c in choices])
+        return choices[int(self.rng.choice(len(choices), p=odds / odds.sum()))]
+
+    # ---- the account ------------------------------------------------------------------------------------
+
+    def note(self, run: _Run) -> None:
+        """Keep a run when it is the best so far."""
+        if self.best is None or run.rank() < self.best.rank():
+            self.best = replace(run)
+            self.progress.append((self.spent, run.fit.log_likelihood))
+
+    def best_distinct(self, n: int) -> list[_Run]:
+        """Return the best optima, no two of them the same."""
+        assert self.best is not None
+        found: list[_Run] = []
+        for run in sorted([self.best, *(run for run, _ in self.climbs)], key=_Run.rank):
+            if not any(self.equal(run, other) for other in found):
+                found.append(replace(run))
+        return found[:n]
+
+    def _start_report(self, run: _Run) -> StartReport:
+        return StartReport(run.label, run.fit.log_likelihood, run.n_iter, run.fit.status, run.fit.collapsed)
+
+    def report(self, problem: EmProblem, winner: _Run, fit: EmFit, cpu: float) -> FitReport:
+        """Return the account of the search in the units of the data, scaled up to all rows."""
+        scale = problem.total_weight / self.problem.total_weight
+        shift = problem.total_weight * np.log(problem.standardisation.y_scale)
+
+        def in_units(log_likelihood: float) -> float:
+            return float(scale * log_likelihood - shift)
+
+        moves = [
+            MoveReport(m + _OTHER_NOISE_FIRST * other, self.tried[m, other], self.gained[m, other])
+            for m, other in self.tried
+        ]
+        return FitReport(
+            starts=tuple(replace(s, log_likelihood=in_units(s.log_likelihood)) for s in self.start_reports),
+            chosen=winner.start,
+            out_of_time=self.deadline is not None,
+            collapsed=fit.collapsed,
+            moves=tuple(moves),
+            climbs=tuple(
+                ClimbReport(run.start, in_units(run.fit.log_likelihood), n, run.fit.collapsed)
+                for run, n in self.climbs
+            ),
+            progress=tuple((n, in_units(value)) for n, value in self.progress),
+            n_optima=len(self.best_distinct(len(self.climbs) + 1)),
+            n_hits=self.hits(),
+            n_rows=self.problem.n_rows if self.problem is not problem else 0,
+            n_iter_total=self.spent,
+            cpu_seconds=cpu,
+        )
+
+
+def _size(n_distinct: int) -> float:
+    """Relative number of iterations: fewer rows have fewer optima; with more rows iterations are dearer."""
+    return float(np.sqrt(min(1.0, n_distinct / 1000, 2000 / n_distinct)))

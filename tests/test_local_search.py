@@ -1,0 +1,214 @@
+"""The search: starts and moves are functions of the rows' values, and together they find the best optimum."""
+
+import json
+import time
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+
+from moefast import MixtureOfExpertsRegressor
+from moefast.datasets import make_moe
+from moefast.em import EmOptions, EmProblem, fit_em
+from moefast.fit_report import FitReport
+from moefast.moves import MOVES, Basin
+from moefast.start_kinds import KINDS, distinct_rows, nearest_rows
+
+X, Y, TRUTH = make_moe(400, 3, 3, noise=0.3, random_state=0)
+OPTIONS = EmOptions(n_threads=1)
+ONCE = EmProblem(X, Y, np.ones(400), OPTIONS)
+
+
+def arranged(rows, weights):
+    """The same samples with some rows repeated, some weighted, in another order."""
+    other = EmProblem(X, Y, np.ones(400), OPTIONS)
+    other.Z, other.t, other.weights = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
+    return other
+
+
+ORDER = np.random.default_rng(1).permutation(400)
+SOME = np.quantile(Y, 0.75) <= Y  # one side, so that they count
+DOUBLE_WEIGHT = arranged(np.arange(400), 1.0 + SOME)
+TWO_COPIES = arranged(np.append(np.arange(400), np.flatnonzero(SOME)), np.ones(500))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starts_are_functions_of_the_rows(kind):
+    for seed in range(12):
+
+        def labels(problem, seed=seed):
+            return KINDS[kind](problem, 3, np.random.default_rng(seed))
+
+        once = labels(ONCE)
+        assert once.dtype == np.int32
+        assert set(np.unique(once)) <= {0, 1, 2}
+        np.testing.assert_array_equal(labels(arranged(ORDER, np.ones(400))), once[ORDER])
+        np.testing.assert_array_equal(labels(TWO_COPIES)[:400], labels(DOUBLE_WEIGHT))
+        np.testing.assert_array_equal(labels(TWO_COPIES)[400:], labels(DOUBLE_WEIGHT)[SOME])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starts_use_all_experts_and_differ(kind):
+    drawn = [KINDS[kind](ONCE, 3, np.random.default_rng(seed)) for seed in range(6)]
+    assert sum(len(np.unique(labels)) == 3 for labels in drawn) >= 4
+    assert len({labels.tobytes() for labels in drawn}) == 6
+
+
+def test_local_regressions_find_parallel_lines():
+    """Two lines far apart without noise: the nearest line is that of the row, or one of neither."""
+    x = np.linspace(-1, 1, 400)[:, None]
+    upper = np.arange(400) % 2
+    problem = EmProblem(x, x[:, 0] + 100.0 * upper, np.ones(400), OPTIONS)
+    best = 0.0
+    for seed in range(30):
+        labels = KINDS["local regressions"](problem, 2, np.random.default_rng(seed))
+        agreement = np.mean(labels == upper)
+        best = max(best, agreement, 1 - agreement)
+    assert best == 1.0
+
+
+def test_distinct_and_nearest_rows():
+    assert distinct_rows(TWO_COPIES) == distinct_rows(ONCE) == 400
+    for seed in range(5):
+        near = nearest_rows(ONCE, 0.25, np.random.default_rng(seed))
+        assert 95 <= near.sum() <= 105
+        twice = nearest_rows(TWO_COPIES, 0.25, np.random.default_rng(seed))
+        np.testing.assert_array_equal(twice[:400], nearest_rows(DOUBLE_WEIGHT, 0.25, np.random.default_rng(seed)))
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_moves_give_responsibilities_and_are_functions_of_the_rows(move):
+    mixture = TRUTH.to_standard(ONCE.standardisation)
+    for seed in range(5):
+
+        def moved(problem, seed=seed):
+            return MOVES[move](Basin(problem, mixture), np.random.default_rng(seed))
+
+        once = moved(ONCE)
+        assert once.shape == (400, 3)
+        assert once.min() >= 0
+        np.testing.assert_allclose(once.sum(axis=1), 1.0, rtol=1e-12)
+        assert np.abs(once - Basin(ONCE, mixture).responsibilities).max() > 0.3
+        np.testing.assert_allclose(moved(arranged(ORDER, np.ones(400))), once[ORDER], atol=1e-8)
+        np.testing.assert_allclose(moved(TWO_COPIES)[:400], moved(DOUBLE_WEIGHT), atol=1e-8)
+
+
+def test_merging_and_splitting_by_residual_moves_one_side():
+    """The emptied expert gets the rows above the split one, or those above what was merged."""
+    mixture = TRUTH.to_standard(ONCE.standardisation)
+    basin = Basin(ONCE, mixture)
+    R, residuals = basin.responsibilities, basin.residuals
+    np.testing.assert_allclose(residuals, ONCE.t[:, None] - mixture.expert_means(ONCE.Z))
+    allowed = []
+    for i in range(3):
+        for j in set(range(3)) - {i}:
+            merged = R.copy()
+            merged[:, j] += merged[:, i]
+            for split in set(range(3)) - {i}:
+                above = residuals[:, split] > 0
+                new = merged.copy()
+                new[:, i] = np.where(above, merged[:, split], 0.0)
+                new[:, split] = np.where(above, 0.0, merged[:, split])
+                allowed.append(new)
+    for seed in range(10):
+        new = MOVES["split by residual"](basin, np.random.default_rng(seed))
+        assert min(np.abs(new - other).max() for other in allowed) < 1e-12
+
+
+@pytest.mark.parametrize(("seed", "noise"), [(0, "per_expert"), (1, "shared"), (2, "per_expert")])
+def test_the_default_fit_reaches_what_em_from_the_truth_reaches(seed, noise):
+    """Hard for random starts: five experts, steep gates."""
+    X, y, truth = make_moe(1500, 4, 5, noise=0.2, gate_scale=6.0, random_state=seed)
+    best = fit_em(X, y, truth, options=EmOptions(noise=noise)).log_likelihood
+    model = MixtureOfExpertsRegressor(5, noise=noise, random_state=seed).fit(X, y)
+    assert model.log_likelihood_ > best - 0.01
+    assert model.fit_report_.n_hits >= 1
+
+
+def test_real_data_beat_many_random_starts():
+    """On the diabetes data 30 random starts rarely reach what the search finds with each seed."""
+    X, y = load_diabetes(return_X_y=True)
+    random = MixtureOfExpertsRegressor(3, noise="shared", start="random", n_init=30, random_state=0).fit(X, y)
+    for seed in range(3):
+        searched = MixtureOfExpertsRegressor(3, noise="shared", random_state=seed).fit(X, y)
+        assert searched.log_likelihood_ > random.log_likelihood_ - 0.01
+
+
+def test_easy_data_end_early_and_report_it():
+    X, y, truth = make_moe(2000, 5, 2, random_state=3)
+    model = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    report = model.fit_report_
+    assert len(report.starts) < 12
+    assert report.n_optima == 1
+    assert report.n_hits == len(report.climbs) >= 5
+    assert model.log_likelihood_ == pytest.approx(fit_em(X, y, truth).log_likelihood, abs=0.01)
+
+
+def test_the_report_of_a_search():
+    X, y = load_diabetes(return_X_y=True)
+    model = MixtureOfExpertsRegressor(3, noise="shared", random_state=0).fit(X, y)
+    report = model.fit_report_
+    assert len(report.starts) > 20
+    assert {kind for start in report.starts for kind in KINDS if start.kind.startswith(kind)} == set(KINDS)
+    assert any(start.kind.endswith("other noise first") for start in report.starts)
+    assert sum(move.n_tried for move in report.moves) == sum(climb.n_moves for climb in report.climbs) > 0
+    assert all(0 <= move.n_gained <= move.n_tried for move in report.moves)
+    # Moves led somewhere.
+    assert sum(move.n_gained for move in report.moves) > 0
+    gains = [c.log_likelihood - report.starts[c.start].log_likelihood for c in report.climbs]
+    assert max(gains) > 1.0
+    assert min(gains) > -1e-6
+    iterations, best = np.array(report.progress).T
+    assert (np.diff(iterations) >= 0).all()
+    assert iterations[-1] <= report.n_iter_total
+    assert max(climb.log_likelihood for climb in report.climbs) == pytest.approx(model.log_likelihood_, abs=1.0)
+    assert best[-1] == pytest.approx(model.log_likelihood_, abs=1.0)
+    assert report.chosen in {climb.start for climb in report.climbs}
+    assert 1 <= report.n_hits <= len(report.climbs)
+    assert 1 <= report.n_optima <= len(report.climbs)
+    assert (report.n_rows, report.out_of_time) == (0, False)
+    assert report.cpu_seconds > 0
+    for line in report.lines():
+        assert line in model.summary()
+    assert FitReport.from_dict(json.loads(json.dumps(asdict(report)))) == report
+
+
+def test_the_search_does_not_depend_on_the_number_of_threads():
+    X, y, _ = make_moe(300, 3, 3, noise=0.4, gate_scale=5.0, random_state=6)
+    one, two = (MixtureOfExpertsRegressor(3, random_state=0, n_threads=n).fit(X, y) for n in (1, 2))
+    assert one.fit_report_ == two.fit_report_
+    np.testing.assert_array_equal(one.coef_, two.coef_)
+
+
+def test_many_rows_are_searched_on_some_and_fitted_on_all():
+    X, y, truth = make_moe(15_000, 3, 3, noise=0.2, random_state=7)
+    model = MixtureOfExpertsRegressor(3, random_state=0).fit(X, y)
+    assert 4500 < model.fit_report_.n_rows < 5500
+    assert model.log_likelihood_ == pytest.approx(fit_em(X, y, truth).log_likelihood, abs=0.01)
+    assert model.log_likelihood_ == pytest.approx(model.log_likelihood(X, y), rel=1e-12)
+    # What the starts reached is told for all rows.
+    chosen = model.fit_report_.starts[model.fit_report_.chosen]
+    assert chosen.log_likelihood == pytest.approx(model.log_likelihood_, rel=0.1)
+
+
+def test_a_time_budget_is_spent():
+    X, y, _ = make_moe(300, 3, 2, random_state=8)
+    short = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).fit_report_
+    begun = time.monotonic()
+    long = MixtureOfExpertsRegressor(2, random_state=0, time_budget=0.3).fit(X, y).fit_report_
+    assert time.monotonic() - begun >= 0.3
+    assert long.n_iter_total > 1.5 * short.n_iter_total
+    assert long.out_of_time
+
+
+def test_a_number_of_starts_or_a_kind_is_a_race_without_moves():
+    X, y, _ = make_moe(300, 3, 2, random_state=9)
+    for parameters in (
+        {"n_init": 4},
+        {"start": "random"},
+        {"start": "spectral"},
+        {"start": "random", "n_init": 1},
+    ):
+        report = MixtureOfExpertsRegressor(2, random_state=0, **parameters).fit(X, y).fit_report_
+        assert report.moves == report.climbs == report.progress == ()
