@@ -22,6 +22,7 @@ def settings(**changes):
         "alpha": 0.0,
         "gate_alpha": 0.0,
         "n_threads": 1,
+        "accelerate": False,
     }
     return _core.EmSettings(**(values | changes))
 

@@ -180,6 +180,52 @@ def test_a_file_that_is_no_record_is_not_touched(folder):
         assert (folder / "toy.csv").read_text() == text
 
 
+@pytest.mark.parametrize("content", [b"one line of somebody else", b"\xff\xfe\x00", b"cell,cell_row,cell_rows,b"])
+def test_a_single_line_of_somebody_else_is_not_touched(tmp_path, content):
+    path = tmp_path / "record.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"record.csv is not a record of results"):
+        Results(path, ["a"])
+    assert path.read_bytes() == content
+
+
+def test_a_header_cut_off_is_a_record(tmp_path):
+    path = tmp_path / "record.csv"
+    path.write_text("cell,cell_ro")
+    Results(path, ["a"]).add("first", [{"a": 1}])
+    assert Results(path, ["a"]).keys == {"first"}
+
+
+def test_processes_in_one_folder_keep_each_others_cells(tmp_path):
+    path = tmp_path / "record.csv"
+    ours, theirs = Results(path, ["a"]), Results(path, ["a"])
+    ours.add("ours", [{"a": 1}])
+    theirs.add("theirs", [{"a": 2}, {"a": 3}])
+    ours.sort(["ours"])
+    theirs.sort(["theirs"])
+    assert Results(path, ["a"]).keys == {"ours", "theirs"}
+    assert theirs.table(["theirs"]).a.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("table", "match"),
+    [
+        ("a,y\n" + "1,2\n" * 3, "has 3 rows; 5 folds need at least 10"),
+        ("y\n" + "1\n2\n" * 6, "no column left for a feature beside 'y'"),
+        ("a,y\n" + "1,2\n2,2\n" * 6, "column 'y' is constant"),
+        ("a,y\n" + "u,2\nv,3\n" * 6, "column 'a' is not numeric"),
+        ("a,b\n" + "1,2\n2,3\n" * 6, "no column 'y'"),
+    ],
+)
+def test_tables_without_use_are_refused_before_the_work(tmp_path, table, match):
+    path = tmp_path / "t.csv"
+    path.write_text(table)
+    ran = CliRunner().invoke(main, ["reproduce", "real-data", "--output", str(tmp_path), "--data", f"{path}:y"])
+    assert ran.exit_code == 1
+    assert match in ran.stderr
+    assert not list(tmp_path.glob("real-data*"))
+
+
 def test_columns_may_be_added_to_a_record(tmp_path):
     path = tmp_path / "record.csv"
     Results(path, ["a"]).add("first", [{"a": 0.1}])

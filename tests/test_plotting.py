@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moefast import MixtureOfExpertsRegressor
+from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.plotting import plot_experts, plot_race
 
@@ -30,6 +30,16 @@ def test_panels_hold_the_models_numbers(d, k):
     tops = right.collections[-1].get_paths()[0].vertices[:, 1].max()
     assert tops == pytest.approx(1.0)  # the gates add up to one
     assert "answer" in left.get_xlabel()
+
+
+def test_a_tree_of_gates_shows_its_leaves():
+    X, y, _ = make_moe(600, 3, 4, random_state=0)
+    model = HierarchicalMixtureOfExpertsRegressor((2, 2), random_state=0).fit(X, y)
+    left, middle, right = plot_experts(model, X, y).axes
+    assert len(left.collections) == len(right.collections) == 4
+    np.testing.assert_allclose(
+        np.sort([bar.get_width() for bar in middle.patches]), np.sort((model.coef_ * X.std(axis=0)).ravel())
+    )
 
 
 def test_constant_and_discrete_features():

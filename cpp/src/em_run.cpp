@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "anderson.hpp"
 #include "moefast/em.hpp"
 #include "solve.hpp"
 
@@ -21,11 +22,17 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 constexpr int kMaxHalvings = 30;
-// Levenberg-Marquardt damping of a step with a link, relative to the mean of the Gram matrix's diagonal: raised
-// by kMoreDamping from kLeastDamping with each rejected step, lowered by kLessDamping with an accepted one.
+// Levenberg-Marquardt damping of a step with a link, relative to the mean of the Gram matrix's diagonal:
+// raised by kMoreDamping from kLeastDamping with each rejected step, lowered by kLessDamping with an accepted
+// one.
 constexpr double kLeastDamping = 1e-4, kMoreDamping = 10, kLessDamping = 0.2;
 // With more damping than this a small gain says nothing about having arrived.
 constexpr double kSettledDamping = 0.1;
+// Steps are accelerated once the mean objective gains no more than this an iteration: the iterations before
+// choose the basin and pass saddles, where acceleration would stop. On 320 runs from random starts on two
+// data sets 4 ended lower and 5 higher than without, in 0.7 of the time; with 1e-3 it was 21 and 22 in 0.6 of
+// the time.
+constexpr double kTailGain = 1e-5;
 // A relative gain that is nothing but rounding.
 constexpr double kNoGain = 1e-15;
 // When a run counts as beaten. Gains often fall more slowly later on, or grow again where EM passes a saddle:
@@ -77,8 +84,9 @@ class Run {
   }
 
   // Weighted least squares for every expert, then the noise. Written in residuals (delta = G^-1 sum r e u),
-  // so that near the end nothing cancels. With a link, G is linearised and `damping` holds the step back; what
-  // it does to the squares is not known before the next pass, so the noise follows the experts by one step.
+  // so that near the end nothing cancels. With a link, G is linearised and `damping` holds the step back;
+  // what it does to the squares is not known before the next pass, so the noise follows the experts by one
+  // step.
   void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0) const {
     const index_t m = p.dim - 1 + (settings_.expert_intercept ? 1 : 0);
     std::vector<double> squares = stats.squares;
@@ -164,6 +172,25 @@ void move_gates(MixtureParameters& p, const std::vector<double>& from, const std
   for (std::size_t i = 0; i < p.gates.size(); ++i) p.gates[i] = from[i] + step * direction[i];
 }
 
+// experts, gates, log of the variances, in one vector
+Eigen::VectorXd to_vector(const MixtureParameters& p) {
+  const auto view = [](const std::vector<double>& v) {
+    return Eigen::Map<const Eigen::VectorXd>(v.data(), static_cast<Eigen::Index>(v.size()));
+  };
+  Eigen::VectorXd theta(static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size()));
+  theta << view(p.experts), view(p.gates), view(p.variance).array().log().matrix();
+  return theta;
+}
+
+// Back, with variances at the floor or above it.
+MixtureParameters from_vector(const Eigen::VectorXd& theta, MixtureParameters p, double variance_floor) {
+  const double* from = theta.data();
+  for (double& x : p.experts) x = *from++;
+  for (double& x : p.gates) x = *from++;
+  for (double& v : p.variance) v = std::max(variance_floor, std::exp(*from++));
+  return p;
+}
+
 // Aitken's extrapolation: gains that fall by the factor rate lead to objective + gain rate / (1 - rate).
 // Gains that grow are those of a run leaving a saddle: nobody knows where it goes.
 bool looks_beaten(double objective, double gain, double previous_gain, const EmSettings& settings,
@@ -209,6 +236,8 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
   double damping = 0;
   bool was_settled = false;
   int times_beaten = 0;
+  Anderson tail;
+  Eigen::VectorXd proposal;
   while (result.n_iter < settings.max_iter) {
     if (poll) poll();  // a pass may be too short for its own
     if (!std::isfinite(objective)) {
@@ -219,13 +248,32 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     MixtureParameters candidate = current;
     run.update_experts(candidate, stats, damping);
     // Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
-    // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
-    // run has arrived.
+    // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and
+    // the run has arrived.
     const double rounding = 1e-13 * (std::abs(objective) + run.weight());
     EmStatistics next;
     double value = 0;
     double step = 1;
-    for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
+    move_gates(candidate, current.gates, direction, 1);
+    bool leapt = false;
+    if (settings.accelerate && damping == 0 && result.n_iter > 0 && previous_gain <= kTailGain &&
+        !was_settled) {
+      if (tail.propose(to_vector(current), to_vector(candidate), proposal)) {
+        MixtureParameters leap = from_vector(proposal, candidate, settings.variance_floor);
+        if (!settings.update_noise) leap.variance = candidate.variance;
+        if (settings.shared_noise) std::fill(leap.variance.begin(), leap.variance.end(), leap.variance[0]);
+        next = run.pass(leap);
+        value = run.objective(leap, next);
+        leapt = value >= objective;  // not so for NaN
+        if (leapt) {
+          candidate = std::move(leap);
+        } else {
+          tail.forget();
+        }
+      }
+    }
+    for (int halving = 0; !leapt && halving <= kMaxHalvings; ++halving, step /= 2) {
+      if (halving > 0) tail.forget();
       move_gates(candidate, current.gates, direction, halving < kMaxHalvings ? step : 0);
       next = run.pass(candidate);
       value = run.objective(candidate, next);

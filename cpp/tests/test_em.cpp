@@ -1,6 +1,7 @@
 // EM: a pass against plain sums, the same bits for any number of threads, runs that climb, batches of them.
 #include <numbers>
 
+#include "../src/anderson.hpp"
 #include "check.hpp"
 #include "moefast/em_batch.hpp"
 
@@ -195,9 +196,35 @@ void runs(index_t n, index_t d, index_t k, const char* link) {
   CHECK(throws<std::invalid_argument>([&] { em_run_batch(data, starts, threaded, {}); }));
 }
 
+// A linear map with eigenvalues below 1: plain iterations creep, the accelerated ones arrive in as many steps
+// as there are dimensions, and a few.
+void anderson() {
+  const Eigen::Index m = 5;
+  const Eigen::VectorXd rates = Eigen::VectorXd::LinSpaced(m, 0.5, 0.99);
+  const Eigen::VectorXd goal = Eigen::VectorXd::LinSpaced(m, -1, 3);
+  Eigen::VectorXd theta = Eigen::VectorXd::Zero(m), proposal;
+  Anderson tail;
+  CHECK(!tail.propose(theta, goal, proposal));  // no history yet
+  tail.forget();
+  for (int i = 0; i < 12; ++i) {
+    const Eigen::VectorXd image = goal + rates.cwiseProduct(theta - goal);
+    theta = tail.propose(theta, image, proposal) ? proposal : image;
+  }
+  CHECK((theta - goal).norm() < 1e-6);
+  // An eigenvalue above 1: the fixed point lies behind, and no proposal goes there.
+  tail.forget();
+  theta.setConstant(0.1);
+  for (int i = 0; i < 4; ++i) {
+    const Eigen::VectorXd image = 1.5 * theta;
+    CHECK(!tail.propose(theta, image, proposal));
+    theta = image;
+  }
+}
+
 }  // namespace
 
 void test_em() {
+  anderson();
   for (const Mode mode : {Mode::posterior, Mode::responsibilities, Mode::labels, Mode::frozen, Mode::link}) {
     for (index_t k = 1; k <= 5; ++k) {
       for (const index_t d : {1, 2, 3, 6}) {

@@ -56,6 +56,7 @@ class EmSettings:
         alpha: float,
         gate_alpha: float,
         n_threads: int,
+        accelerate: bool,
         to_beat: float | None = None,
         link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None = None,
     ) -> None: ...

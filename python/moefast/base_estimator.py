@@ -166,6 +166,8 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         `fit` and `parameters`, all that are found, are in the units of the data.
         """
         if not all(np.isfinite(p).all() for p in parameters) or not np.isfinite(fit.log_likelihood):
+            if not problem.link.is_linear and all(np.isfinite(p).all() for p in parameters):
+                raise OverflowError(f"link {problem.link.name!r} leaves the range of float64 on these data")
             raise OverflowError(
                 "the coefficients leave the range of float64 in the units of the data; rescale "
                 f"{most_extreme_column(problem, names)}"

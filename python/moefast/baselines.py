@@ -165,7 +165,7 @@ def fit_joint_em_many(
         )
     X, y, weights = check_samples(X, y, sample_weight)
     check_integer("n_experts", n_experts, high=len(y))
-    problem = EmProblem(X, y, weights, options or EmOptions(), link)
+    problem = EmProblem(X, y, weights, EmOptions.given(options), link)
     rng = get_generator(random_state)
     begins = [_STARTS[start](problem, n_experts, rng) for _ in range(n_starts)]
     iterations = [0] * n_starts

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from moefast.expert_scales import ResponseScale
 from moefast.links import Link
-from moefast.mixture import Mixture
+from moefast.mixture import Mixture, check_experts, check_mixture
 from moefast.moments import MomentAccumulator
 from moefast.scores import ScoreMoments
 from moefast.spectral_experts import SpectralExperts
@@ -34,6 +34,10 @@ _MOMENT, _COMMON, _COSINE, _GAP, _VARIANCE = 0.2, 0.1, 0.2, 0.5, 0.05
 _CHANCE = 4.0
 # A gate that changes by less than this (in logit) over a standard deviation of x is no gate worth a direction.
 _FLAT_GATE = 0.2
+# Experts and noise this large beside y are those of other data.
+_FAR = 1e100
+# Directions of the experts with less than this share of the largest singular value count as none.
+_DEPENDENT = 1e-8
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,11 @@ class SpectralDiagnosis:
     spectrum: Floats
 
     def __getitem__(self, name: str) -> Check:
-        """Return a check by its name."""
-        return {check.name: check for check in self.checks}[name]
+        """Return a check by its name; KeyError with all names for another one."""
+        checks = {check.name: check for check in self.checks}
+        if name not in checks:
+            raise KeyError(f"no check {name!r}; there are {', '.join(map(repr, checks))}")
+        return checks[name]
 
     @property
     def consistent(self) -> bool:
@@ -120,7 +127,9 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
     Raises
     ------
     ValueError, TypeError
-        For bad data, a model of something else or of another number of features.
+        For bad data, columns none of which varies, a model of something else or of another number of features.
+    OverflowError
+        For a model out of all proportion to the data.
 
     Examples
     --------
@@ -138,8 +147,10 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
             f"{type(model).__name__}"
         )
     X, y, weights = check_samples(X, y, sample_weight)
-    if model.coef.shape[1] != X.shape[1]:
-        raise ValueError(f"model has {model.coef.shape[1]} features, X has {X.shape[1]}")
+    if isinstance(model, Mixture):
+        check_mixture("model", model, X.shape[1])
+    else:
+        check_experts("model", model, X.shape[1])
     share = weights / weights.sum()
     rows = float(1.0 / (share @ share))  # how many rows of equal weight these are worth
     scale = location_and_scale(X, share)[1]
@@ -147,11 +158,16 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
     y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if model.link.is_linear else 1.0
     X, y = X / scale, y / y_scale
     moments = MomentAccumulator(X.shape[1], 2).update(X, y, weights).score_moments()
+    if moments.rank == 0:
+        raise ValueError("X has no column that varies: there is nothing for the moments to see")
     Z = (X - moments.x_mean) @ moments.whitening
     into_z = moments.covariance @ moments.whitening  # x = mean + into_z z on the support of x
     V = (model.coef * scale / y_scale) @ into_z
     intercept = model.intercept / y_scale + (model.coef * scale / y_scale) @ moments.x_mean
-    norms = np.linalg.norm(V, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(V, axis=1)
+    if not (norms < _FAR).all() or not (np.abs(model.sigma) / y_scale < _FAR).all():
+        raise OverflowError("model is out of all proportion to the data; was it fitted to other units?")
     gates = _gate_check(model, (scale[:, None] * into_z), V)
     spectrum = _spectrum(moments, model.link)
     checks = (
@@ -235,7 +251,9 @@ def _gate_check(model: Mixture | SpectralExperts, into_z: Floats, V: Floats) -> 
     """The largest cosine between a difference of two gates and the span of the experts, in z."""
     value = np.nan
     if isinstance(model, Mixture):
-        basis = np.linalg.qr(V.T)[0]
+        # Not by QR: parallel experts, or more than columns, would add directions of rounding.
+        sizes, right = np.linalg.svd(V, full_matrices=False)[1:]
+        basis = right[sizes > _DEPENDENT * max(float(sizes[0]), 1e-300)].T
         gates = model.gate_coef @ into_z
         differences = (gates[:, None] - gates[None]).reshape(-1, gates.shape[1])
         lengths = np.linalg.norm(differences, axis=1)
@@ -255,12 +273,12 @@ def _spectrum(moments: ScoreMoments, link: Link) -> Floats:
 
 
 def _gap_check(spectrum: Floats, k: int) -> Check:
-    """The largest absolute eigenvalue beyond the k-th, over the k-th."""
+    """The largest absolute eigenvalue beyond the k-th, over the k-th; infinite where there is no k-th."""
     rest = float(np.abs(spectrum[k:]).max(initial=0.0))
     last = float(spectrum[min(k, len(spectrum)) - 1])
     return Check(
         "gap of T2",
-        rest / last if last > 0 else np.inf,
+        rest / last if last > 0 and k <= len(spectrum) else np.inf,
         _GAP,
         "the k directions are not told from the rest: too few rows, too many experts, or gates that show",
     )
@@ -278,7 +296,7 @@ def _variance_check(
     """Mean square of y against what experts and noise make it, over the variance of y."""
     if isinstance(model, Mixture):
         weights = share @ model.gate_proba(X)
-        noise = float(weights @ model.sigma**2) / y_scale**2
+        noise = float(weights @ (model.sigma / y_scale) ** 2)
     else:
         weights, noise = model.weights, (model.sigma / y_scale) ** 2
     mean = float(share @ y)

@@ -27,7 +27,7 @@ from scipy.linalg.lapack import dpstrf
 import moefast._core as _core
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.links import LINKS, Link
-from moefast.mixture import GatedExperts, Mixture
+from moefast.mixture import GatedExperts, Mixture, check_mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.transforms import hermite_moment
@@ -207,6 +207,7 @@ class EmProblem:
             variance_floor=self.variance_floor,
             alpha=float(o.alpha),
             gate_alpha=o.gate_ridge,
+            accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
             to_beat=to_beat,
             link=self.link.name if self.link.is_built_in else self._call_link,
@@ -319,7 +320,7 @@ class EmProblem:
         start = replace(start.ordered(np.arange(k)), link=self.link)
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
-        variance = start.sigma**2 if frozen_noise else np.maximum(start.sigma**2, self.variance_floor)
+        variance = np.maximum(start.sigma**2, 1e-300 if frozen_noise else self.variance_floor)
         if self.options.noise == "shared" and not frozen_noise:
             variance = np.full(k, variance.mean())
         experts = np.column_stack([start.coef, intercept])
@@ -410,7 +411,8 @@ def fit_em(
     (True, True)
     """
     X, y, weights = check_samples(X, y, sample_weight)
-    if start.n_features != X.shape[1]:
-        raise ValueError(f"start has {start.n_features} features, X has {X.shape[1]}")
-    problem = EmProblem(X, y, weights, options or EmOptions(), start.link)
+    if not isinstance(start, Mixture):
+        raise TypeError(f"start must be a Mixture, got {type(start).__name__}")
+    check_mixture("start", start, X.shape[1])
+    problem = EmProblem(X, y, weights, EmOptions.given(options), start.link)
     return problem.to_units(problem.run(start.to_standard(problem.standardisation)))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from moefast.threads import resolve_threads
-from moefast.validation import check_choice, check_number
+from moefast.validation import check_choice, check_flag, check_number
 
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
@@ -42,6 +42,8 @@ class EmOptions:
     tol : float
         A run has converged when an iteration raises the mean objective by no more than this, relative to
         max(1, its absolute value), both in standard units.
+    accelerate : bool
+        Anderson acceleration of the last iterations, whose steps are slow otherwise; False is EM as in textbooks.
     n_threads : int or None
     """
 
@@ -53,6 +55,7 @@ class EmOptions:
     noise_floor: float = 0.02
     max_iter: int = 1000
     tol: float = 1e-8
+    accelerate: bool = True
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -67,10 +70,16 @@ class EmOptions:
         whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
         if not whole or not 1 <= self.max_iter < 2**31:
             raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
-        for name in ("fit_intercept", "fit_gate_intercept"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for name in ("fit_intercept", "fit_gate_intercept", "accelerate"):
+            check_flag(name, getattr(self, name))
         resolve_threads(self.n_threads)
+
+    @classmethod
+    def given(cls, options: EmOptions | None) -> EmOptions:
+        """Return `options`, the defaults for None; TypeError for anything else."""
+        if options is not None and not isinstance(options, EmOptions):
+            raise TypeError(f"options must be an EmOptions or None, got {options!r}")
+        return cls() if options is None else options
 
     @property
     def gate_ridge(self) -> float:

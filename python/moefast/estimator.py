@@ -24,9 +24,7 @@ from moefast.search import race
 from moefast.spectral import recover_from_samples
 from moefast.starts import portfolio, search_starts
 from moefast.summary import GateTable
-from moefast.validation import (
-    check_integer,
-)
+from moefast.validation import check_flag, check_integer
 
 __all__ = ["MixtureOfExpertsRegressor"]
 
@@ -245,6 +243,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         check_integer("n_experts", self.n_experts)
         options = self._race_options(("auto", "spectral", "l4", "random"))
         get_link(self.link)
+        check_flag("polish", self.polish)
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options

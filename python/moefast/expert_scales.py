@@ -21,9 +21,20 @@ from moefast.transforms import (
     quartic_transform,
 )
 
-__all__ = ["MomentSource", "ResponseScale", "ScaledExperts", "check_number_of_experts", "scale_directions"]
+__all__ = [
+    "MomentSource",
+    "ResponseScale",
+    "ScaledExperts",
+    "check_number_of_experts",
+    "far_from_links",
+    "scale_directions",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+# A response this many times larger or smaller than 1 is not that of a link: its fourth powers leave the range.
+_FAR = 1e30
 
 
 class MomentSource(Protocol):
@@ -52,7 +63,7 @@ def check_number_of_experts(k: int, moments: MomentSource) -> None:
     if not 1 <= k <= moments.rank:
         raise ValueError(
             f"n_experts must lie between 1 and {moments.rank}, the number of linearly independent columns of X, "
-            f"for the spectral method, got {k}"
+            f"for the methods of moments, got {k}"
         )
 
 
@@ -93,6 +104,8 @@ class ResponseScale:
         samples: tuple[Floats, Floats, Floats] | None = None,
     ) -> ResponseScale:
         """Read level, mean square and noise off the moments, or the noise off `samples` where there are some."""
+        if not link.is_linear:
+            _check_range(moments, link)
         if sigma is not None:
             check_sigma(sigma)
         elif not link.is_linear:
@@ -167,6 +180,20 @@ def _linear_scales(V: Floats, q: Floats, T2: Floats, variance: float) -> tuple[F
     ratio = np.divide(energy, q, out=np.full_like(q, common), where=q > 1e-6 * common)
     scales = np.clip(ratio, 0.25 * common, 4.0 * common)
     return scales, np.divide(q, scales, out=np.zeros_like(q), where=scales > 0)
+
+
+def far_from_links(size: float) -> bool:
+    """Return whether a response of this size is in other units than any link, but not all 0."""
+    return size > _FAR or 0 < size < 1 / _FAR
+
+
+def _check_range(moments: MomentSource, link: Link) -> None:
+    """Raise where a response that keeps its units is so far from those of g that products leave the range."""
+    if far_from_links(float(np.hypot(np.sqrt(moments.y_variance), moments.y_mean))):
+        raise OverflowError(
+            f"y has a mean of {moments.y_mean:.3g} and a standard deviation of {moments.y_variance**0.5:.3g}; "
+            f"link {link.name!r} leaves y its units, so rescale y"
+        )
 
 
 def _moment_sigma(moments: MomentSource, link: Link) -> float:

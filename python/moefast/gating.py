@@ -25,12 +25,16 @@ import numpy.typing as npt
 from moefast.em import EmFit, EmOptions, EmProblem
 from moefast.gate_descent import descend_gates
 from moefast.links import Link
-from moefast.mixture import Mixture
-from moefast.validation import check_choice, check_samples
+from moefast.mixture import Mixture, check_experts
+from moefast.validation import check_choice, check_flag, check_samples
 
 __all__ = ["fit_gates", "gates_of_problem"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+# Decades between the noise and y beyond which densities leave the range.
+_FAR = 100.0
 
 
 class Experts(Protocol):
@@ -102,10 +106,11 @@ def fit_gates(
     True
     """
     check_choice("method", method, ("em", "gradient"))
+    check_flag("update_noise", update_noise)
     if method == "gradient" and update_noise:
         raise ValueError("update_noise needs method='em': gradient descent keeps the noise")
     X, y, weights = check_samples(X, y, sample_weight)
-    problem = EmProblem(X, y, weights, options or EmOptions())
+    problem = EmProblem(X, y, weights, EmOptions.given(options))
     return gates_of_problem(problem, X, experts, sigma, method=method, update_noise=update_noise)
 
 
@@ -119,14 +124,15 @@ def gates_of_problem(
     update_noise: bool,
 ) -> EmFit:
     """Do the same as :func:`fit_gates` on samples already in standard units; X is in the units of the data."""
+    check_experts("experts", experts, X.shape[1])
     k, d = experts.coef.shape
-    if d != X.shape[1]:
-        raise ValueError(f"experts have {d} features, X has {X.shape[1]}")
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (k,)).copy()
-    if not (np.isfinite(noise).all() and (noise > 0).all()):
-        raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
-    s = problem.standardisation
-    means = np.ascontiguousarray(s.response(experts.link(X @ experts.coef.T + experts.intercept)))
+    noise, s = _checked_noise(sigma, k), problem.standardisation
+    if not update_noise and (np.abs(np.log10(noise) - np.log10(s.y_scale)) > _FAR).any():
+        raise ValueError(f"sigma={sigma!r} is out of all proportion to y, whose unit is {s.y_scale:.3g}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = np.ascontiguousarray(s.response(experts.link(X @ experts.coef.T + experts.intercept)))
+    if not np.abs(means).max() < 10**_FAR:
+        raise ValueError("experts predict values out of all proportion to y; were they fitted to other units?")
     start = Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), noise / s.y_scale)
     if method == "gradient":
         run = descend_gates(problem, start, means)
@@ -138,3 +144,16 @@ def gates_of_problem(
         fit.mixture, coef=np.array(experts.coef), intercept=np.array(experts.intercept), link=experts.link
     )
     return replace(fit, mixture=mixture)
+
+
+def _checked_noise(sigma: float | npt.ArrayLike, k: int) -> Floats:
+    """Return sigma for each of k experts."""
+    try:
+        noise = np.asarray(sigma, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"sigma is not numeric: {error}") from None
+    if noise.shape not in ((), (k,)):
+        raise ValueError(f"sigma must be a number or have shape ({k},), got shape {noise.shape}")
+    if not (np.isfinite(noise).all() and (noise > 0).all()):
+        raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
+    return np.full(k, noise)

@@ -22,15 +22,18 @@ from sklearn.exceptions import ConvergenceWarning
 from moefast.descent import Descent
 from moefast.em import EmOptions, EmProblem
 from moefast.links import Link, get_link
-from moefast.mixture import Mixture
+from moefast.mixture import Mixture, check_mixture
 from moefast.mixture_losses import MixtureLoss
 from moefast.randomness import RandomState, get_generator
 from moefast.starts import random_parameters
-from moefast.validation import check_choice, check_integer, check_number, check_samples
+from moefast.validation import check_choice, check_function, check_integer, check_number, check_samples
 
 __all__ = ["GradientFit", "fit_gradient_descent"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+# Of a response whose squares stay in range.
+_LARGEST_UNIT = 1e150
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ def fit_gradient_descent(
     ------
     ValueError, TypeError
         For bad input; the message names the argument or the column.
+    OverflowError
+        When the squares of y leave the range of float64.
 
     Warns
     -----
@@ -183,10 +188,13 @@ def fit_gradient_descent(
     if sigma is not None:
         check_number("sigma", sigma, open_low=True)
     check_number("tol", tol)
+    check_function("on_epoch", on_epoch)
     X, y, weights = check_samples(X, y, sample_weight)
     options = EmOptions(fit_intercept=fit_intercept, fit_gate_intercept=fit_gate_intercept)
     problem = EmProblem(X, y, weights, options, link)
     unit = problem.standardisation.y_scale
+    if loss == "l2" and not 1 / _LARGEST_UNIT < unit < _LARGEST_UNIT:
+        raise OverflowError(f"squares of y, whose scale is {unit:.3g}, leave the range of float64; rescale y")
     rng = get_generator(random_state)
     tuning_rng, batch_rng = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
     mixtures = _starts(problem, n_experts, n_starts, start, link, rng)
@@ -259,13 +267,16 @@ def _starts(
     """Return the starts in standard units."""
     if start is None:
         return [random_parameters(problem, n_experts, rng) for _ in range(n_starts)]
-    given = [start] if isinstance(start, Mixture) else list(start)
+    given = [start] if isinstance(start, Mixture) else start
+    if not isinstance(given, Sequence) or not all(isinstance(mixture, Mixture) for mixture in given):
+        raise TypeError(f"start must be a Mixture or a sequence of them, got {start!r}")
     if n_starts not in (1, len(given)) or not given:
         raise ValueError(f"start holds {len(given)} mixtures, n_starts is {n_starts}; leave n_starts out")
     shape = (n_experts, problem.Z.shape[1])
     for mixture in given:
         if mixture.coef.shape != shape:
             raise ValueError(f"start must have experts of shape {shape}, got {mixture.coef.shape}")
+        check_mixture("start", mixture, shape[1])
         if mixture.link.function is not link.function:
             raise ValueError(f"start has link {mixture.link.name!r}, link is {link.name!r}")
     return [mixture.to_standard(problem.standardisation) for mixture in given]

@@ -192,7 +192,12 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
 
     def _checked_parameters(self) -> EmOptions:
         kind = isinstance(self.branches, (Sequence, np.ndarray)) and not isinstance(self.branches, str)
-        if not kind or len(self.branches) == 0 or any(np.iterable(b) for b in self.branches):
+        if (
+            not kind
+            or getattr(self.branches, "ndim", 1) == 0
+            or len(self.branches) == 0
+            or any(np.iterable(b) for b in self.branches)
+        ):
             raise ValueError(
                 f"branches must be a sequence of integers, one a level, such as (2, 2), got {self.branches!r}"
             )

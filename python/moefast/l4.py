@@ -29,14 +29,21 @@ from moefast.expert_scales import (
     scale_directions,
 )
 from moefast.l4_experts import L4Experts, L4Run
-from moefast.l4_loss import L4Loss, StochasticL4Loss
+from moefast.l4_loss import LARGEST_FACTOR, L4Loss, StochasticL4Loss
 from moefast.l4_solvers import Descent, descend_by_batches, descend_by_curvature
 from moefast.links import Link, get_link
 from moefast.projection import TwoPassMoments
 from moefast.randomness import RandomState, get_generator
 from moefast.spectral import first_pass, scaled_samples, strategy_for
 from moefast.tensors import SymmetricTensor
-from moefast.validation import check_choice, check_integer, check_number, check_samples
+from moefast.validation import (
+    check_choice,
+    check_flag,
+    check_function,
+    check_integer,
+    check_number,
+    check_samples,
+)
 
 __all__ = ["L4Experts", "L4Run", "recover_experts"]
 
@@ -92,7 +99,8 @@ def recover_experts(
         The noise's standard deviation. Linear experts do not need it, nor their common norm: their transform is
         t^4 - 6 t^2 mean(t^2) of the centred response. (With orthogonal gates their norms may also differ: what is
         then left over lies along the gates and is projected away, unless the gates outweigh an expert in T2.) For
-        other links it is estimated as mean(y^2) - E[g(Z)^2] when it is not given.
+        other links the one that makes y most likely is taken when it is not given
+        (:func:`moefast.optimal_transform.marginal_sigma`).
     solver : {"tensor", "sgd"}
         "tensor": trust regions with exact second derivatives on T4. "sgd": stochastic gradients of mini-batches
         from all starts together; T4 then serves mu, the rates and the learning curves.
@@ -138,6 +146,8 @@ def recover_experts(
     ValueError
         For bad input, more experts than linearly independent columns, or a link that the method cannot serve
         (the message has the vanishing number).
+    OverflowError
+        When products of X and y leave the range of float64, or y that of the link.
 
     Warns
     -----
@@ -167,15 +177,19 @@ def recover_experts(
     counts = {"n_experts": n_experts, "n_starts": n_starts, "max_iter": max_iter, "n_epochs": n_epochs}
     for name, count in counts.items():
         check_integer(name, count)
-    if not isinstance(whiten, (bool, np.bool_)):
-        raise TypeError(f"whiten must be True or False, got {whiten!r}")
-    if mu != "auto":
-        check_number("mu", mu, low=0.0)
-    check_number("lam", lam, low=0.0, open_low=True)
-    if learning_rate != "auto":
-        check_number("learning_rate", learning_rate, low=0.0, open_low=True)
-    if batch_size != "auto":
-        check_integer("batch_size", batch_size)
+    check_flag("whiten", whiten)
+    check_function("on_epoch", on_epoch)
+    for name, value in (("mu", mu), ("learning_rate", learning_rate), ("batch_size", batch_size)):
+        if isinstance(value, str) and value == "auto":
+            continue
+        if name == "batch_size":
+            check_integer(name, value)
+        else:
+            check_number(name, value, open_low=name == "learning_rate", high=LARGEST_FACTOR)
+    check_number("lam", lam, open_low=True, high=LARGEST_FACTOR)
+    if sigma is not None:
+        check_number("sigma", sigma)
+    check_flag("fit_intercept", fit_intercept)
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
     found = recover_from_samples(

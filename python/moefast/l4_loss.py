@@ -23,10 +23,14 @@ import numpy.typing as npt
 
 from moefast.decomposition import power_iteration
 from moefast.tensors import SymmetricTensor, pack
+from moefast.validation import check_number, check_weights
 
 __all__ = ["L4Loss", "StochasticL4Loss"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+
+# Of mu, lam and learning rates: their products stay in range.
+LARGEST_FACTOR = 1e50
 
 
 class L4Loss:
@@ -178,7 +182,7 @@ class StochasticL4Loss:
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN or infinity, or mu and lam out of range.
+        For shapes that do not fit, NaN or infinity, negative weights, or mu and lam out of range.
 
     Examples
     --------
@@ -203,18 +207,17 @@ class StochasticL4Loss:
         sample_weight: npt.ArrayLike | None = None,
     ) -> None:
         self.mu, self.lam = _checked_factors(mu, lam)
-        self.Z = np.ascontiguousarray(Z, dtype=np.float64)
+        self.Z = np.ascontiguousarray(_real("Z", Z))
         if self.Z.ndim != 2 or 0 in self.Z.shape:
             raise ValueError(f"Z must have shape (n, dim), got {self.Z.shape}")
         self.n, self.dim = self.Z.shape
-        self.response = np.asarray(response, dtype=np.float64)
-        self.gram = np.eye(self.dim) if gram is None else np.asarray(gram, dtype=np.float64)
-        weights = np.ones(self.n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        self.response = _real("response", response)
+        self.gram = np.eye(self.dim) if gram is None else _real("gram", gram)
+        weights = check_weights(sample_weight, self.n)
         for name, array, shape in (
             ("Z", self.Z, self.Z.shape),
             ("response", self.response, (self.n,)),
             ("gram", self.gram, (self.dim, self.dim)),
-            ("sample_weight", weights, (self.n,)),
         ):
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
@@ -293,16 +296,23 @@ def _excess(A: Floats) -> Floats:
 
 
 def _checked_factors(mu: float, lam: float) -> tuple[float, float]:
-    if not (np.isfinite(mu) and mu >= 0):
-        raise ValueError(f"mu must be a finite number not below 0, got {mu!r}")
-    if not (np.isfinite(lam) and lam > 0):
-        raise ValueError(f"lam must be a finite number above 0, got {lam!r}")
+    check_number("mu", mu, high=LARGEST_FACTOR)
+    check_number("lam", lam, open_low=True, high=LARGEST_FACTOR)
     return float(mu), float(lam)
 
 
+def _real(name: str, values: npt.ArrayLike) -> Floats:
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} must be real, got complex values")
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} is not numeric: {error}") from None
+
+
 def _checked_candidates(name: str, A: npt.ArrayLike, dim: int) -> Floats:
-    A = np.asarray(A, dtype=np.float64)
-    if A.ndim < 2 or A.shape[-1] != dim or A.shape[-2] == 0:
+    A = _real(name, A)
+    if A.ndim < 2 or A.shape[-1] != dim or A.size == 0:
         raise ValueError(f"{name} must have shape (m, {dim}) or (.., m, {dim}), got {A.shape}")
     if not np.isfinite(A).all():
         raise ValueError(f"{name} contains NaN or infinity")

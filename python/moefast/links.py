@@ -46,7 +46,18 @@ class Link:
     derivative: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "breakpoints", tuple(float(b) for b in self.breakpoints))
+        for what, function in (("function", self.function), ("derivative", self.derivative)):
+            if not callable(function) and (what == "function" or function is not None):
+                raise TypeError(f"the {what} of link {self.name!r} must be callable, got {function!r}")
+        try:
+            breakpoints = tuple(float(b) for b in self.breakpoints)
+        except (TypeError, ValueError):
+            breakpoints = (np.nan,)
+        if not np.isfinite(breakpoints).all():
+            raise ValueError(
+                f"breakpoints of link {self.name!r} must be a sequence of finite numbers, got {self.breakpoints!r}"
+            )
+        object.__setattr__(self, "breakpoints", breakpoints)
 
     @property
     def is_linear(self) -> bool:
@@ -74,6 +85,10 @@ class Link:
         """
         return self._checked("link", self.function, z)
 
+    def values(self, z: npt.ArrayLike) -> Floats:
+        """Return the same as a call where NaN may come out, as it does of a mixture that diverges."""
+        return self._evaluated("link", self.function, z)
+
     def slope(self, z: npt.ArrayLike) -> Floats:
         """Return g'(z) elementwise: `derivative`, or a central difference with an error of about 1e-10.
 
@@ -87,18 +102,27 @@ class Link:
         z = np.asarray(z, dtype=np.float64)
         step = _STEP * np.maximum(1.0, np.abs(z))
         above, below = z + step, z - step
-        return np.asarray((self(above) - self(below)) / (above - below))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a link that has left the range
+            return np.asarray((self(above) - self(below)) / (above - below))
 
     def _checked(self, what: str, function: Callable[[Any], Any], z: npt.ArrayLike) -> Floats:
+        values = self._evaluated(what, function, z)
+        missing = np.isnan(values)
+        if missing.any() and (missing & np.isfinite(z)).any():
+            raise ValueError(f"{what} {self.name!r} is not finite: it returned NaN for a number")
+        return values
+
+    def _evaluated(self, what: str, function: Callable[[Any], Any], z: npt.ArrayLike) -> Floats:
         z = np.asarray(z, dtype=np.float64)
-        values = np.asarray(function(z))
+        # What overflows is infinite, and looked at where it matters. Foreign functions may write into what they
+        # are given.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            values = np.asarray(function(z if self.is_built_in else z.copy()))
         if values.shape != z.shape or values.dtype.kind not in "fiub":
             raise ValueError(
                 f"{what} {self.name!r} must return real numbers of the shape it is given, {z.shape}; got "
                 f"{values.dtype} of shape {values.shape}"
             )
-        if np.isnan(values).any() and not np.isnan(z).any():
-            raise ValueError(f"{what} {self.name!r} is not finite: it returned NaN for a number")
         return values.astype(np.float64, copy=False)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from scipy.special import log_softmax, logsumexp
 from moefast.links import LINKS, Link
 from moefast.standardisation import Standardisation
 
-__all__ = ["GatedExperts", "Mixture"]
+__all__ = ["GatedExperts", "Mixture", "check_experts", "check_mixture"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -156,3 +156,40 @@ class Mixture(GatedExperts):
         coef, intercept = s.expert_to_standard(self.coef, self.intercept)
         gate_coef, gate_intercept = s.gate_to_standard(self.gate_coef, self.gate_intercept)
         return Mixture(coef, intercept, gate_coef, gate_intercept, self.sigma / s.y_scale, self.link)
+
+
+def check_experts(name: str, experts: Any, n_features: int) -> None:
+    """Raise unless `experts` has a finite coef (k, n_features) and intercept (k,), and a Link."""
+    for attribute in ("coef", "intercept", "link"):
+        if not hasattr(experts, attribute):
+            hint = ", whose mixture_ has" if hasattr(experts, "mixture_") else ""
+            raise TypeError(f"{name} must have coef, intercept and link, got {type(experts).__name__}{hint}")
+    if not isinstance(experts.link, Link):
+        raise TypeError(f"{name} must have a Link for link, got {experts.link!r}")
+    coef, intercept = np.asarray(experts.coef), np.asarray(experts.intercept)
+    if coef.ndim != 2 or len(coef) == 0 or intercept.shape != coef.shape[:1]:
+        raise ValueError(
+            f"{name} must have coef of shape (k, d) and intercept of shape (k,), got {coef.shape} and "
+            f"{intercept.shape}"
+        )
+    if coef.shape[1] != n_features:
+        raise ValueError(f"{name} has {coef.shape[1]} features, X has {n_features}")
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        raise ValueError(f"{name} has NaN or infinity in coef or intercept")
+
+
+def check_mixture(name: str, mixture: Mixture, n_features: int) -> None:
+    """Raise ValueError unless all parameters of a mixture over `n_features` fit together and are finite."""
+    check_experts(name, mixture, n_features)
+    k = mixture.n_experts
+    for what, values, shape in (
+        ("gate_coef", mixture.gate_coef, (k, n_features)),
+        ("gate_intercept", mixture.gate_intercept, (k,)),
+        ("sigma", mixture.sigma, (k,)),
+    ):
+        if np.shape(values) != shape:
+            raise ValueError(f"{name} must have {what} of shape {shape}, got {np.shape(values)}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has NaN or infinity in {what}")
+    if not (mixture.sigma > 0).all():
+        raise ValueError(f"{name} must have positive sigma, got {mixture.sigma}")

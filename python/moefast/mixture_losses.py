@@ -157,8 +157,8 @@ class MixtureLoss:
         k = self.n_experts
         rows, log_sigma = self.views(flat)
         forms = (rows.reshape(-1, rows.shape[-1]) @ U.T).reshape(*rows.shape[:2], len(t))
-        # The function itself: a mixture that has diverged gives infinities, which Link refuses for all.
-        means = forms[:k] if self.link.is_linear else self.link.function(forms[:k])
+        # A mixture that has diverged gives NaN, which a call of the link would refuse for all.
+        means = forms[:k] if self.link.is_linear else self.link.values(forms[:k])
         top = forms[k:].max(axis=0, initial=0.0)
         logits = np.empty_like(means)
         np.subtract(forms[k:], top, out=logits[:-1])

@@ -28,6 +28,7 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from moefast.projection import TwoPassMoments, centred_response, projected_mean
+from moefast.randomness import RandomState, get_generator
 from moefast.scores import ScoreMoments, score_correction
 from moefast.transforms import ResponseTransform
 
@@ -70,7 +71,11 @@ class InputMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            values = np.asarray(getattr(self, name), dtype=np.float64)
+            try:
+                values = np.asarray(getattr(self, name))
+                values = values.astype(np.float64, casting="same_kind" if values.dtype.kind == "c" else "unsafe")
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{name} of the input mixture must be real numbers: {error}") from None
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} of the input mixture contain NaN or infinity")
             object.__setattr__(self, name, values)
@@ -108,8 +113,14 @@ class InputMixture:
             zip(self.weights, self.means, self.covariances, strict=True)
         ):
             L = np.linalg.cholesky(covariance)
-            squares = np.square(np.linalg.solve(L, (X - mean).T)).sum(axis=0)
+            with np.errstate(over="ignore"):
+                squares = np.square(np.linalg.solve(L, (X - mean).T)).sum(axis=0)
             log_joint[:, c] = np.log(weight) - 0.5 * squares - np.log(np.diag(L)).sum()
+        lost = ~np.isfinite(log_joint.max(axis=1))
+        if lost.any():
+            raise ValueError(
+                f"x_distribution gives row {int(np.argmax(lost))} of X no density: it is not the law of X"
+            )
         return np.asarray(softmax(log_joint, axis=1))
 
     def score(self, X: Floats) -> Floats:
@@ -121,7 +132,9 @@ class InputMixture:
         return np.asarray(sum(parts))
 
 
-def get_input_mixture(x_distribution: Any, X: Floats, weights: Floats) -> InputMixture | None:
+def get_input_mixture(
+    x_distribution: Any, X: Floats, weights: Floats, random_state: RandomState = None
+) -> InputMixture | None:
     """Return the law that a user's `x_distribution` names, None for "gaussian".
 
     Parameters
@@ -131,6 +144,8 @@ def get_input_mixture(x_distribution: Any, X: Floats, weights: Floats) -> InputM
     X : ndarray of shape (n, d)
     weights : ndarray of shape (n,)
         Of the rows; scikit-learn's mixtures cannot be fitted with unequal ones.
+    random_state : int, Generator, RandomState or None
+        For a GaussianMixture that is not fitted and has none of its own.
 
     Raises
     ------
@@ -146,7 +161,7 @@ def get_input_mixture(x_distribution: Any, X: Floats, weights: Floats) -> InputM
             )
         return None
     if isinstance(x_distribution, GaussianMixture):
-        x_distribution = _from_sklearn(x_distribution, X, weights)
+        x_distribution = _from_sklearn(x_distribution, X, weights, random_state)
     if not isinstance(x_distribution, InputMixture):
         raise TypeError(
             "x_distribution must be 'gaussian', an InputMixture or a GaussianMixture, got "
@@ -157,14 +172,17 @@ def get_input_mixture(x_distribution: Any, X: Floats, weights: Floats) -> InputM
     return x_distribution
 
 
-def _from_sklearn(model: Any, X: Floats, weights: Floats) -> InputMixture:
+def _from_sklearn(model: Any, X: Floats, weights: Floats, random_state: RandomState) -> InputMixture:
     if not hasattr(model, "means_"):
         if np.ptp(weights) > 0:
             raise ValueError(
                 "x_distribution: scikit-learn's GaussianMixture cannot be fitted with sample weights; give a "
                 "fitted one"
             )
-        model = clone(model).fit(X)
+        model = clone(model)
+        if model.random_state is None:  # numpy's global state is nobody's business here
+            model.set_params(random_state=int(get_generator(random_state).integers(2**31)))
+        model.fit(X)
     c, d = model.means_.shape
     covariances = np.asarray(model.covariances_, dtype=np.float64)
     if model.covariance_type == "tied":

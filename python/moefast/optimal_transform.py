@@ -32,8 +32,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import eval_hermitenorm, roots_hermitenorm
 
 from moefast.links import Link, get_link
+from moefast.standardisation import location_and_scale
 from moefast.transforms import check_sigma, for_hashable, link_spread, mean_slope, refuse_vanishing
-from moefast.validation import check_integer
+from moefast.validation import check_integer, check_response, check_weights
 
 __all__ = ["OptimalTransform", "marginal_sigma", "optimal_transform"]
 
@@ -45,6 +46,8 @@ _RANGE, _TABLE_RANGE, _TABLE_MARGIN = 9.0, 6.0, 8.0
 # Posteriors are those of a noise not below this share of the standard deviation of g(Z): at sigma -> 0 they
 # would become points, and the transform as wild as the inverse of g.
 _NARROWEST = 0.02
+# With more noise than this, in standard deviations of g(Z), c_m is beyond quadrature.
+_MOST_NOISE = 1000.0
 # Knots of the table a standard deviation of the noise, and at most.
 _KNOTS, _MOST_KNOTS = 8, 20_000
 # A panel of nodes in z is this wide at most, and g changes by this many standard deviations of the noise in it,
@@ -131,6 +134,10 @@ def optimal_transform(link: str | Link | Callable[[Any], Any], sigma: float, ord
 def _optimal_transform(link: Link, sigma: float, order: int) -> OptimalTransform:
     mean_slope(link)
     spread = link_spread(link)
+    noisy = f"at sigma={sigma:.3g} beside {spread:.3g}, the standard deviation of g(Z), the noise hides them"
+    if sigma > _MOST_NOISE * spread:
+        raise ValueError(f"link {link.name!r}: the moments do not show the experts; {noisy}")
+    hint = f"{noisy}, or g is even, constant or a mere step"
     width = max(sigma, _NARROWEST * spread)
     table = _table(link, width)
     posteriors, _ = _posteriors(link, width, table, order)
@@ -142,17 +149,18 @@ def _optimal_transform(link: Link, sigma: float, order: int) -> OptimalTransform
     for moments in (fine, coarse):
         lower = moments[:order, :order]
         scale = float(np.prod(np.linalg.norm(lower, axis=0)))
-        refuse_vanishing(link, "the determinant of the lower posteriors", float(np.linalg.det(lower)), scale)
+        refuse_vanishing(link, "the determinant of the lower posteriors", float(np.linalg.det(lower)), scale, hint)
         share = np.linalg.solve(lower, moments[:order, order])
         solved.append(np.append(share, moments[order, order] - moments[order, :order] @ share))
     projection, constant = solved[0][:-1], float(solved[0][-1])
-    refuse_vanishing(link, f"c{order} of the optimal transform", constant, 1.0)
+    refuse_vanishing(link, f"c{order} of the optimal transform", constant, 1.0, hint)
     values = posteriors[order] - projection @ posteriors[:order]
     error = float(np.abs(solved[0] - solved[1]).max())
     if error > _ACCURACY * constant:
         raise ValueError(
             f"link {link.name!r}: the optimal transform at sigma={sigma:.3g} has the constant {constant:.3g}, "
-            f'known to {error:.2g} only; use transform="polynomial", or give the places where g jumps or kinks'
+            f'known to {error:.2g} only; use transform="polynomial" or a smaller sigma, or give the places where '
+            "g jumps or kinks"
         )
     return OptimalTransform(constant, order, sigma, width, error, CubicSpline(table, values))
 
@@ -178,6 +186,11 @@ def marginal_sigma(
     float
         Between 0.02 standard deviations of g(Z), or 0.01 of y, and the standard deviation of y.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For bad y or weights.
+
     Examples
     --------
     >>> import numpy as np
@@ -188,11 +201,12 @@ def marginal_sigma(
     0.1
     """
     link = get_link(link)
-    y = np.asarray(y, dtype=np.float64)
-    share = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    y = check_response(y, np.size(y))
+    if len(y) == 0:
+        raise ValueError("y must have at least one entry")
+    share = check_weights(sample_weight, len(y))
     share = share / share.sum()
-    mean = float(share @ y)
-    largest = float(np.sqrt(share @ (y - mean) ** 2))
+    largest = float(location_and_scale(y[:, None], share)[1][0])
     smallest = max(_NARROWEST * link_spread(link), 0.01 * largest)
     if largest <= smallest:
         return smallest

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from moefast.base_estimator import MixtureEstimator
-    from moefast.estimator import MixtureOfExpertsRegressor
 
 __all__ = ["plot_experts", "plot_race", "require_matplotlib", "save_figure"]
 
@@ -28,7 +27,7 @@ _BINS = 20
 
 
 def plot_experts(
-    model: MixtureOfExpertsRegressor,
+    model: MixtureEstimator,
     X: Any,
     y: Any,
     *,
@@ -43,7 +42,7 @@ def plot_experts(
 
     Parameters
     ----------
-    model : MixtureOfExpertsRegressor
+    model : MixtureOfExpertsRegressor or HierarchicalMixtureOfExpertsRegressor
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
@@ -168,7 +167,7 @@ def _literal(text: str) -> str:
 
 
 def _draw_predictions(
-    axes: Axes, model: MixtureOfExpertsRegressor, X: Any, y: Floats, colours: list[Any], target: str
+    axes: Axes, model: MixtureEstimator, X: Any, y: Floats, colours: list[Any], target: str
 ) -> None:
     owner = model.responsibilities(X, y).argmax(axis=1)
     predicted = model.mixture_.expert_means(np.asarray(X, dtype=np.float64))[np.arange(len(y)), owner]
@@ -189,7 +188,7 @@ def _draw_predictions(
 
 
 def _draw_effects(
-    axes: Axes, model: MixtureOfExpertsRegressor, X: Floats, colours: list[Any], names: list[str], target: str
+    axes: Axes, model: MixtureEstimator, X: Floats, colours: list[Any], names: list[str], target: str
 ) -> None:
     effects = model.coef_ * X.std(axis=0)
     order = np.argsort(np.abs(effects).max(axis=0))[::-1][:_MAX_FEATURES][::-1]
@@ -200,7 +199,7 @@ def _draw_effects(
         axes.barh(place, effects[i, order], height=height, color=colour)
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(np.arange(len(order)), [names[j] for j in order], fontsize=8)
-    unit = target if model.link_.is_linear else "the linear form"
+    unit = target if model.mixture_.link.is_linear else "the linear form"
     title = "The experts' laws"
     if len(order) < len(names):
         title += f" ({len(order)} largest of {len(names)} features)"

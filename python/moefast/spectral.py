@@ -34,7 +34,7 @@ from moefast.scores import ScoreMoments
 from moefast.spectral_experts import SpectralExperts, recover_from_moments
 from moefast.standardisation import location_and_scale
 from moefast.strategy import choose_strategy
-from moefast.validation import check_choice, check_samples
+from moefast.validation import check_choice, check_flag, check_number, check_samples
 
 __all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
 
@@ -87,7 +87,8 @@ def recover_experts(
         consistent whatever the gates. Other links never have an intercept here.
     sample_weight : array-like of shape (n,), optional
     random_state : int, Generator, RandomState or None
-        For the restarts of the power method.
+        For the restarts of the power method, and the fit of a GaussianMixture that has no random_state of its
+        own.
     n_threads : int or None
 
     Returns
@@ -99,6 +100,8 @@ def recover_experts(
     ValueError
         For bad input, more experts than linearly independent columns, or a link that the method cannot serve
         (the message has the vanishing number).
+    OverflowError
+        When products of X and y leave the range of float64, or y that of the link.
 
     Warns
     -----
@@ -118,9 +121,12 @@ def recover_experts(
     """
     check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
     check_choice("transform", transform, ("polynomial", "optimal"))
+    if sigma is not None:
+        check_number("sigma", sigma)
+    check_flag("fit_intercept", fit_intercept)
     link = get_link(link)
     X, y, weights = check_samples(X, y, sample_weight)
-    law = get_input_mixture(x_distribution, X, weights)
+    law = get_input_mixture(x_distribution, X, weights, random_state)
     result = recover_from_samples(
         X,
         y,

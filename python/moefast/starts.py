@@ -16,6 +16,7 @@ from sklearn.preprocessing import normalize
 
 from moefast import l4
 from moefast.em import EmProblem, EmStart, HardAssignment
+from moefast.expert_scales import far_from_links
 from moefast.mixture import Mixture
 from moefast.scores import ScoreMoments
 from moefast.spectral import SpectralExperts, first_pass, recover_from_moments
@@ -239,6 +240,8 @@ def _moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
 
 def _has_moments(problem: EmProblem) -> bool:
     """Whether the link's moments show the experts; see :mod:`moefast.transforms`."""
+    if not problem.link.is_linear and far_from_links(float(np.abs(problem.t).max())):
+        return False
     try:
         quadratic_transform(problem.link), cubic_transform(problem.link, 0.0)
     except ValueError:

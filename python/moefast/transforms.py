@@ -18,7 +18,7 @@ Sources: Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Ex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -31,6 +31,7 @@ from scipy.integrate import quad
 from scipy.special import eval_hermitenorm
 
 from moefast.links import Link, get_link
+from moefast.validation import check_number
 
 __all__ = [
     "PolynomialTransform",
@@ -46,8 +47,12 @@ __all__ = [
 _RANGE = 12.0
 # A constant this small beside its natural scale cannot be told from zero in data.
 _VANISHING = 1e-6
-# Integrals known less well than this (relative above 1, absolute below) are refused.
+# Integrals known less well than this, beside the integral of the absolute value or 1, are refused.
 _ACCURACY = 1e-10
+# So are those whose integrand is still this large beside that at the ends of the range.
+_TAIL = 1e-8
+# Fourth powers of the noise stay in range.
+_LARGEST_SIGMA = 1e50
 
 
 class ResponseTransform(Protocol):
@@ -114,8 +119,12 @@ class PolynomialTransform:
 
 
 def for_hashable(function: Any, link: Link, *arguments: float) -> Any:
-    """Call a cached function, or the bare one for a callable that cannot be a key of the cache."""
-    return (function if isinstance(link.function, Hashable) else function.__wrapped__)(link, *arguments)
+    """Call a cached function, or the bare one for a link that cannot be a key of the cache."""
+    try:
+        hash(link)
+    except TypeError:
+        return function.__wrapped__(link, *arguments)
+    return function(link, *arguments)
 
 
 @lru_cache(maxsize=1024)
@@ -127,6 +136,14 @@ def _integral(link: Link, power: int, m: int) -> tuple[float, float]:
             raise ValueError(f"link {link.name!r}: g(z)^{power} = {value} at z = {z:.3g} is not finite")
         return float(value * eval_hermitenorm(m, z) * np.exp(-0.5 * z * z))
 
+    grid = np.linspace(-_RANGE, _RANGE, 2401)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.abs(np.power(link(grid), power) * eval_hermitenorm(m, grid) * np.exp(-0.5 * grid * grid))
+    if np.isfinite(sizes).all() and max(sizes[0], sizes[-1]) > _TAIL * sizes.sum() * (grid[1] - grid[0]):
+        raise ValueError(
+            f"link {link.name!r}: E[g(Z)^{power} He_{m}(Z)] comes from beyond {_RANGE:g} standard deviations; g "
+            "grows too fast for this method"
+        )
     edges = [-_RANGE, *sorted(b for b in link.breakpoints if abs(b) < _RANGE), _RANGE]
     # full_output: an integral that misses the tolerance is judged below by its error estimate, not by a warning
     parts = [
@@ -134,7 +151,8 @@ def _integral(link: Link, power: int, m: int) -> tuple[float, float]:
     ]
     scale = float(1.0 / np.sqrt(2.0 * np.pi))
     value, error = scale * float(sum(p[0] for p in parts)), scale * float(sum(p[1] for p in parts))
-    if np.isfinite(value) and error > _ACCURACY * max(1.0, abs(value)):
+    size = scale * float(sizes.sum()) * float(grid[1] - grid[0])
+    if np.isfinite(value) and error > _ACCURACY * max(1.0, size):
         raise ValueError(
             f"link {link.name!r}: E[g(Z)^{power} He_{m}(Z)] = {value:.6g} is known to {error:.2g} only; give the "
             "places where g jumps or kinks as Link(..., breakpoints=...)"
@@ -326,16 +344,21 @@ def link_spread(link: Link) -> float:
 
 
 def check_sigma(sigma: float) -> None:
-    """Raise ValueError unless sigma is a finite number not below 0."""
-    if not (np.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma must be a finite number not below 0, got {sigma}")
+    """Raise ValueError unless sigma is a number not below 0 whose powers stay in range."""
+    check_number("sigma", sigma, high=_LARGEST_SIGMA)
 
 
-def refuse_vanishing(link: Link, what: str, value: float, scale: float) -> None:
+def refuse_vanishing(
+    link: Link,
+    what: str,
+    value: float,
+    scale: float,
+    hint: str = "g must be neither even nor constant nor a mere step",
+) -> None:
     if not np.isfinite(value):
         raise ValueError(f"link {link.name!r}: {what} = {value} is not finite; g grows too fast for this method")
     if abs(value) <= _VANISHING * scale or scale <= 1e-150:
         raise ValueError(
             f"link {link.name!r}: {what} = {value:.3g} is about zero, so the moments do not show the "
-            "experts; g must be neither even nor constant"
+            f"experts; {hint}"
         )

@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 __all__ = [
     "check_choice",
     "check_finite",
+    "check_flag",
+    "check_function",
     "check_integer",
     "check_number",
     "check_response",
@@ -82,15 +84,13 @@ def refuse_dates_and_masks(values: Any, what: str) -> None:
 
 def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
     """Turn a failed conversion of X or y to numbers into an error of the same type that names the column."""
-    if np.iscomplexobj(X):
+    if np.iscomplexobj(X) or np.iscomplexobj(y):
         return error
     if y is not None:
         try:
             np.asarray(y).astype(np.float64)
         except (TypeError, ValueError) as cause:
             return type(cause)(f"y is not numeric: {cause}")
-        except Warning:  # complex, with warnings as errors: the error given says so
-            return error
     names = column_names(X)
     try:
         table = np.asarray(X, dtype=object)
@@ -215,16 +215,28 @@ def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1)
         raise ValueError(f"{name} must be at most {high}, got {value}")
 
 
-def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False) -> None:
-    """Raise ValueError unless `value` is a finite number not below `low`, or above it with `open_low`."""
+def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False, high: float = np.inf) -> None:
+    """Raise ValueError unless `value` is a finite number from `low` to `high`, without `low` if `open_low`."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < low or (open_low and value == low):
-        raise ValueError(
-            f"{name} must be a finite number {'above' if open_low else 'not below'} {low:g}, got {value!r}"
-        )
+    if not number or not np.isfinite(value) or value < low or (open_low and value == low) or float(value) > high:
+        limits = f"{'above' if open_low else 'not below'} {low:g}"
+        limits += f" and at most {high:g}" if np.isfinite(high) else ""
+        raise ValueError(f"{name} must be a finite number {limits}, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise TypeError unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def check_function(name: str, value: object) -> None:
+    """Raise TypeError unless `value` is None or can be called."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function or None, got {value!r}")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

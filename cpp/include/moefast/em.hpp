@@ -56,6 +56,7 @@ struct EmSettings {
   double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off
   // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
   double to_beat = -std::numeric_limits<double>::infinity();
+  bool accelerate = true;  // Anderson acceleration of the tail, see em_run.cpp
   int n_threads = 1;
   std::shared_ptr<const Link> link;  // g; null: linear
   void check() const;  // throws std::invalid_argument

@@ -48,7 +48,7 @@ def cells(plan: Plan) -> list[Cell]:
         for data in plan.data
     ]
     for source, data in zip(sources, plan.data, strict=True):
-        numeric_columns(read_table(data.path), [data.target], data.path)  # raises before the work begins
+        _read(data.path, data.target)  # raises before the work begins
         if [s["file"] for s in sources].count(source["file"]) > 1:
             raise ValueError(f"data: {data.path} is given more than once")
     return [
@@ -90,10 +90,27 @@ def _table(cell: Cell) -> tuple[str, Floats, Floats]:
     if not cell["file"]:
         X, y = load_diabetes(return_X_y=True)
         return _BUNDLED, np.asarray(X), np.asarray(y)
-    table = read_table(cell["file"])
-    table = numeric_columns(table, list(table.columns), cell["file"])
-    y = table.pop(cell["target"]).to_numpy()
-    return Path(cell["file"]).stem, table.to_numpy(), y
+    return Path(cell["file"]).stem, *_read(Path(cell["file"]), cell["target"])
+
+
+def _read(path: Path, target: str) -> tuple[Floats, Floats]:
+    """Return the features and the response of a table.
+
+    Raises
+    ------
+    ValueError
+        When a column is not numeric or missing, or there is nothing to learn or to validate.
+    """
+    table = read_table(path)
+    table = numeric_columns(table, [*table.columns, *({target} - set(table.columns))], path)
+    y = table.pop(target).to_numpy()
+    if table.shape[1] == 0:
+        raise ValueError(f"{path} has no column left for a feature beside {target!r}")
+    if len(y) < 2 * _FOLDS:
+        raise ValueError(f"{path} has {len(y)} rows; {_FOLDS} folds need at least {2 * _FOLDS}")
+    if (y == y[0]).all():
+        raise ValueError(f"{path}: column {target!r} is constant, there is nothing to predict")
+    return table.to_numpy(), y
 
 
 def report(table: pd.DataFrame) -> str:

@@ -50,23 +50,30 @@ class Results:
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
         self.path = Path(path)
-        wanted = [*_HEAD, *columns]
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
+        self._columns = [*_HEAD, *columns]
+        text, self._table = self._read()
+        if self._text(self._table) != text:
+            self._write()
+
+    def _read(self) -> tuple[str, pd.DataFrame]:
+        """Return the file's text and its whole cells."""
+        header = ",".join(self._columns)
         try:
-            found = pd.read_csv(io.StringIO(whole or ",".join(wanted)), dtype=str, keep_default_na=False)
+            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            whole = text[: text.rfind("\n") + 1]
+            if not whole and not header.startswith(text):  # a line of somebody else, not half of ours
+                raise ValueError("its header is another one")
+            found = pd.read_csv(io.StringIO(whole or header), dtype=str, keep_default_na=False)
             if list(found.columns[:3]) != _HEAD:
                 raise ValueError("its header is another one")
-        except ValueError as error:  # that of pandas too
+        except ValueError as error:  # those of pandas and of the encoding too
             raise ValueError(
                 f"{self.path} is not a record of results ({str(error).strip()}); choose another folder"
             ) from None
         found = found.drop_duplicates(["cell", "cell_row"])
         complete = found.groupby("cell")["cell_row"].transform("size").astype(str) == found["cell_rows"]
-        others = [name for name in found.columns if name not in wanted]
-        self._table = found[complete].reindex(columns=[*wanted, *others], fill_value="")
-        if self._text(self._table) != text:
-            self._write()
+        others = [name for name in found.columns if name not in self._columns]
+        return text, found[complete].reindex(columns=[*self._columns, *others], fill_value="")
 
     @property
     def keys(self) -> set[str]:
@@ -90,6 +97,11 @@ class Results:
     def sort(self, keys: Sequence[str]) -> None:
         """Bring these cells into this order, other ones behind them, so that the file tells nothing of the run."""
         place = {key: i for i, key in enumerate(keys)}
+        # Another process may have added cells to the file meanwhile.
+        mine, theirs = self._table, self._read()[1]
+        self._table = pd.concat([mine, theirs[~theirs["cell"].isin(set(mine["cell"]))]], ignore_index=True).fillna(
+            ""
+        )
         order = self._table["cell"].map(lambda key: place.get(key, len(place)))
         self._table = self._table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
         self._write()
