@@ -1,7 +1,7 @@
 // EM: a pass against plain sums, the same bits for any number of threads, runs that climb, batches of them.
 #include <numbers>
 
-#include "../src/anderson.hpp"
+#include "anderson.hpp"
 #include "check.hpp"
 #include "moefast/em_batch.hpp"
 
