@@ -104,7 +104,8 @@ class L4Loss:
         """
         if self._pairs is not None:
             return max(float(np.linalg.eigvalsh(self._pairs)[-1]), 0.0)
-        return max(float(power_iteration(self._packed, 1, random_state=0).values[0]), 0.0)
+        # Pairs come by absolute value: a few, so that a negative one in front does not hide the largest.
+        return max(float(power_iteration(self._packed, min(self.dim, 4), random_state=0).values.max()), 0.0)
 
     def _slope(self, A: Floats) -> Floats:
         """Return 4 sum_l C_jl T(I, a_j, a_l, a_l), C = 1 off the diagonal and -mu on it."""
