@@ -17,8 +17,7 @@ std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart
   settings.check();
   const index_t n_starts = static_cast<index_t>(starts.size());
   std::vector<EmResult> results(starts.size());
-  // A link bound to this thread keeps all on it.
-  const int n_threads = settings.link && !settings.link->any_thread() ? 1 : settings.n_threads;
+  const int n_threads = settings.usable_threads();
   const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * n_threads;
   EmSettings each = settings;
   each.n_threads = share_passes ? n_threads : 1;

@@ -215,11 +215,10 @@ EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, co
   // Whole chunks a lane.
   const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
   std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
-  const Link* link = settings.link.get();
-  const int threads = data.n < kRowsForThreads || (link && !link->any_thread()) ? 1 : settings.n_threads;
+  const int threads = data.n < kRowsForThreads ? 1 : settings.usable_threads();
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, link, assignment);
+    Lane lane(data, parameters, settings.link.get(), assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

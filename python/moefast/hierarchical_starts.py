@@ -13,12 +13,10 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from moefast.em import HardAssignment
 from moefast.hierarchical_em import HierarchicalProblem, log_densities_as_means
 from moefast.mixture import Mixture
 from moefast.search import race
-from moefast.start_kinds import row_phase
-from moefast.starts import Start, least_squares_start, portfolio
+from moefast.starts import Start, least_squares_start, portfolio, random_assignment_start
 
 __all__ = ["balanced_groups", "hierarchical_portfolio"]
 
@@ -70,12 +68,6 @@ def balanced_groups(points: Floats, n_groups: int, rng: np.random.Generator) -> 
         if cost < best_cost:
             best, best_cost = labels, cost
     return [np.flatnonzero(best == g) for g in range(n_groups)]
-
-
-def _random_assignment(problem: HierarchicalProblem, rng: np.random.Generator) -> Start:
-    """Every row belongs to a leaf drawn at random."""
-    phase, k = row_phase(problem.flat, rng), problem.n_leaves
-    return Start("random assignment", lambda: HardAssignment(np.minimum((k * phase).astype(np.int32), k - 1), k))
 
 
 def _random_regions(problem: HierarchicalProblem, rng: np.random.Generator) -> Start:
@@ -241,6 +233,10 @@ def hierarchical_portfolio(
         else []
     )
     if start != "spectral":
-        random = (_random_assignment, _random_regions)
-        starts += [random[i % 2](problem, rng) for i in range(n - n_grouped)]
+        starts += [
+            _random_regions(problem, rng)
+            if i % 2
+            else random_assignment_start(problem.flat, problem.n_leaves, rng)
+            for i in range(n - n_grouped)
+        ]
     return starts

@@ -59,7 +59,9 @@ struct EmSettings {
   bool accelerate = true;  // Anderson acceleration of the tail, see em_run.cpp
   int n_threads = 1;
   std::shared_ptr<const Link> link;  // g; null: linear
-  void check() const;                // throws std::invalid_argument
+  // How many threads may run: one where the link is bound to its own.
+  int usable_threads() const { return link && !link->any_thread() ? 1 : n_threads; }
+  void check() const;  // throws std::invalid_argument
 };
 
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
