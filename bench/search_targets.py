@@ -40,6 +40,13 @@ TARGETS = [
 ]
 
 
+def standard_table(folder, data):
+    """Columns divided by their population standard deviation after centring; the response is called "response"."""
+    table = pd.read_csv(folder / f"{data}.csv")
+    table = (table - table.mean()) / table.std(ddof=0)
+    return table.rename(columns={RESPONSES[data]: "response"})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -53,9 +60,8 @@ def main():
     for data, k, noise, default, longer, known in TARGETS:
         if arguments.only not in (None, data):
             continue
-        table = pd.read_csv(arguments.folder / f"{data}.csv")
-        table = (table - table.mean()) / table.std(ddof=0)
-        X, y = table.drop(columns=RESPONSES[data]), table[RESPONSES[data]]
+        table = standard_table(arguments.folder, data)
+        X, y = table.drop(columns="response"), table["response"]
         target = default if arguments.time_budget is None else longer
         likelihoods, cpu, reached = [], [], 0
         for seed in range(arguments.seeds):
@@ -69,11 +75,7 @@ def main():
             reached += honest and model.log_likelihood_ >= target
         row = [data, k, noise, target, f"{reached} of {arguments.seeds}"]
         row += [max(likelihoods), np.median(likelihoods), min(likelihoods), known, np.median(cpu), max(cpu)]
-        peer = (
-            flexmix(table.rename(columns={RESPONSES[data]: "response"}), k, arguments.starts, noise)
-            if arguments.starts
-            else None
-        )
+        peer = flexmix(table, k, arguments.starts, noise) if arguments.starts else None
         if peer is not None and len(peer):
             row += [peer[:, 0].max(), np.median(peer[:, 1]), np.median(cpu) / np.median(peer[:, 1])]
         rows.append(row)

@@ -106,31 +106,33 @@ struct EmArguments {
 
 void bind_em(py::module_& m) {
   py::class_<EmSettings>(m, "EmSettings", "Settings of EM; see em.hpp.")
-      .def(
-          py::init([](int max_iter, double tol, bool expert_intercept, bool gate_intercept, bool update_noise,
-                      bool shared_noise, double variance_floor, double alpha, double gate_alpha,
-                      int n_threads, bool accelerate, std::optional<double> to_beat, const py::object& link) {
-            EmSettings s;
-            s.max_iter = max_iter;
-            s.tol = tol;
-            s.expert_intercept = expert_intercept;
-            s.gate_intercept = gate_intercept;
-            s.update_noise = update_noise;
-            s.shared_noise = shared_noise;
-            s.variance_floor = variance_floor;
-            s.alpha = alpha;
-            s.gate_alpha = gate_alpha;
-            s.n_threads = n_threads;
-            if (to_beat) s.to_beat = *to_beat;
-            s.link = make_link(link);
-            s.accelerate = accelerate;
-            s.check();
-            return s;
-          }),
-          py::kw_only(), py::arg("max_iter"), py::arg("tol"), py::arg("expert_intercept"),
-          py::arg("gate_intercept"), py::arg("update_noise"), py::arg("shared_noise"),
-          py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"), py::arg("n_threads"),
-          py::arg("accelerate"), py::arg("to_beat") = py::none(), py::arg("link") = py::none());
+      .def(py::init([](int max_iter, double tol, bool expert_intercept, bool gate_intercept,
+                       bool update_noise, bool shared_noise, double variance_floor, double alpha,
+                       double gate_alpha, int n_threads, bool accelerate, double inverse_temperature,
+                       std::optional<double> to_beat, const py::object& link) {
+             EmSettings s;
+             s.max_iter = max_iter;
+             s.tol = tol;
+             s.expert_intercept = expert_intercept;
+             s.gate_intercept = gate_intercept;
+             s.update_noise = update_noise;
+             s.shared_noise = shared_noise;
+             s.variance_floor = variance_floor;
+             s.alpha = alpha;
+             s.gate_alpha = gate_alpha;
+             s.n_threads = n_threads;
+             if (to_beat) s.to_beat = *to_beat;
+             s.link = make_link(link);
+             s.accelerate = accelerate;
+             s.inverse_temperature = inverse_temperature;
+             s.check();
+             return s;
+           }),
+           py::kw_only(), py::arg("max_iter"), py::arg("tol"), py::arg("expert_intercept"),
+           py::arg("gate_intercept"), py::arg("update_noise"), py::arg("shared_noise"),
+           py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"), py::arg("n_threads"),
+           py::arg("accelerate"), py::arg("inverse_temperature") = 1.0, py::arg("to_beat") = py::none(),
+           py::arg("link") = py::none());
 
   m.def(
       "em_statistics",

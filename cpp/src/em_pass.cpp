@@ -61,10 +61,12 @@ class Panels {
 
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const Link* link, const Assignment& given)
+  Lane(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
+       const Assignment& given)
       : data_(data),
         p_(parameters),
-        link_(data.means ? nullptr : link),
+        link_(data.means ? nullptr : settings.link.get()),
+        inverse_temperature_(settings.inverse_temperature),
         given_(given),
         k_(parameters.k),
         dim_(parameters.dim),
@@ -163,6 +165,7 @@ class Lane {
     panel.given = given_ ? responsibilities_ : nullptr;
     panel.inverse_sigma = inverse_sigma_.data();
     panel.log_scale = log_scale_.data();
+    panel.inverse_temperature = inverse_temperature_;
     panel.weights = weights_;
     panel.residuals = residuals_;
     panel.slopes = slopes_;
@@ -197,6 +200,7 @@ class Lane {
   const EmData& data_;
   const MixtureParameters& p_;
   const Link* link_;  // null: linear, or frozen experts
+  double inverse_temperature_;
   const Assignment& given_;
   index_t k_, dim_, n_weights_;
   Panels panels_;
@@ -218,7 +222,7 @@ EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, co
   const int threads = data.n < kRowsForThreads ? 1 : settings.usable_threads();
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     reset(lanes[i], parameters.k, parameters.dim);
-    Lane lane(data, parameters, settings.link.get(), assignment);
+    Lane lane(data, parameters, settings, assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);

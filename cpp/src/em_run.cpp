@@ -211,6 +211,7 @@ void EmSettings::check() const {
   require(variance_floor > 0 && std::isfinite(variance_floor), "variance_floor must be positive");
   require(alpha >= 0 && std::isfinite(alpha), "alpha must not be negative");
   require(gate_alpha >= 0 && std::isfinite(gate_alpha), "gate_alpha must not be negative");
+  require(inverse_temperature > 0 && inverse_temperature <= 1, "inverse_temperature must lie in (0, 1]");
   require(!std::isnan(to_beat), "to_beat must be a number");
   require(n_threads >= 1, "n_threads must be at least 1");
 }

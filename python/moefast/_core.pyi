@@ -57,6 +57,7 @@ class EmSettings:
         gate_alpha: float,
         n_threads: int,
         accelerate: bool,
+        inverse_temperature: float = 1.0,
         to_beat: float | None = None,
         link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None = None,
     ) -> None: ...

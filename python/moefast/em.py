@@ -195,7 +195,7 @@ class EmProblem:
         _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
         return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
 
-    def _settings(self, max_iter: int, frozen_noise: bool = False, to_beat: float | None = None) -> Any:
+    def _settings(self, max_iter: int, frozen_noise: bool = False, **of_search: float | None) -> Any:
         o = self.options
         return _core.EmSettings(
             max_iter=max_iter,
@@ -209,7 +209,7 @@ class EmProblem:
             gate_alpha=o.gate_ridge,
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
-            to_beat=to_beat,
+            **of_search,
             link=self.link.name if self.link.is_built_in else self._call_link,
         )
 
@@ -268,6 +268,7 @@ class EmProblem:
         frozen_noise: bool = False,
         max_iter: int | None = None,
         to_beat: float | None = None,
+        inverse_temperature: float = 1.0,
     ) -> list[EmFit]:
         """Run EM from every start, in parallel.
 
@@ -285,6 +286,10 @@ class EmProblem:
         to_beat : float, optional
             An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if
             they added up to many times what their fall promises, stops with the status "beaten".
+        inverse_temperature : float
+            beta, at most 1. Below 1 the responsibilities are in proportion to :math:`(p_i N_i)^\\beta`, and in place
+            of the log-likelihood EM climbs :math:`\\sum_n w_n \\log(\\sum_i (p_i N_i)^\\beta) / \\beta`, which
+            is smoother: deterministic annealing (Ueda and Nakano, Neural Networks 1998).
 
         Returns
         -------
@@ -303,7 +308,12 @@ class EmProblem:
             mixture, parameters = self._parameters(start, frozen_noise)
             mixtures.append(mixture)
             tuples.append((*parameters, responsibilities, labels))
-        settings = self._settings(self.options.max_iter if max_iter is None else max_iter, frozen_noise, to_beat)
+        settings = self._settings(
+            self.options.max_iter if max_iter is None else max_iter,
+            frozen_noise,
+            to_beat=to_beat,
+            inverse_temperature=inverse_temperature,
+        )
         ends = _core.em_run_batch(self.Z, self.t, self.weights, tuples, settings)
         return [self._fit(mixture, end) for mixture, end in zip(mixtures, ends, strict=True)]
 

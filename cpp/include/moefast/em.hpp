@@ -56,6 +56,9 @@ struct EmSettings {
   double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off
   // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
   double to_beat = -std::numeric_limits<double>::infinity();
+  // beta, 0 < beta <= 1. Below 1 responsibilities are in proportion to (p_i N_i)^beta, and what EM climbs is
+  // sum_n w log(sum_i (p_i N_i)^beta) / beta in place of the log-likelihood: deterministic annealing.
+  double inverse_temperature = 1;
   bool accelerate = true;  // Anderson acceleration of the tail, see em_run.cpp
   int n_threads = 1;
   std::shared_ptr<const Link> link;  // g; null: linear
@@ -67,7 +70,7 @@ struct EmSettings {
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
 // the slope of the link at t: 1 for linear experts.
 struct EmStatistics {
-  double log_likelihood = 0;       // sum_n w log P(y | x)
+  double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
   std::vector<double> residuals;   // k x dim: sum_n w r_i g'_i e_i u

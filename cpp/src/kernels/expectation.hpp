@@ -1,7 +1,9 @@
 // The E-step of a panel of samples: from scores to responsibilities and the weights of every M-step sum.
 //
-//     p_i = exp(l_i) / sum_j exp(l_j),   h_i = log p_i + log N(y | m_i, s_i^2),   r_i = exp(h_i) / sum_j
-//     exp(h_j)
+//     p_i = exp(l_i) / sum_j exp(l_j),   h_i = log p_i + log N(y | m_i, s_i^2)
+//     r_i = exp(beta h_i) / sum_j exp(beta h_j),   log-likelihood: log(sum_j exp(beta h_j)) / beta
+//
+// with beta = 1 but for annealing.
 //
 // Samples lie along the vectors, so exp, max, log and division each serve a vector of samples; arrays are
 // rows of `stride` numbers, a row an expert. The largest exponent is taken off before each exp.
@@ -16,6 +18,7 @@ void expectation(const Expectation& a) {
   using V = Vector<double, kLanes<double>>;
   using T = typename V::type;
   const index_t k = a.k, stride = a.stride;
+  const double beta = a.inverse_temperature;
   const auto add = [&](index_t row, const T& value) { at<V>(a.lane_sums + row * kSampleStep) += value; };
   for (index_t s = 0; s < a.samples; s += V::lanes) {
     const double *mean = a.scores + s, *logit = mean + k * stride;
@@ -45,12 +48,14 @@ void expectation(const Expectation& a) {
     }
     T joint_sum = {};
     for (index_t i = 0; i < k; ++i) {
-      const T q = exponential<V>(load<V>(weight + i * stride) - best);
+      const T q = exponential<V>(beta * (load<V>(weight + i * stride) - best));
       at<V>(weight + i * stride) = q;
       joint_sum += q;
     }
     const T gate_share = 1.0 / gate_sum, joint_share = 1.0 / joint_sum;
-    add(2 * k, w * (best + logarithm<V>(joint_sum * gate_share)));
+    const T above = beta == 1 ? logarithm<V>(joint_sum * gate_share)
+                              : logarithm<V>(joint_sum) * (1 / beta) + logarithm<V>(gate_share);
+    add(2 * k, w * (best + above));
 
     for (index_t i = 0; i < k; ++i) {
       const T r = a.given ? load<V>(a.given + i * stride + s) : load<V>(weight + i * stride) * joint_share;

@@ -39,6 +39,7 @@ struct Expectation {
   const double* given = nullptr;          // k x stride: responsibilities in place of the posterior, or null
   const double* inverse_sigma = nullptr;  // k: 1 / s_i
   const double* log_scale = nullptr;      // k: log(s_i sqrt(2 pi))
+  double inverse_temperature = 1;         // beta: r_i is in proportion to (p_i N_i)^beta
   double* weights = nullptr;              // k + k (k - 1) / 2 x stride: w r_i, then w p_i (delta_ij - p_j)
   double* residuals = nullptr;            // k x stride: w r_i e_i
   double* slopes = nullptr;               // k x stride: w (r_i - p_i)
