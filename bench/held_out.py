@@ -1,9 +1,10 @@
 """Held-out log-likelihood of the default fit less that of the best of R flexmix's random starts.
 
-The folder holds concrete.csv, airfoil.csv and power_plant.csv. All columns are divided by their population standard
-deviation after centring. For every table and number of experts, ten folds of randomly ordered rows; flexmix's best
-start is that of the highest likelihood on the training rows. The differences of all folds are pooled: a mean of
-less than minus two standard errors would say that the higher likelihoods are bought by overfitting.
+The folder holds concrete.csv, airfoil.csv and power_plant.csv. All columns are divided by their population
+standard deviation after centring. For every table and number of experts, ten folds of randomly ordered rows;
+flexmix's best start is that of the highest likelihood on the training rows. The differences of all folds are
+pooled: a mean of less than minus two standard errors would say that the higher likelihoods are bought by
+overfitting.
 
     python bench/held_out.py FOLDER [--folds 10] [--starts 10] [--experts 2 3 5] [--only concrete]
                              [--gate-alpha A] [--keep FOLDER]
@@ -20,7 +21,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn.model_selection import KFold
@@ -49,14 +49,16 @@ if (!is.null(best)) {
 
 
 def flexmix(train, k, starts):
-    """Parameters of the best start: [intercept, a, sigma] and [intercept, w], each (rows, k), and its likelihood."""
+    """Of the best start: its likelihood, [intercept, a, sigma] and [intercept, w], both of shape (rows, k)."""
     with tempfile.TemporaryDirectory() as folder:
         data, script = Path(folder) / "data.csv", Path(folder) / "starts.R"
         train.to_csv(data, index=False)
         script.write_text(FLEXMIX)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command = ["Rscript", str(script), str(data), str(k), str(starts)]
-        lines = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+        lines = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=True
+        ).stdout.splitlines()
     rows = [[float(v) for v in line.split()] for line in lines]
     d = train.shape[1] - 1
     return {"log_likelihood": rows[0][0], "experts": rows[1 : d + 3], "gates": rows[d + 3 :]}
@@ -112,10 +114,21 @@ def main():
                 ours_per_row.append(ours / len(test))
             pooled += differences
             mean, error = np.mean(differences), np.std(differences, ddof=1) / np.sqrt(len(differences))
-            rows.append([data, k, np.mean(gains), np.mean(ours_per_row), mean, error, min(differences), max(differences)])
+            rows.append(
+                [data, k, np.mean(gains), np.mean(ours_per_row), mean, error, min(differences), max(differences)]
+            )
     mean, error = np.mean(pooled), np.std(pooled, ddof=1) / np.sqrt(len(pooled))
     rows.append(["all", "", "", "", mean, error, min(pooled), max(pooled)])
-    header = ["data", "k", "gain in training", "ours held out, a row", "difference a fold", "standard error", "least", "most"]
+    header = [
+        "data",
+        "k",
+        "gain in training",
+        "ours held out, a row",
+        "difference a fold",
+        "standard error",
+        "least",
+        "most",
+    ]
     print(tabulate(rows, headers=header, floatfmt=".2f", tablefmt="github"))
 
 

@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <limits>
 #include <optional>
 #include <tuple>
 
@@ -80,6 +81,7 @@ py::dict to_dict(const EmResult& result) {
   out["log_likelihood"] = result.log_likelihood;
   out["trace"] = make_array(result.trace, {static_cast<py::ssize_t>(result.trace.size())});
   out["n_iter"] = result.n_iter;
+  out["gradient"] = result.gradient;
   out["status"] = to_string(result.status);
   return out;
 }
@@ -109,7 +111,7 @@ void bind_em(py::module_& m) {
       .def(py::init([](int max_iter, double tol, bool expert_intercept, bool gate_intercept,
                        bool update_noise, bool shared_noise, double variance_floor, double alpha,
                        double gate_alpha, int n_threads, bool accelerate, double inverse_temperature,
-                       std::optional<double> to_beat, const py::object& link) {
+                       double gradient_tol, std::optional<double> to_beat, const py::object& link) {
              EmSettings s;
              s.max_iter = max_iter;
              s.tol = tol;
@@ -125,13 +127,15 @@ void bind_em(py::module_& m) {
              s.link = make_link(link);
              s.accelerate = accelerate;
              s.inverse_temperature = inverse_temperature;
+             s.gradient_tol = gradient_tol;
              s.check();
              return s;
            }),
            py::kw_only(), py::arg("max_iter"), py::arg("tol"), py::arg("expert_intercept"),
            py::arg("gate_intercept"), py::arg("update_noise"), py::arg("shared_noise"),
            py::arg("variance_floor"), py::arg("alpha"), py::arg("gate_alpha"), py::arg("n_threads"),
-           py::arg("accelerate"), py::arg("inverse_temperature") = 1.0, py::arg("to_beat") = py::none(),
+           py::arg("accelerate"), py::arg("inverse_temperature") = 1.0,
+           py::arg("gradient_tol") = std::numeric_limits<double>::infinity(), py::arg("to_beat") = py::none(),
            py::arg("link") = py::none());
 
   m.def(

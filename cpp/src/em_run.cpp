@@ -143,6 +143,35 @@ class Run {
     return direction;
   }
 
+  // Largest component of the gradient of the mean objective by the free parameters, experts in units of their
+  // noise (a_i / s_i), noise as log s_i. At the floor only a gradient that points upwards counts.
+  double gradient(const MixtureParameters& p, const EmStatistics& stats) const {
+    double largest = 0, noise = 0;
+    const auto see = [&](double value) { largest = std::max(largest, std::abs(value)); };
+    const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim);
+    const Eigen::RowVectorXd mean = gates.colwise().mean();
+    const index_t d = p.dim - 1, of_gate = d + (settings_.gate_intercept ? 1 : 0),
+                  of_expert = data_.means ? 0 : d + (settings_.expert_intercept ? 1 : 0);
+    for (index_t i = 0; i < p.k; ++i) {
+      const double s = std::sqrt(p.variance[i]);
+      double squares = stats.squares[i];
+      for (index_t j = 0; j < of_expert; ++j) {
+        const double a = p.experts[i * p.dim + j], ridge = j < d ? settings_.alpha : 0;
+        see((stats.residuals[i * p.dim + j] - ridge * a) / s);
+        squares += ridge * a * a;
+      }
+      for (index_t j = 0; j < of_gate && i + 1 < p.k; ++j) {
+        see(stats.gate_slope[i * p.dim + j] - settings_.gate_alpha * (gates(i, j) - mean[j]));
+      }
+      const double own = squares / p.variance[i] - stats.totals[i];
+      noise += own;
+      if (settings_.shared_noise && i + 1 < p.k) continue;
+      const double up = settings_.shared_noise ? noise : own;
+      if (settings_.update_noise && (up > 0 || p.variance[i] > settings_.variance_floor)) see(up);
+    }
+    return largest / weight_;
+  }
+
   double weight() const { return weight_; }
 
  private:
@@ -208,6 +237,7 @@ void EmSettings::check() const {
   };
   require(max_iter >= 0, "max_iter must not be negative");
   require(tol >= 0, "tol must not be negative");
+  require(gradient_tol >= 0, "gradient_tol must not be negative");
   require(variance_floor > 0 && std::isfinite(variance_floor), "variance_floor must be positive");
   require(alpha >= 0 && std::isfinite(alpha), "alpha must not be negative");
   require(gate_alpha >= 0 && std::isfinite(gate_alpha), "gate_alpha must not be negative");
@@ -301,7 +331,7 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     // Twice in a row, and falling: a small gain that grows is a run leaving a saddle (experts that are nearly
     // the same), not one arriving.
     const bool settled = gain <= settings.tol * std::max(1.0, std::abs(objective / run.weight())) &&
-                         damping <= kSettledDamping;
+                         damping <= kSettledDamping && run.gradient(current, stats) <= settings.gradient_tol;
     if ((settled && was_settled && gain <= previous_gain) ||
         gain <= kNoGain * std::abs(objective / run.weight())) {
       result.status = Status::converged;
@@ -319,6 +349,7 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
     was_settled = settled;
   }
   result.log_likelihood = stats.log_likelihood;
+  result.gradient = run.gradient(current, stats);
   result.totals = std::move(stats.totals);
   return result;
 }

@@ -36,6 +36,7 @@ class _EmResult(TypedDict):
     log_likelihood: float
     trace: _Floats
     n_iter: int
+    gradient: float
     status: str
 
 def build_info() -> _BuildInfo: ...
@@ -58,6 +59,7 @@ class EmSettings:
         n_threads: int,
         accelerate: bool,
         inverse_temperature: float = 1.0,
+        gradient_tol: float = ...,
         to_beat: float | None = None,
         link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None = None,
     ) -> None: ...

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpstrf
 
 import moefast._core as _core
+from moefast.em_fit import EmFit, EmStart, FitResult, HardAssignment
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.links import LINKS, Link
-from moefast.mixture import GatedExperts, Mixture, check_mixture
+from moefast.mixture import Mixture, check_mixture
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.transforms import hermite_moment
@@ -48,67 +49,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Cubes of a response that cannot be rescaled stay in range.
 _LARGEST_RESPONSE = 1e100
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The end of an EM run, flat or hierarchical.
-
-    Attributes
-    ----------
-    mixture : GatedExperts
-    log_likelihood : float
-        Natural log, summed over rows with their weights, all constants included; in the units of `mixture`.
-    trace : ndarray
-        The objective in standard units, before the first iteration and after each; it never falls.
-    totals : ndarray of shape (k,)
-        Weight of the rows each expert is responsible for.
-    n_iter : int
-    status : str
-        "converged", "iteration_limit", "degenerate" or "beaten" (gave up, see :meth:`EmProblem.run_many`).
-    collapsed : tuple of int
-        Experts at the noise floor or responsible for less than d + 2 rows' weight.
-    """
-
-    mixture: GatedExperts
-    log_likelihood: float
-    trace: Floats
-    totals: Floats
-    n_iter: int
-    status: str
-    collapsed: tuple[int, ...]
-
-    @property
-    def converged(self) -> bool:
-        """Whether the run settled before its iteration limit."""
-        return self.status == "converged"
-
-
-@dataclass(frozen=True)
-class EmFit(FitResult):
-    """The end of an EM run of a :class:`moefast.mixture.Mixture`; see :class:`FitResult`."""
-
-    mixture: Mixture
-
-
-@dataclass(frozen=True)
-class HardAssignment:
-    """Every row belongs to one of `n_experts` experts.
-
-    Attributes
-    ----------
-    labels : ndarray of shape (n,)
-        0 .. n_experts - 1.
-    n_experts : int
-    """
-
-    labels: npt.NDArray[np.int32]
-    n_experts: int
-
-
-EmStart: TypeAlias = "Mixture | HardAssignment | Floats"
-"""Where a run begins: parameters in standard units, or an assignment for the first M-step, hard or as
-responsibilities of shape (n, k)."""
 
 
 class EmProblem:
@@ -195,7 +135,7 @@ class EmProblem:
         _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
         return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
 
-    def _settings(self, max_iter: int, frozen_noise: bool = False, **of_search: float | None) -> Any:
+    def _settings(self, max_iter: int, frozen_noise: bool = False, **of_search: Any) -> Any:
         o = self.options
         return _core.EmSettings(
             max_iter=max_iter,
@@ -269,8 +209,9 @@ class EmProblem:
         max_iter: int | None = None,
         to_beat: float | None = None,
         inverse_temperature: float = 1.0,
+        gradient_tol: float = np.inf,
     ) -> list[EmFit]:
-        """Run EM from every start, in parallel.
+        r"""Run EM from every start, in parallel.
 
         Each fit is bit for bit that of :meth:`run`, for any number of threads. A run goes on from where it
         stopped when given the mixture of its fit.
@@ -287,9 +228,11 @@ class EmProblem:
             An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if
             they added up to many times what their fall promises, stops with the status "beaten".
         inverse_temperature : float
-            beta, at most 1. Below 1 the responsibilities are in proportion to :math:`(p_i N_i)^\\beta`, and in place
-            of the log-likelihood EM climbs :math:`\\sum_n w_n \\log(\\sum_i (p_i N_i)^\\beta) / \\beta`, which
+            beta, at most 1. Below 1 the responsibilities are in proportion to :math:`(p_i N_i)^\beta`, and in
+            place of the log-likelihood EM climbs :math:`\sum_n w_n \log(\sum_i (p_i N_i)^\beta) / \beta`, which
             is smoother: deterministic annealing (Ueda and Nakano, Neural Networks 1998).
+        gradient_tol : float
+            A run has converged when :attr:`EmFit.gradient` is no larger than this, besides what `tol` asks.
 
         Returns
         -------
@@ -313,6 +256,7 @@ class EmProblem:
             frozen_noise,
             to_beat=to_beat,
             inverse_temperature=inverse_temperature,
+            gradient_tol=gradient_tol,
         )
         ends = _core.em_run_batch(self.Z, self.t, self.weights, tuples, settings)
         return [self._fit(mixture, end) for mixture, end in zip(mixtures, ends, strict=True)]
@@ -352,6 +296,7 @@ class EmProblem:
             trace=out["trace"],
             totals=out["totals"],
             n_iter=int(out["n_iter"]),
+            gradient=float(out["gradient"]),
             status=str(out["status"]),
             collapsed=self.collapsed(out["variance"], out["totals"]),
         )
@@ -373,10 +318,10 @@ class EmProblem:
         other.Z, other.t, other.weights = self.Z[rows], self.t[rows], self.weights[rows]
         return other
 
-    def with_noise(self, noise: Literal["per_expert", "shared"]) -> EmProblem:
-        """Return the same samples in the same units with experts' noise of their own, or one for all."""
+    def with_options(self, **changes: Any) -> EmProblem:
+        """Return the same samples in the same units with some fields of the options changed."""
         other = copy(self)
-        other.options = replace(self.options, noise=noise)
+        other.options = replace(self.options, **changes)
         return other
 
     def to_units(self, fit: EmFit) -> EmFit:

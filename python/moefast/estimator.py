@@ -200,6 +200,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
             mixture.gate_intercept,
             mixture.sigma,
         )
+        report = replace(report, gradient=fit.gradient)
         self._set_figures(problem, fit, report, order, parameters, n_parameters, names)
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept

@@ -96,6 +96,9 @@ class FitReport:
         Rows searched on; 0 stands for all.
     n_iter_total : int
         EM iterations of all runs together.
+    gradient : float or None
+        Largest component, in absolute value, of the gradient of the mean penalised log-likelihood at the result,
+        in standard units; see :class:`moefast.em.EmFit`. None for a hierarchical mixture.
     cpu_seconds : float
         CPU time of the process meanwhile. Two reports that differ in it alone are equal.
     """
@@ -111,6 +114,7 @@ class FitReport:
     n_hits: int = 0
     n_rows: int = 0
     n_iter_total: int = 0
+    gradient: float | None = None
     cpu_seconds: float = field(default=0.0, compare=False)
 
     @classmethod

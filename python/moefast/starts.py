@@ -224,8 +224,10 @@ def portfolio(
 
 
 def search_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np.random.Generator) -> list[Start]:
-    """Return the start of a search that is not random: the spectral one, where moments help."""
-    return [spectral_start(problem, n_experts, rng)] if _moments_help(problem, n_experts, n_parameters) else []
+    """Return the starts of a search that are not random: those of both methods, where moments help."""
+    if not _moments_help(problem, n_experts, n_parameters):
+        return []
+    return [spectral_start(problem, n_experts, rng), l4_start(problem, n_experts, rng)]
 
 
 def _n_independent(problem: EmProblem) -> int:

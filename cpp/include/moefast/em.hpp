@@ -47,6 +47,7 @@ struct Assignment {
 struct EmSettings {
   int max_iter = 1000;
   double tol = 1e-8;  // on the change of the mean log-likelihood, relative to max(1, |mean|)
+  double gradient_tol = std::numeric_limits<double>::infinity();  // on EmResult::gradient, besides tol
   bool expert_intercept = true;
   bool gate_intercept = true;
   bool update_noise = true;
@@ -90,6 +91,8 @@ struct EmResult {
   double log_likelihood = 0;
   std::vector<double> trace;   // log-likelihood less the ridges, before the first update and after each
   std::vector<double> totals;  // k: sum_n w r_i at the result
+  // Largest component of the gradient of the mean objective at the result, by a_i / s_i, W and log s_i.
+  double gradient = 0;
   int n_iter = 0;
   Status status = Status::iteration_limit;
 };
