@@ -53,7 +53,7 @@ def _runtime_signature(name):
             argument = re.match(r"\s*(\w+)", current)
             if argument and argument[1] != "self":
                 arguments.append(argument[1])
-                if re.search(r"=\s*None\s*$", current):
+                if "=" in current:
                     optional.append(argument[1])
             current = ""
         else:

@@ -162,8 +162,9 @@ def test_the_report_of_a_search():
     iterations, best = np.array(report.progress).T
     assert (np.diff(iterations) >= 0).all()
     assert iterations[-1] <= report.n_iter_total
-    assert max(climb.log_likelihood for climb in report.climbs) == pytest.approx(model.log_likelihood_, abs=1.0)
-    assert best[-1] == pytest.approx(model.log_likelihood_, abs=1.0)
+    # The result is released from the ridge under which the climbs ended.
+    assert model.log_likelihood_ - 6.0 < max(climb.log_likelihood for climb in report.climbs)
+    assert max(climb.log_likelihood for climb in report.climbs) == best[-1] <= model.log_likelihood_ + 1e-6
     assert report.chosen in {climb.start for climb in report.climbs}
     assert 1 <= report.n_hits <= len(report.climbs)
     assert 1 <= report.n_optima <= len(report.climbs)

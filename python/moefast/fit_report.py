@@ -54,6 +54,9 @@ class MoveReport:
 class ClimbReport:
     """A start that won its race, and where moves led from there.
 
+    A search goes on under a stronger gate ridge than the fit's own, so the result, released from it, is likelier
+    than the end of the climb that led to it.
+
     Attributes
     ----------
     start : int
@@ -149,7 +152,10 @@ class FitReport:
     def lines(self) -> list[str]:
         """Return the report in one line or two."""
         winner = self.starts[self.chosen]
-        lines = [f"best of {len(self.starts)} start(s): {winner.kind}"]
+        lines = [
+            f"best of {len(self.starts)} start(s): {winner.kind}; {self.n_iter_total} EM iterations, "
+            f"{self.cpu_seconds:.2g} s of CPU time"
+        ]
         if self.climbs:
             gained = sum(move.n_gained for move in self.moves)
             lines.append(

@@ -385,7 +385,7 @@ class _Search:
             progress=tuple((n, in_units(value)) for n, value in self.progress),
             n_optima=len(self.best_distinct(len(self.climbs) + 1)),
             n_hits=self.hits(),
-            n_rows=self.problem.n_rows if self.problem is not problem else 0,
+            n_rows=self.problem.n_rows if self.problem.n_rows < problem.n_rows else 0,
             n_iter_total=self.spent,
             cpu_seconds=cpu,
         )

@@ -75,7 +75,8 @@ def _figures(model: MixtureEstimator) -> list[str]:
         f"({model.log_likelihood_ + n * np.log(model.response_std_):.3f} with y in standard deviations)",
         f"BIC {bic:.3f}   AIC {2 * model.n_parameters_ - 2 * model.log_likelihood_:.3f}   "
         f"rows {n:g}   parameters {model.n_parameters_}",
-        f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations",
+        f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations"
+        + ("" if report.gradient is None else f", gradient {report.gradient:.1e}"),
         *report.lines(),
     ]
     if report.collapsed:

@@ -1,0 +1,103 @@
+"""Tempered responsibilities against a slow oracle, and the detours of the search that use them."""
+
+import numpy as np
+import pytest
+
+import em_oracles
+from moefast import _core
+from moefast.datasets import make_moe
+from moefast.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE, start_detour, take_detours
+from moefast.em import EmOptions, EmProblem
+from moefast.mixture import Mixture
+from moefast.moves import MOVES, MoveChoice
+from moefast.starts import random_assignment_start, random_parameters
+from test_em_kernel import assert_agrees, settings
+
+
+def tempered(X, y, p, beta):
+    """Responsibilities and sum_n-terms log(sum_i (p_i N_i)^beta) / beta."""
+    log_gate, log_normal, _ = em_oracles.log_terms(X, y, p)
+    joint = beta * (log_gate + log_normal)
+    top = joint.max(axis=1, keepdims=True)
+    shares = np.exp(joint - top)
+    total = shares.sum(axis=1, keepdims=True)
+    return (shares / total).astype(float), ((top + np.log(total))[:, 0] / beta).astype(float)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.7, 0.2, 1e-3])
+@pytest.mark.parametrize("n", [7, 1030])
+def test_a_pass_at_a_temperature(beta, n):
+    problem = em_oracles.random_problem(n, 3, 4, seed=n)
+    X, y, w, p = problem
+    found = _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, settings(inverse_temperature=beta))
+    responsibilities, terms = tempered(X, y, p, beta)
+    names = ("totals", "squares", "residuals", "gate_slope", "products")
+    assert_agrees(found, problem, names, responsibilities=responsibilities)
+    assert found["log_likelihood"] == pytest.approx(float(w @ terms), rel=1e-11)
+
+
+def test_iterations_at_a_temperature_climb_its_objective():
+    X, y, _ = make_moe(500, 3, 3, noise=0.4, random_state=0)
+    problem = EmProblem(X, y, np.ones(500), EmOptions(gate_alpha=0.0))
+    start = random_parameters(problem, 3, np.random.default_rng(0))
+    (fit,) = problem.run_many([start], max_iter=60, inverse_temperature=0.4)
+    assert np.diff(fit.trace).min() >= -1e-9 * abs(fit.trace).max()
+    m = fit.mixture
+    p = em_oracles.Parameters(
+        np.column_stack([m.coef, m.intercept]), np.column_stack([m.gate_coef, m.gate_intercept]), m.sigma**2
+    )
+    assert fit.trace[-1] == pytest.approx(tempered(problem.Z, problem.t, p, 0.4)[1].sum(), rel=1e-9)
+    # Not what EM at temperature 1 does from there.
+    (plain,) = problem.run_many([start], max_iter=60)
+    assert abs(plain.mixture.coef - m.coef).max() > 1e-3
+
+
+@pytest.mark.parametrize("beta", [0.0, -0.5, 1.5, np.nan])
+def test_a_temperature_below_one_is_refused(beta):
+    with pytest.raises(ValueError, match="inverse_temperature"):
+        settings(inverse_temperature=beta)
+
+
+def test_detours():
+    """Each start takes its own: where it is then is what the same iterations make of it alone."""
+    X, y, _ = make_moe(300, 3, 2, noise=0.4, random_state=1)
+    problem = EmProblem(X, y, np.ones(300), EmOptions(n_threads=1))
+    rng = np.random.default_rng(2)
+    starts = [random_assignment_start(problem, 2, rng).make() for _ in DETOURS]
+    calls = []
+
+    def run(problem, starts, n_iter, *, inverse_temperature):
+        calls.append((problem.options.noise, len(starts), inverse_temperature))
+        return problem.run_many(starts, max_iter=n_iter, inverse_temperature=inverse_temperature)
+
+    after = take_detours(problem, starts, DETOURS, run, np.random.default_rng(3))
+    assert after[DETOURS.index(DIRECT)] is starts[DETOURS.index(DIRECT)]
+    other, annealed = after[DETOURS.index(OTHER_NOISE)], after[DETOURS.index(ANNEALED)]
+    assert isinstance(other, Mixture)
+    assert other.sigma[0] == other.sigma[1]
+    assert annealed.sigma[0] != annealed.sigma[1]
+    assert [noise for noise, _, _ in calls] == ["shared", *["per_expert"] * (len(calls) - 1)]
+    temperatures = [beta for _, _, beta in calls[1:]]
+    assert 0.2 <= temperatures[0] < temperatures[-1] < 1.0
+    assert temperatures == sorted(temperatures)
+
+
+def test_all_detours_have_their_turn():
+    assert {start_detour(turn) for turn in range(10)} == set(DETOURS)
+
+
+def test_moves_that_help_are_tried_more_often():
+    """And each by the detour that helps, whatever the other moves do by it."""
+    rng, choice = np.random.default_rng(0), MoveChoice()
+    assert {move for move, _ in choice.tried} == set(MOVES)
+    for _ in range(100):
+        for drawn in choice.draw(8, rng):
+            choice.gained[drawn] += drawn == ("hand over", OTHER_NOISE)
+    assert sum(choice.tried.values()) == 800
+    share = choice.tried["hand over", OTHER_NOISE] / 800
+    assert share > 0.5
+    # None is given up.
+    assert all(sum(choice.tried[move, detour] for detour in DETOURS) > 0 for move in MOVES)
+    reports = choice.reports()
+    assert sum(report.n_tried for report in reports) == 800
+    assert sum(report.n_gained for report in reports) == choice.tried["hand over", OTHER_NOISE]
