@@ -104,8 +104,9 @@ def main():
                         kept.parent.mkdir(exist_ok=True)
                         kept.write_text(json.dumps(found))
                 check = log_densities(found, X[train], y[train]).sum()
-                # flexmix reports the likelihood before its last M-step
-                assert np.isclose(check, found["log_likelihood"], atol=0.5), "flexmix's parameters are misread"
+                # flexmix reports the likelihood before its last M-step, which was worth up to 0.9; misread
+                # parameters would be off by hundreds.
+                assert np.isclose(check, found["log_likelihood"], atol=5), "flexmix's parameters are misread"
                 model = MixtureOfExpertsRegressor(k, random_state=fold, gate_alpha=gate_alpha)
                 model.fit(X[train], y[train])
                 ours = model.log_likelihood(X[test], y[test])

@@ -315,6 +315,22 @@ def test_an_expert_on_too_few_rows_is_collapsed_above_the_floor_too():
         assert fit.collapsed == collapsed
 
 
+@pytest.mark.parametrize("as_weights", [False, True])
+def test_copies_of_a_row_count_once_for_collapse(as_weights):
+    """Four rows tell a slope in two dimensions, an intercept and a noise; three do not, however often written."""
+    rng = np.random.default_rng(15)
+    for rows, collapsed in ((3, (0,)), (5, ())):
+        X, y, r = rng.normal(size=(100, 2)), rng.normal(size=100), np.zeros((100, 2))
+        y[:rows] += 50  # so that no other row is near
+        r[:rows, 0] = r[rows:, 1] = 1
+        weights = np.full(100, 4.0)
+        if not as_weights:
+            X, y, r, weights = (np.repeat(a, 4, axis=0) for a in (X, y, r, np.ones(100)))
+        fit = EmProblem(X, y, weights, EmOptions("shared")).run(responsibilities=r)
+        assert fit.totals[0] == pytest.approx(4 * rows, abs=0.5)
+        assert fit.collapsed == collapsed
+
+
 def test_shared_noise_is_one_number():
     X, y, truth = make_moe(2000, 3, 3, noise=[0.1, 0.3, 0.6], random_state=9)
     shared = fit_em(X, y, truth, options=EmOptions("shared"))

@@ -13,7 +13,8 @@ from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
 from moefast.fit_report import FitReport
 from moefast.moves import MOVES, Basin
-from moefast.start_kinds import KINDS, distinct_rows, nearest_rows
+from moefast.rows import distinct_rows
+from moefast.start_kinds import KINDS, nearest_rows
 
 X, Y, TRUTH = make_moe(400, 3, 3, noise=0.3, random_state=0)
 OPTIONS = EmOptions(n_threads=1)

@@ -29,6 +29,7 @@ from moefast.em_fit import EmFit, EmStart, FitResult, HardAssignment
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture, check_mixture
+from moefast.rows import distinct_rows
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.transforms import hermite_moment
@@ -78,6 +79,8 @@ class EmProblem:
         Smallest s_i^2, in standard units.
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others.
+    copies : float
+        Mean weight of a row, its copies together, but at least 1.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class EmProblem:
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
         self.variance_floor = max(floor**2, 1e-300)
         self.collinear = self._dependent_columns()
+        self.copies = max(1.0, self.total_weight / distinct_rows(self))
 
     @property
     def n_rows(self) -> int:
@@ -302,9 +306,9 @@ class EmProblem:
         )
 
     def collapsed(self, variance: Floats, totals: Floats) -> tuple[int, ...]:
-        """Return the experts at the noise floor or responsible for less than d + 2 rows' weight."""
+        """Return the experts at the noise floor or responsible for less than d + 2 different rows' weight."""
         at_floor = variance <= self.variance_floor * (1 + 1e-9)
-        return tuple(int(i) for i in np.flatnonzero(at_floor | (totals < self.Z.shape[1] + 2)))
+        return tuple(int(i) for i in np.flatnonzero(at_floor | (totals < (self.Z.shape[1] + 2) * self.copies)))
 
     def reweighted(self, weights: Floats) -> EmProblem:
         """Return the same samples in the same units with other weights, not negative, shape (n,)."""

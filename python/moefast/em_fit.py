@@ -32,7 +32,8 @@ class FitResult:
     status : str
         "converged", "iteration_limit", "degenerate" or "beaten" (gave up, see :meth:`EmProblem.run_many`).
     collapsed : tuple of int
-        Experts at the noise floor or responsible for less than d + 2 rows' weight.
+        Experts at the noise floor or responsible for less than d + 2 rows' weight, where rows that are there
+        several times count once.
     """
 
     mixture: GatedExperts

@@ -24,7 +24,8 @@ from moefast.detours import DIRECT, start_detour, take_detours
 from moefast.em import EmFit, EmProblem, EmStart, HardAssignment
 from moefast.fit_report import ClimbReport, FitReport, StartReport
 from moefast.moves import MOVES, Basin, MoveChoice
-from moefast.start_kinds import KINDS, distinct_rows, row_phase
+from moefast.rows import distinct_rows, row_phase
+from moefast.start_kinds import KINDS
 from moefast.starts import Start
 from moefast.threads import resolve_threads
 
@@ -135,17 +136,20 @@ def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
 
     One that ends up collapsed is set aside as long as another stays honest.
     """
-    field = hunt.best_distinct(_FINALISTS)
     limit = problem.options.max_iter
-    for run in field:
-        _finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
-    field.sort(key=_Run.rank)
-    for i, run in enumerate(field):
-        _finish(problem, run, limit)
-        if not any(run.health):
-            field = field[: i + 1]
+    found, ended = hunt.best_distinct(), list[_Run]()
+    for first in range(0, len(found), _FINALISTS):
+        field = found[first : first + _FINALISTS]
+        for run in field:
+            _finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
+        for run in sorted(field, key=_Run.rank):
+            _finish(problem, run, limit)
+            ended.append(run)
+            if not any(run.health):
+                break
+        if not any(ended[-1].health):
             break
-    winner = min(field, key=_Run.rank)
+    winner = min(ended, key=_Run.rank)
     if not winner.health[0]:
         status = winner.fit.status
         _finish(problem, winner, min(limit, winner.n_iter + _FINAL_ITERATIONS), _GRADIENT)
@@ -350,14 +354,14 @@ class _Search:
             self.best = replace(run)
             self.progress.append((self.spent, run.fit.log_likelihood))
 
-    def best_distinct(self, n: int) -> list[_Run]:
-        """Return the best optima, no two of them the same."""
+    def best_distinct(self) -> list[_Run]:
+        """Return the optima found, the best first, no two of them the same."""
         assert self.best is not None
         found: list[_Run] = []
         for run in sorted([self.best, *(run for run, _ in self.climbs)], key=_Run.rank):
             if not any(self.equal(run, other) for other in found):
                 found.append(replace(run))
-        return found[:n]
+        return found
 
     def _start_report(self, run: _Run) -> StartReport:
         return StartReport(
@@ -383,7 +387,7 @@ class _Search:
                 for run, n in self.climbs
             ),
             progress=tuple((n, in_units(value)) for n, value in self.progress),
-            n_optima=len(self.best_distinct(len(self.climbs) + 1)),
+            n_optima=len(self.best_distinct()),
             n_hits=self.hits(),
             n_rows=self.problem.n_rows if self.problem.n_rows < problem.n_rows else 0,
             n_iter_total=self.spent,

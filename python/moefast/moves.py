@@ -16,7 +16,8 @@ from moefast.detours import ANNEALED, DIRECT, OTHER_NOISE
 from moefast.em import EmProblem
 from moefast.fit_report import MoveReport
 from moefast.mixture import Mixture
-from moefast.start_kinds import nearest_rows, row_phase
+from moefast.rows import row_phase
+from moefast.start_kinds import nearest_rows
 
 __all__ = ["MOVES", "Basin", "MoveChoice"]
 

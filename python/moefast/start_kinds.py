@@ -1,6 +1,6 @@
 """Random assignments of rows to experts, of several kinds: no kind is best on all data.
 
-Each is a function of the values of the rows and of their weights, see :func:`row_phase`: rows that are equal go
+Each is a function of the values of the rows and of their weights, see :mod:`moefast.rows`: rows that are equal go
 together, and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
 """
 
@@ -15,17 +15,13 @@ from scipy.spatial.distance import cdist
 from sklearn.tree import DecisionTreeRegressor
 
 from moefast.em import EmProblem
+from moefast.rows import distinct_rows, rounded_phase, row_phase
 
-__all__ = ["KINDS", "distinct_rows", "nearest_rows", "row_phase"]
+__all__ = ["KINDS", "nearest_rows"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int32]
 
-# Cycles per standard deviation of the wave whose phase decides a row's place: fast enough that neighbours
-# are independent, slow enough that rounding moves practically no row.
-_FREQUENCY = 1000.0
-# Phases that agree to so many digits are those of equal rows.
-_DIGITS = 9
 _LLOYD_ITERATIONS = 3
 # Standard deviation of the logarithm of the scales of columns, for distances.
 _SCALE_SPREAD = 0.7
@@ -33,21 +29,9 @@ _SCALE_SPREAD = 0.7
 _LOCAL_RIDGE = 1e-3
 
 
-def row_phase(problem: EmProblem, rng: np.random.Generator) -> Floats:
-    """Return a number in [0, 1) for each row that depends on its values (z, t) alone."""
-    wave = _FREQUENCY * rng.normal(size=problem.Z.shape[1] + 1)
-    return np.asarray(np.mod(problem.Z @ wave[:-1] + problem.t * wave[-1] + rng.uniform(), 1.0))
-
-
-def distinct_rows(problem: EmProblem) -> int:
-    """Return the number of different rows (z, t)."""
-    return len(np.unique(np.round(row_phase(problem, np.random.default_rng(0)), _DIGITS)))
-
-
 def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Return n rows of different values, or all that there are."""
-    phase: Floats = np.round(row_phase(problem, rng), _DIGITS)
-    first: npt.NDArray[np.intp] = np.unique(phase, return_index=True)[1]
+    first: npt.NDArray[np.intp] = np.unique(rounded_phase(problem, rng), return_index=True)[1]
     return first[:n]
 
 

@@ -18,9 +18,10 @@ from moefast import l4
 from moefast.em import EmProblem, EmStart, HardAssignment
 from moefast.expert_scales import far_from_links
 from moefast.mixture import Mixture
+from moefast.rows import row_phase
 from moefast.scores import ScoreMoments
 from moefast.spectral import SpectralExperts, first_pass, recover_from_moments
-from moefast.start_kinds import KINDS, row_phase
+from moefast.start_kinds import KINDS
 from moefast.transforms import cubic_transform, quadratic_transform
 
 __all__ = [
