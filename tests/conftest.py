@@ -1,9 +1,27 @@
 """Shared data for the tests of files and the console."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from moefast.datasets import make_moe
+
+
+def pytest_addoption(parser):
+    parser.addoption("--real-data", type=Path, help="folder with concrete.csv, airfoil.csv and power_plant.csv")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """The tables are not part of this repository."""
+    if collection_path.name == "test_real_targets.py" and config.getoption("--real-data") is None:
+        return True
+    return None
+
+
+@pytest.fixture(scope="session")
+def real_data(request):
+    return request.config.getoption("--real-data")
 
 
 @pytest.fixture(scope="session")
