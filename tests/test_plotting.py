@@ -58,13 +58,21 @@ def test_the_race_shows_every_start_and_climb(n_init):
     model = MixtureOfExpertsRegressor(3, n_init=n_init, random_state=0).fit(X, y)
     report = model.fit_report_
     left, right = plot_race(model).axes
-    shown = sorted(float(v) for line in left.lines if line.get_marker() == "o" for v in line.get_ydata())
-    np.testing.assert_allclose(shown, sorted(start.log_likelihood for start in report.starts))
-    assert {label.get_text() for label in left.get_xticklabels()} == {start.kind for start in report.starts}
+    kinds = [label.get_text() for label in left.get_yticklabels()]
+    markers = {"o": "", "^": ", other noise first", "s": ", annealed"}
+    shown = sorted(
+        (kinds[int(line.get_ydata()[0])] + markers[line.get_marker()], float(line.get_xdata()[0]))
+        for line in left.lines
+        if len(line.get_xdata())
+    )
+    below = sorted((s.kind, max(0.01, model.log_likelihood_ - s.log_likelihood)) for s in report.starts)
+    assert [kind for kind, _ in shown] == [kind for kind, _ in below]
+    np.testing.assert_allclose([gap for _, gap in shown], [gap for _, gap in below])
     ends = [line.get_ydata() for line in right.lines if line.get_marker() == "<"]
     assert len(ends) == bool(report.climbs)
     if ends:
-        np.testing.assert_allclose(ends[0], [climb.log_likelihood for climb in report.climbs])
+        gaps = [max(0.01, model.log_likelihood_ - climb.log_likelihood) for climb in report.climbs]
+        np.testing.assert_allclose(ends[0], gaps)
 
 
 def test_the_format_follows_the_ending_and_failures_leave_nothing(tmp_path):

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from moefast.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE
 from moefast.files import replacing
 from moefast.summary import feature_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from moefast.base_estimator import MixtureEstimator
@@ -24,6 +26,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 _MAX_POINTS = 5000
 _MAX_FEATURES = 12
 _BINS = 20
+# Of the race: smaller gaps look the same; how a start went.
+_LEAST_GAP = 0.01
+_MARKERS = {DIRECT: "o", OTHER_NOISE: "^", ANNEALED: "s"}
 
 
 def plot_experts(
@@ -92,9 +97,10 @@ def plot_experts(
 def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw how the fit came about: what the starts reached, and the best by the EM iterations spent.
 
-    Left, the log-likelihood that each start had when it was dropped or won its race, by kind; the result is a
-    line. Right, the best log-likelihood against the EM iterations of all runs together, and where each climb
-    (the moves from one winner) ended. Where there was only a race, the right panel says so.
+    Both panels show how far below the result the log-likelihood was, in units of log-likelihood on a logarithmic
+    scale; 0.01 stands for less too. Left, each start when it was dropped or won its race, by kind. Right, the best
+    against the EM iterations of all runs together, and where each climb (the moves from one winner) ended. Where
+    there was only a race, the right panel says so.
 
     Parameters
     ----------
@@ -126,25 +132,57 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
 
     report = model.fit_report_
     figure = Figure(figsize=(12, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    kinds = sorted({start.kind for start in report.starts}, reverse=True)
-    for start in report.starts:
+    left, right = figure.subplots(1, 2)
+
+    def below(log_likelihood: float) -> float:
+        return max(_LEAST_GAP, model.log_likelihood_ - log_likelihood)
+
+    named = [(*_kind_and_detour(start.kind), start) for start in report.starts]
+    kinds = sorted({kind for kind, _, _ in named}, reverse=True)
+    for kind, detour, start in named:
         colour = "tab:red" if start.collapsed else "tab:blue"
-        left.plot(kinds.index(start.kind), start.log_likelihood, "o", alpha=0.6, color=colour)
-    left.axhline(model.log_likelihood_, color="0.4", linewidth=1)
-    left.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=90)
-    left.set(ylabel="log-likelihood", title="The starts when they were dropped or won (red: collapsed)")
+        left.plot(below(start.log_likelihood), kinds.index(kind), _MARKERS[detour], alpha=0.6, color=colour)
+    left.set_yticks(range(len(kinds)), kinds)
+    left.set(xscale="log", xlabel="log-likelihood below the result")
+    left.set(title="Starts when they were dropped or won (red: collapsed)")
+    left.invert_xaxis()
+    _plain_ticks(left.xaxis)
+    shown = [detour for detour in _MARKERS if any(detour == its for _, its, _ in named)]
+    marks = [left.plot([], [], _MARKERS[d], color="0.4", label=d.removeprefix(", ") or "at once") for d in shown]
+    if len(marks) > 1:
+        left.legend(loc="best")
     if report.progress:
         spent, best = zip(*report.progress, strict=True)
-        right.step([*spent, report.n_iter_total], [*best, model.log_likelihood_], where="post", color="tab:green")
-        ends = [climb.log_likelihood for climb in report.climbs]
+        gaps = [below(value) for value in best]
+        right.step([*spent, report.n_iter_total], [*gaps, gaps[-1]], where="post", color="tab:green")
+        ends = [below(climb.log_likelihood) for climb in report.climbs]
         right.plot(np.full(len(ends), report.n_iter_total), ends, "<", alpha=0.6, color="tab:blue", clip_on=False)
-    right.axhline(model.log_likelihood_, color="0.4", linewidth=1)
-    title = "The best so far, and where climbs ended (at the right)" if report.progress else "A race without moves"
-    right.set(xlabel=f"EM iterations of all runs ({report.cpu_seconds:.2g} s of CPU time)", title=title)
+        right.set(yscale="log", ylabel="log-likelihood below the result")
+        right.invert_yaxis()
+        _plain_ticks(right.yaxis)
+        right.set(title="The best so far, and where climbs ended (at the right)")
+        right.set(xlabel=f"EM iterations of all runs ({report.cpu_seconds:.2g} s of CPU time)")
+    else:
+        right.set_axis_off()
+        right.set_title("A race without moves")
     if path is not None:
         save_figure(figure, path)
     return figure
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Label 1, 2, 5 of every decade of a logarithmic axis as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _kind_and_detour(name: str) -> tuple[str, str]:
+    """Take apart what a start is called in the report."""
+    detour = next((detour for detour in DETOURS if detour and name.endswith(detour)), DIRECT)
+    return name.removesuffix(detour), detour
 
 
 def require_matplotlib() -> None:
