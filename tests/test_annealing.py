@@ -8,7 +8,6 @@ from moefast import _core
 from moefast.datasets import make_moe
 from moefast.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE, start_detour, take_detours
 from moefast.em import EmOptions, EmProblem
-from moefast.mixture import Mixture
 from moefast.moves import MOVES, MoveChoice
 from moefast.starts import random_assignment_start, random_parameters
 from test_em_kernel import assert_agrees, settings
@@ -58,28 +57,37 @@ def test_a_temperature_below_one_is_refused(beta):
         settings(inverse_temperature=beta)
 
 
-def test_detours():
+@pytest.mark.parametrize("noise", ["per_expert", "shared"])
+def test_detours(noise):
     """Each start takes its own: where it is then is what the same iterations make of it alone."""
     X, y, _ = make_moe(300, 3, 2, noise=0.4, random_state=1)
-    problem = EmProblem(X, y, np.ones(300), EmOptions(n_threads=1))
+    problem = EmProblem(X, y, np.ones(300), EmOptions(noise, n_threads=1))
     rng = np.random.default_rng(2)
-    starts = [random_assignment_start(problem, 2, rng).make() for _ in DETOURS]
-    calls = []
+    detours = [*DETOURS, *DETOURS[::-1]]
+    starts = [random_assignment_start(problem, 2, rng).make() for _ in detours]
+    temperatures = []
 
     def run(problem, starts, n_iter, *, inverse_temperature):
-        calls.append((problem.options.noise, len(starts), inverse_temperature))
+        if inverse_temperature < 1:
+            temperatures.append((n_iter, inverse_temperature))
         return problem.run_many(starts, max_iter=n_iter, inverse_temperature=inverse_temperature)
 
-    after = take_detours(problem, starts, DETOURS, run, np.random.default_rng(3))
-    assert after[DETOURS.index(DIRECT)] is starts[DETOURS.index(DIRECT)]
-    other, annealed = after[DETOURS.index(OTHER_NOISE)], after[DETOURS.index(ANNEALED)]
-    assert isinstance(other, Mixture)
-    assert other.sigma[0] == other.sigma[1]
-    assert annealed.sigma[0] != annealed.sigma[1]
-    assert [noise for noise, _, _ in calls] == ["shared", *["per_expert"] * (len(calls) - 1)]
-    temperatures = [beta for _, _, beta in calls[1:]]
-    assert 0.2 <= temperatures[0] < temperatures[-1] < 1.0
+    after = take_detours(problem, starts, detours, run, np.random.default_rng(3))
+    assert 0.2 <= temperatures[0][1] < temperatures[-1][1] < 1.0
     assert temperatures == sorted(temperatures)
+    other = problem.with_noise("shared" if noise == "per_expert" else "per_expert")
+    for start, detour, end in zip(starts, detours, after, strict=True):
+        wanted = start
+        if detour == OTHER_NOISE:
+            wanted = other.run_many([start], max_iter=20)[0].mixture
+        if detour == ANNEALED:
+            for n_iter, beta in temperatures:
+                wanted = problem.run_many([wanted], max_iter=n_iter, inverse_temperature=beta)[0].mixture
+        if detour == DIRECT:
+            assert end is start
+        else:
+            np.testing.assert_array_equal(end.coef, wanted.coef)
+            np.testing.assert_array_equal(end.gate_coef, wanted.gate_coef)
 
 
 def test_all_detours_have_their_turn():

@@ -319,7 +319,7 @@ def test_an_expert_on_too_few_rows_is_collapsed_above_the_floor_too():
 def test_copies_of_a_row_count_once_for_collapse(as_weights):
     """Four rows tell a slope in two dimensions, an intercept and a noise; three do not, however often written."""
     rng = np.random.default_rng(15)
-    for rows, collapsed in ((3, (0,)), (5, ())):
+    for rows, collapsed in ((3, (0,)), (4, ()), (5, ())):
         X, y, r = rng.normal(size=(100, 2)), rng.normal(size=100), np.zeros((100, 2))
         y[:rows] += 50  # so that no other row is near
         r[:rows, 0] = r[rows:, 1] = 1
@@ -329,6 +329,28 @@ def test_copies_of_a_row_count_once_for_collapse(as_weights):
         fit = EmProblem(X, y, weights, EmOptions("shared")).run(responsibilities=r)
         assert fit.totals[0] == pytest.approx(4 * rows, abs=0.5)
         assert fit.collapsed == collapsed
+
+
+def test_collapse_counts_rows_where_weights_differ():
+    """An expert on many light rows is no collapsed one; one on two heavy rows is."""
+    rng = np.random.default_rng(16)
+    X, y, r = rng.normal(size=(100, 2)), rng.normal(size=100), np.zeros((100, 2))
+    for rows, weight, collapsed in ((30, 0.05, ()), (2, 50.0, (0,))):
+        far = np.arange(100) < rows
+        r[:, 0], r[:, 1] = far, ~far
+        fit = EmProblem(X, y + 50 * far, np.where(far, weight, 1.0), EmOptions("shared")).run(responsibilities=r)
+        assert fit.totals[0] == pytest.approx(weight * rows, abs=0.5)
+        assert fit.collapsed == collapsed
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e12])
+def test_rows_are_told_apart_at_any_distance(offset):
+    rng = np.random.default_rng(17)
+    X, y = rng.normal(size=(200, 2)) + offset, rng.normal(size=200) + offset
+    problem = EmProblem(X, y, np.ones(200), EmOptions(fit_intercept=False))
+    assert problem.n_distinct == 200
+    twice = EmProblem(np.repeat(X, 2, axis=0), np.repeat(y, 2), np.ones(400), EmOptions(fit_intercept=False))
+    assert twice.n_distinct == 200
 
 
 def test_shared_noise_is_one_number():

@@ -35,7 +35,9 @@ def numerical(problem, mixture):
     noise = gradient[-len(at[-1]) :]
     at_floor = np.atleast_1d(sigma**2 <= problem.variance_floor * (1 + 1e-9))[: len(noise)]
     noise[at_floor] = np.maximum(noise[at_floor], 0.0)
-    return np.abs(gradient).max()
+    of_gates = gradient[sizes[0] : sum(sizes)].reshape(k - 1, d + 1)
+    reference = of_gates.sum(axis=0)  # of the last gate row, whose derivative is minus the others'
+    return max(np.abs(gradient).max(), np.abs(reference).max())
 
 
 @pytest.mark.parametrize("noise", ["per_expert", "shared"])
@@ -66,6 +68,6 @@ def test_a_default_fit_ends_where_the_gradient_vanishes(noise):
     model = MixtureOfExpertsRegressor(3, noise=noise, random_state=0).fit(X, y)
     problem = EmProblem(X, y, np.ones(len(y)), EmOptions(noise=noise))
     found = numerical(problem, model.mixture_.to_standard(problem.standardisation))
-    assert found == pytest.approx(model.fit_report_.gradient, abs=1e-7)
+    assert found == pytest.approx(model.fit_report_.gradient, rel=0.05, abs=1e-9)
     assert found < 1.2e-6
     assert f"gradient {model.fit_report_.gradient:.1e}" in model.summary()

@@ -2,18 +2,21 @@
 
 import json
 import time
-from dataclasses import asdict
+import warnings
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
+from tqdm import tqdm
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
 from moefast.fit_report import FitReport
+from moefast.local_search import _certify, _Run, _Search
 from moefast.moves import MOVES, Basin
-from moefast.rows import distinct_rows
+from moefast.rows import row_groups
 from moefast.start_kinds import KINDS, nearest_rows
 
 X, Y, TRUTH = make_moe(400, 3, 3, noise=0.3, random_state=0)
@@ -25,6 +28,7 @@ def arranged(rows, weights):
     """The same samples with some rows repeated, some weighted, in another order."""
     other = EmProblem(X, Y, np.ones(400), OPTIONS)
     other.Z, other.t, other.weights = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
+    other.row_group = row_groups(other)
     return other
 
 
@@ -70,7 +74,8 @@ def test_local_regressions_find_parallel_lines():
 
 
 def test_distinct_and_nearest_rows():
-    assert distinct_rows(TWO_COPIES) == distinct_rows(ONCE) == 400
+    assert TWO_COPIES.n_distinct == ONCE.n_distinct == 400
+    assert (row_groups(TWO_COPIES)[400:] == row_groups(TWO_COPIES)[:400][SOME]).all()
     for seed in range(5):
         near = nearest_rows(ONCE, 0.25, np.random.default_rng(seed))
         assert 95 <= near.sum() <= 105
@@ -163,6 +168,9 @@ def test_the_report_of_a_search():
     iterations, best = np.array(report.progress).T
     assert (np.diff(iterations) >= 0).all()
     assert iterations[-1] <= report.n_iter_total
+    # All starts, eight short runs a round of moves, and the end of the winner.
+    rounds = sum(move.n_tried for move in report.moves) / 8
+    assert report.n_iter_total >= sum(s.n_iter for s in report.starts) + 8 * 20 * rounds + 10
     # The result is released from the ridge under which the climbs ended.
     assert model.log_likelihood_ - 6.0 < max(climb.log_likelihood for climb in report.climbs)
     assert max(climb.log_likelihood for climb in report.climbs) == best[-1] <= model.log_likelihood_ + 1e-6
@@ -174,6 +182,56 @@ def test_the_report_of_a_search():
     for line in report.lines():
         assert line in model.summary()
     assert FitReport.from_dict(json.loads(json.dumps(asdict(report)))) == report
+
+
+def test_an_honest_optimum_further_down_the_list_is_taken():
+    """Where the likeliest end collapsed on all rows, the others are tried."""
+    problem = EmProblem(X, Y, np.ones(400), OPTIONS)
+    rng = np.random.default_rng(0)
+    hunt = _Search(problem, 3, rng, None, tqdm(disable=True))
+    good = problem.run(TRUTH.to_standard(problem.standardisation))
+    broken = replace(good, mixture=replace(good.mixture, sigma=np.array([1e-3, 0.5, 0.5])), collapsed=())
+    runs = [
+        _Run("broken", "", replace(broken, log_likelihood=good.log_likelihood + 10 * (4 - i)), 5) for i in range(4)
+    ]
+    hunt.climbs = [(run, 8) for run in [*runs, _Run("honest", "", good, 5)]]
+    hunt.best = runs[0]
+
+    def end_collapsed(starts, **_):
+        """As if rows outside the search had made all but the honest one collapse."""
+        return [
+            replace(broken, collapsed=(0,)) if start is broken.mixture else replace(good, n_iter=0)
+            for start in starts
+        ]
+
+    problem.run_many = end_collapsed
+    winner, fit = _certify(problem, hunt)
+    assert winner.kind == "honest"
+    assert fit.collapsed == ()
+
+
+@pytest.mark.parametrize("max_iter", range(12, 24))
+def test_what_has_settled_stays_settled(max_iter):
+    """The iteration limit, reached while the gradient is being met, is no failure."""
+    X, y, _ = make_moe(200, 3, 2, noise=0.3, random_state=0)
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        model = MixtureOfExpertsRegressor(2, max_iter=max_iter, random_state=0).fit(X, y)
+    assert model.n_iter_ <= max_iter
+    assert model.converged_ == (not raised)
+    assert model.converged_ or model.n_iter_ == max_iter
+    assert model.converged_ or model.fit_report_.gradient > 1e-6
+
+
+@pytest.mark.parametrize("gate_alpha", [0.0, 1e-3, 1.0])
+def test_the_result_is_under_the_ridge_asked_for(gate_alpha):
+    """Below the ridge of the search or above: EM with the ridge asked for finds nothing to do at the result."""
+    X, y, _ = make_moe(400, 3, 3, noise=0.4, gate_scale=5.0, random_state=6)
+    model = MixtureOfExpertsRegressor(3, gate_alpha=gate_alpha, random_state=0).fit(X, y)
+    problem = EmProblem(X, y, np.ones(400), EmOptions(gate_alpha=gate_alpha))
+    (again,) = problem.run_many([model.mixture_.to_standard(problem.standardisation)], max_iter=0)
+    assert again.gradient == pytest.approx(model.fit_report_.gradient, rel=0.05, abs=1e-9)
+    assert again.gradient < 1.2e-6
 
 
 def test_the_search_does_not_depend_on_the_number_of_threads():

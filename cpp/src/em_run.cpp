@@ -147,7 +147,9 @@ class Run {
   // noise (a_i / s_i), noise as log s_i. At the floor only a gradient that points upwards counts.
   double gradient(const MixtureParameters& p, const EmStatistics& stats) const {
     double largest = 0, noise = 0;
-    const auto see = [&](double value) { largest = std::max(largest, std::abs(value)); };
+    const auto see = [&](double value) {
+      if (!std::isnan(largest) && !(std::abs(value) <= largest)) largest = std::abs(value);  // NaN stays
+    };
     const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim);
     const Eigen::RowVectorXd mean = gates.colwise().mean();
     const index_t d = p.dim - 1, of_gate = d + (settings_.gate_intercept ? 1 : 0),
@@ -160,7 +162,7 @@ class Run {
         see((stats.residuals[i * p.dim + j] - ridge * a) / s);
         squares += ridge * a * a;
       }
-      for (index_t j = 0; j < of_gate && i + 1 < p.k; ++j) {
+      for (index_t j = 0; j < of_gate; ++j) {
         see(stats.gate_slope[i * p.dim + j] - settings_.gate_alpha * (gates(i, j) - mean[j]));
       }
       const double own = squares / p.variance[i] - stats.totals[i];

@@ -24,7 +24,7 @@ DETOURS = (DIRECT, OTHER_NOISE, ANNEALED)
 _TURNS = (DIRECT, OTHER_NOISE, ANNEALED, DIRECT, OTHER_NOISE)
 _OTHER_NOISE_ITERATIONS = 20
 # Inverse temperatures rise from one in this range to 1 in so many steps of so many iterations.
-_HOTTEST, _STEPS, _STEP_ITERATIONS = (0.2, 0.7), 3, 8
+_LOWEST, _STEPS, _STEP_ITERATIONS = (0.2, 0.7), 3, 8
 
 
 def start_detour(turn: int) -> str:
@@ -50,7 +50,7 @@ def take_detours(
     run : callable
         ``run(problem, starts, n_iter, inverse_temperature=beta)``.
     rng : numpy Generator
-        Draws the highest temperature.
+        Draws the inverse temperature that annealing begins at.
     """
     after = list(starts)
 
@@ -60,9 +60,9 @@ def take_detours(
         for i, fit in zip(mine, fits, strict=True):
             after[i] = fit.mixture
 
-    other_noise = "shared" if problem.options.noise == "per_expert" else "per_expert"
-    take(OTHER_NOISE, problem.with_options(noise=other_noise), _OTHER_NOISE_ITERATIONS)
-    hottest = rng.uniform(*_HOTTEST)
+    other = problem.with_noise("shared" if problem.options.noise == "per_expert" else "per_expert")
+    take(OTHER_NOISE, other, _OTHER_NOISE_ITERATIONS)
+    lowest = rng.uniform(*_LOWEST)
     for step in range(_STEPS):
-        take(ANNEALED, problem, _STEP_ITERATIONS, hottest ** (1 - step / _STEPS))
+        take(ANNEALED, problem, _STEP_ITERATIONS, lowest ** (1 - step / _STEPS))
     return after

@@ -15,10 +15,10 @@ the units of the data nor on which gate row is the reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from moefast.em_fit import EmFit, EmStart, FitResult, HardAssignment
 from moefast.em_options import GATE_ALPHA_AUTO, EmOptions
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture, check_mixture
-from moefast.rows import distinct_rows
+from moefast.rows import row_groups
 from moefast.standardisation import Standardisation, location_and_scale
 from moefast.threads import resolve_threads
 from moefast.transforms import hermite_moment
@@ -79,8 +79,8 @@ class EmProblem:
         Smallest s_i^2, in standard units.
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others.
-    copies : float
-        Mean weight of a row, its copies together, but at least 1.
+    row_group : ndarray of shape (n,), intp
+        A number for each row, the same for rows of the same values.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class EmProblem:
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
         self.variance_floor = max(floor**2, 1e-300)
         self.collinear = self._dependent_columns()
-        self.copies = max(1.0, self.total_weight / distinct_rows(self))
+        self.row_group = row_groups(self)
 
     @property
     def n_rows(self) -> int:
@@ -203,7 +203,7 @@ class EmProblem:
             responsibilities,
             means,
         )
-        return self._fit(start, out)
+        return self._fit(start, out, means)
 
     def run_many(
         self,
@@ -236,7 +236,8 @@ class EmProblem:
             place of the log-likelihood EM climbs :math:`\sum_n w_n \log(\sum_i (p_i N_i)^\beta) / \beta`, which
             is smoother: deterministic annealing (Ueda and Nakano, Neural Networks 1998).
         gradient_tol : float
-            A run has converged when :attr:`EmFit.gradient` is no larger than this, besides what `tol` asks.
+            A run goes on until :attr:`EmFit.gradient` is no larger than this, besides what `tol` asks, or nothing
+            above rounding is left to gain.
 
         Returns
         -------
@@ -284,8 +285,8 @@ class EmProblem:
         experts = np.column_stack([start.coef, intercept])
         return start, (experts, np.column_stack([start.gate_coef, gate_intercept]), variance)
 
-    def _fit(self, start: Mixture, out: Any) -> EmFit:
-        """Return the core's result as a fit."""
+    def _fit(self, start: Mixture, out: Any, means: Floats | None = None) -> EmFit:
+        """Return the core's result as a fit; `means` are those of frozen experts."""
         mixture = replace(
             start,
             coef=out["experts"][:, :-1],
@@ -302,13 +303,27 @@ class EmProblem:
             n_iter=int(out["n_iter"]),
             gradient=float(out["gradient"]),
             status=str(out["status"]),
-            collapsed=self.collapsed(out["variance"], out["totals"]),
+            collapsed=self.collapsed(
+                out["variance"], out["totals"], lambda: mixture.responsibilities(self.Z, self.t, means)
+            ),
         )
 
-    def collapsed(self, variance: Floats, totals: Floats) -> tuple[int, ...]:
-        """Return the experts at the noise floor or responsible for less than d + 2 different rows' weight."""
+    def collapsed(
+        self, variance: Floats, totals: Floats, responsibilities: Callable[[], Floats]
+    ) -> tuple[int, ...]:
+        """Return the experts at the noise floor or responsible for fewer than d + 2 different rows.
+
+        What an expert is responsible for of a row counts as that share of one row, whatever the row's weight and
+        however many copies of it there are. `responsibilities` is called only where `totals` leave it open.
+        """
+        least = self.Z.shape[1] + 2
+        group_weight = np.bincount(self.row_group, self.weights)
+        few = totals < least * group_weight.max()
+        if few.any() and not np.allclose(group_weight[group_weight > 0], group_weight.max()):
+            share = self.weights / np.maximum(group_weight[self.row_group], 1e-300)
+            few &= share @ responsibilities() < least
         at_floor = variance <= self.variance_floor * (1 + 1e-9)
-        return tuple(int(i) for i in np.flatnonzero(at_floor | (totals < (self.Z.shape[1] + 2) * self.copies)))
+        return tuple(int(i) for i in np.flatnonzero(at_floor | few))
 
     def reweighted(self, weights: Floats) -> EmProblem:
         """Return the same samples in the same units with other weights, not negative, shape (n,)."""
@@ -320,12 +335,24 @@ class EmProblem:
         """Return some of the samples, in the same units; `rows` is a mask of shape (n,)."""
         other = copy(self)
         other.Z, other.t, other.weights = self.Z[rows], self.t[rows], self.weights[rows]
+        other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
         return other
 
-    def with_options(self, **changes: Any) -> EmProblem:
-        """Return the same samples in the same units with some fields of the options changed."""
+    @property
+    def n_distinct(self) -> int:
+        """The number of different rows."""
+        return int(self.row_group.max()) + 1
+
+    def with_noise(self, noise: Literal["per_expert", "shared"]) -> EmProblem:
+        """Return the same samples in the same units with experts' noise of their own, or one for all."""
         other = copy(self)
-        other.options = replace(self.options, **changes)
+        other.options = replace(self.options, noise=noise)
+        return other
+
+    def with_gate_alpha(self, gate_alpha: float) -> EmProblem:
+        """Return the same samples in the same units with another ridge on the gates."""
+        other = copy(self)
+        other.options = replace(self.options, gate_alpha=gate_alpha)
         return other
 
     def to_units(self, fit: EmFit) -> EmFit:

@@ -32,8 +32,7 @@ class FitResult:
     status : str
         "converged", "iteration_limit", "degenerate" or "beaten" (gave up, see :meth:`EmProblem.run_many`).
     collapsed : tuple of int
-        Experts at the noise floor or responsible for less than d + 2 rows' weight, where rows that are there
-        several times count once.
+        Experts at the noise floor or responsible for fewer than d + 2 different rows.
     """
 
     mixture: GatedExperts
@@ -57,8 +56,9 @@ class EmFit(FitResult):
     Attributes
     ----------
     gradient : float
-        Largest component, in absolute value, of the gradient of the mean objective in standard units: by
-        a_i / s_i, b_i / s_i, W, c and log s_i. Where s_i is at its floor only what would raise it counts.
+        Largest component, in absolute value, of the gradient of the mean objective in standard units by what was
+        fitted of a_i / s_i, b_i / s_i, W, c and log s_i. Where s_i is at its floor only what would raise it
+        counts.
     """
 
     mixture: Mixture

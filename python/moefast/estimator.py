@@ -188,6 +188,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:
             fit, report = self._fit_polished(problem, n_parameters, rng)
+            report = replace(report, gradient=fit.gradient)
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(problem, X, y, link, rng)
@@ -200,7 +201,6 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
             mixture.gate_intercept,
             mixture.sigma,
         )
-        report = replace(report, gradient=fit.gradient)
         self._set_figures(problem, fit, report, order, parameters, n_parameters, names)
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept

@@ -54,8 +54,8 @@ class MoveReport:
 class ClimbReport:
     """A start that won its race, and where moves led from there.
 
-    A search goes on under a stronger gate ridge than the fit's own, so the result, released from it, is likelier
-    than the end of the climb that led to it.
+    A search goes on under a stronger gate ridge than the default, and on some of the rows where there are many:
+    the result, released from the ridge and run on all rows, has another likelihood than the end of its climb.
 
     Attributes
     ----------
@@ -94,14 +94,16 @@ class FitReport:
     progress : tuple of (int, float)
         EM iterations spent by all runs together, and the best log-likelihood then.
     n_optima, n_hits : int
-        How many different optima the climbs ended at, and how many of them ended at the best.
+        How many different optima the climbs ended at, and how many of them ended at the best, as the search saw
+        them.
     n_rows : int
         Rows searched on; 0 stands for all.
     n_iter_total : int
         EM iterations of all runs together.
     gradient : float or None
         Largest component, in absolute value, of the gradient of the mean penalised log-likelihood at the result,
-        in standard units; see :class:`moefast.em.EmFit`. None for a hierarchical mixture.
+        in standard units; see :class:`moefast.em.EmFit`. None for a hierarchical mixture and
+        for experts from the moments alone.
     cpu_seconds : float
         CPU time of the process meanwhile. Two reports that differ in it alone are equal.
     """
@@ -145,6 +147,8 @@ class FitReport:
                 "progress": tuple((int(n), float(value)) for n, value in values["progress"]),
             }
         )
+        if report.gradient is not None and not isinstance(report.gradient, float):
+            raise TypeError(f"fit_report: the gradient is no number, got {report.gradient!r}")
         if not 0 <= report.chosen < len(report.starts):
             raise ValueError("fit_report: the chosen start is not among the starts")
         return report

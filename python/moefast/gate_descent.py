@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
-from moefast.em import GATE_ALPHA_AUTO, EmFit, EmProblem
+from moefast.em import EmFit, EmProblem
 from moefast.mixture import Mixture
 
 __all__ = ["descend_gates"]
@@ -81,8 +81,10 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
             "trace": np.array(trace) * problem.total_weight,
             "totals": totals,
             "n_iter": len(trace) - 1,
+            "gradient": np.abs(slope).max(),
             "status": status,
         },
+        means,
     )
 
 
@@ -92,8 +94,7 @@ class _Objective:
     def __init__(self, problem: EmProblem, experts: Floats, variance: Floats, means: Floats) -> None:
         self._problem, self._experts, self._variance, self._means = problem, experts, variance, means
         self._settings: Any = problem._settings(problem.options.max_iter, frozen_noise=True)
-        alpha = problem.options.gate_alpha
-        self._alpha = GATE_ALPHA_AUTO if alpha == "auto" else float(alpha)
+        self._alpha = problem.options.gate_ridge
         self._free = np.ones_like(experts)
         self._free[-1] = 0.0  # the reference
         self._free[:, -1] *= bool(problem.options.fit_gate_intercept)

@@ -144,7 +144,8 @@ class HierarchicalProblem:
                 status = "converged"
                 break
             previous_gain, was_settled = gain, settled
-        totals = state.reach()[-1] @ self.flat.weights
+        responsibilities = state.reach()[-1]
+        totals = responsibilities @ self.flat.weights
         return HierarchicalFit(
             mixture=state.model,
             log_likelihood=state.log_likelihood,
@@ -152,7 +153,7 @@ class HierarchicalProblem:
             totals=totals,
             n_iter=len(trace) - 1,
             status=status,
-            collapsed=self.flat.collapsed(state.model.sigma**2, totals),
+            collapsed=self.flat.collapsed(state.model.sigma**2, totals, lambda: responsibilities.T),
         )
 
     def to_units(self, fit: HierarchicalFit) -> HierarchicalFit:

@@ -24,7 +24,7 @@ from moefast.detours import DIRECT, start_detour, take_detours
 from moefast.em import EmFit, EmProblem, EmStart, HardAssignment
 from moefast.fit_report import ClimbReport, FitReport, StartReport
 from moefast.moves import MOVES, Basin, MoveChoice
-from moefast.rows import distinct_rows, row_phase
+from moefast.rows import row_phase
 from moefast.start_kinds import KINDS
 from moefast.starts import Start
 from moefast.threads import resolve_threads
@@ -118,11 +118,12 @@ def search(
     """
     cpu = time.process_time()
     rows = problem
-    if problem.n_rows > _SEARCH_ROWS:
-        n_distinct = distinct_rows(problem)
-        if n_distinct > _SEARCH_ROWS:
-            rows = problem.subset(row_phase(problem, rng) < _SEARCH_ROWS / n_distinct)
-    rows = rows.with_options(gate_alpha=max(rows.options.gate_ridge, _SEARCH_GATE_ALPHA))
+    wanted = _SEARCH_ROWS / problem.n_distinct
+    if wanted < 1:
+        rows = problem.subset(row_phase(problem, rng) < wanted)
+        if rows.n_rows < wanted * problem.n_rows / 2:  # rows so near each other that they have the same phase
+            rows = problem
+    rows = rows.with_gate_alpha(max(rows.options.gate_ridge, _SEARCH_GATE_ALPHA))
     bar: tqdm[Any] = tqdm(desc="searching", unit="it", disable=not verbose, leave=False)
     with bar:
         hunt = _Search(rows, n_experts, rng, time_budget, bar)
@@ -132,7 +133,7 @@ def search(
 
 
 def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
-    """Run the best of what was found on all rows, and the winner until it settles.
+    """Run the best of what was found on all rows, and the winner until it settles and its gradient vanishes.
 
     One that ends up collapsed is set aside as long as another stays honest.
     """
@@ -141,27 +142,18 @@ def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
     for first in range(0, len(found), _FINALISTS):
         field = found[first : first + _FINALISTS]
         for run in field:
-            _finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
+            hunt.finish(problem, run, min(limit, run.n_iter + _FINALIST_ITERATIONS))
         for run in sorted(field, key=_Run.rank):
-            _finish(problem, run, limit)
+            if run.fit.status == "iteration_limit":
+                hunt.finish(problem, run, limit)
+            hunt.finish(problem, run, min(limit, run.n_iter + _FINAL_ITERATIONS), _GRADIENT)
             ended.append(run)
             if not any(run.health):
                 break
         if not any(ended[-1].health):
             break
     winner = min(ended, key=_Run.rank)
-    if not winner.health[0]:
-        status = winner.fit.status
-        _finish(problem, winner, min(limit, winner.n_iter + _FINAL_ITERATIONS), _GRADIENT)
-        if status == "converged":  # by `tol`; where the gradient stays above its mark, the report says so
-            winner.fit = replace(winner.fit, status=status)
     return winner, replace(winner.fit, n_iter=winner.n_iter)
-
-
-def _finish(problem: EmProblem, run: _Run, limit: int, gradient_tol: float = np.inf) -> None:
-    """Run on until EM settles or has made so many iterations; at least evaluate it on these rows."""
-    (fit,) = problem.run_many([run.fit.mixture], max_iter=max(0, limit - run.n_iter), gradient_tol=gradient_tol)
-    run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
 
 
 class _Search:
@@ -172,7 +164,7 @@ class _Search:
     ) -> None:
         self.problem, self.k, self.rng, self.bar = problem, k, rng, bar
         self.deadline = None if time_budget is None else time.monotonic() + time_budget
-        self.budget = round(min(_WORK * k * (k - 1), _MOST_WORK) * _size(distinct_rows(problem)))
+        self.budget = round(min(_WORK * k * (k - 1), _MOST_WORK) * _size(problem.n_distinct))
         self.same = _SAME * problem.total_weight
         self.spent = 0
         self.starts: list[_Run] = []
@@ -311,6 +303,20 @@ class _Search:
         self.spent += spent
         self.bar.update(spent)
         return fits
+
+    def finish(self, problem: EmProblem, run: _Run, limit: int, gradient_tol: float = np.inf) -> None:
+        """Run on until EM settles or the run has made so many iterations; at least evaluate it on these rows.
+
+        One that has settled by `tol` stays settled where the gradient is not met: the report tells the gradient.
+        """
+        settled = run.fit.status == "converged" and gradient_tol < np.inf
+        (fit,) = problem.run_many(
+            [run.fit.mixture], max_iter=max(0, limit - run.n_iter), gradient_tol=gradient_tol
+        )
+        self.spent += fit.n_iter + 1
+        run.fit, run.n_iter = fit, run.n_iter + fit.n_iter
+        if fit.status == "iteration_limit" and (settled or fit.gradient <= _GRADIENT):
+            run.fit = replace(fit, status="converged")
 
     # ---- moves ------------------------------------------------------------------------------------------
 

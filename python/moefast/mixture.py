@@ -53,9 +53,9 @@ class GatedExperts(ABC):
         """Return p_i(x), shape (n, k)."""
         return np.exp(self.gate_log_proba(X))
 
-    def joint_log_density(self, X: Floats, y: Floats) -> Floats:
-        """Return log p_i(x) + log N(y | expert i), shape (n, k)."""
-        z = (y[:, None] - self.expert_means(X)) / self.sigma
+    def joint_log_density(self, X: Floats, y: Floats, means: Floats | None = None) -> Floats:
+        """Return log p_i(x) + log N(y | expert i), shape (n, k); `means` replaces what the experts predict."""
+        z = (y[:, None] - (self.expert_means(X) if means is None else means)) / self.sigma
         values: Floats = self.gate_log_proba(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
         return values
 
@@ -64,9 +64,9 @@ class GatedExperts(ABC):
         values: Floats = logsumexp(self.joint_log_density(X, y), axis=1)
         return values
 
-    def responsibilities(self, X: Floats, y: Floats) -> Floats:
-        """Return P(expert i | x, y), shape (n, k)."""
-        joint = self.joint_log_density(X, y)
+    def responsibilities(self, X: Floats, y: Floats, means: Floats | None = None) -> Floats:
+        """Return P(expert i | x, y), shape (n, k); `means` replaces what the experts predict."""
+        joint = self.joint_log_density(X, y, means)
         return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), dtype=np.float64)
 
     def mean(self, X: Floats) -> Floats:

@@ -98,9 +98,9 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
     """Draw how the fit came about: what the starts reached, and the best by the EM iterations spent.
 
     Both panels show how far below the result the log-likelihood was, in units of log-likelihood on a logarithmic
-    scale; 0.01 stands for less too. Left, each start when it was dropped or won its race, by kind. Right, the best
-    against the EM iterations of all runs together, and where each climb (the moves from one winner) ended. Where
-    there was only a race, the right panel says so.
+    scale; 0.01 stands for less too, and for starts that were likelier but collapsed. Left, each start when it was
+    dropped or won its race, by kind. Right, the best against the EM iterations of all runs together, and where
+    each climb (the moves from one winner) ended. Where there was only a race, the right panel says so.
 
     Parameters
     ----------

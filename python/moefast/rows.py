@@ -1,6 +1,6 @@
-"""Rows by their values: equal rows are told by a number that depends on nothing else.
+"""Rows by their values: what is drawn for a row depends on nothing else, and equal rows are found.
 
-So neither the order of the rows nor writing a row twice (weight 2 or two copies) changes what is drawn with it.
+So neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-__all__ = ["Samples", "distinct_rows", "rounded_phase", "row_phase"]
+__all__ = ["Samples", "rounded_phase", "row_groups", "row_phase"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -39,6 +40,8 @@ def rounded_phase(samples: Samples, rng: np.random.Generator) -> Floats:
     return np.asarray(np.round(row_phase(samples, rng), _DIGITS))
 
 
-def distinct_rows(samples: Samples) -> int:
-    """Return the number of different rows (z, t)."""
-    return len(np.unique(rounded_phase(samples, np.random.default_rng(0))))
+def row_groups(samples: Samples) -> npt.NDArray[np.intp]:
+    """Return a number 0, 1, ... for each row, the same for rows of the same values."""
+    values = np.column_stack([samples.Z, samples.t]) + 0.0  # -0 is 0
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(values), index=False).to_numpy()
+    return np.asarray(np.unique(hashes, return_inverse=True)[1], dtype=np.intp).ravel()

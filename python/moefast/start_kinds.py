@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from sklearn.tree import DecisionTreeRegressor
 
 from moefast.em import EmProblem
-from moefast.rows import distinct_rows, rounded_phase, row_phase
+from moefast.rows import rounded_phase, row_phase
 
 __all__ = ["KINDS", "nearest_rows"]
 
@@ -102,7 +102,7 @@ def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
-    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / distinct_rows(problem))
+    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / problem.n_distinct)
     return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
 
 
