@@ -194,7 +194,8 @@ def test_an_honest_optimum_further_down_the_list_is_taken():
     runs = [
         _Run("broken", "", replace(broken, log_likelihood=good.log_likelihood + 10 * (4 - i)), 5) for i in range(4)
     ]
-    hunt.climbs = [(run, 8) for run in [*runs, _Run("honest", "", good, 5)]]
+    hunt.climbs = [(run, 8) for run in runs]
+    hunt.winners = [_Run("honest", "", good, 5)]  # of a race, nobody climbed from it
     hunt.best = runs[0]
 
     def end_collapsed(starts, **_):

@@ -138,7 +138,7 @@ def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
     One that ends up collapsed is set aside as long as another stays honest.
     """
     limit = problem.options.max_iter
-    found, ended = hunt.best_distinct(), list[_Run]()
+    found, ended = hunt.candidates(), list[_Run]()
     for first in range(0, len(found), _FINALISTS):
         field = found[first : first + _FINALISTS]
         for run in field:
@@ -170,6 +170,7 @@ class _Search:
         self.starts: list[_Run] = []
         self.start_reports: list[StartReport] = []
         self.climbs: list[tuple[_Run, int]] = []
+        self.winners: list[_Run] = []
         self.moves = MoveChoice()
         self.best: _Run | None = None
         self.progress: list[tuple[int, float]] = []
@@ -258,6 +259,7 @@ class _Search:
         self.starts += runners
         self.start_reports += [self._start_report(run) for run in runners]
         field = field[:n_winners]
+        self.winners += [replace(run) for run in field]
         for run in field:
             self.note(run)
         return [replace(run) for run in field]
@@ -360,14 +362,18 @@ class _Search:
             self.best = replace(run)
             self.progress.append((self.spent, run.fit.log_likelihood))
 
-    def best_distinct(self) -> list[_Run]:
-        """Return the optima found, the best first, no two of them the same."""
-        assert self.best is not None
+    def distinct(self, runs: Sequence[_Run]) -> list[_Run]:
+        """Return the optima among the runs, the best first, no two of them the same."""
         found: list[_Run] = []
-        for run in sorted([self.best, *(run for run, _ in self.climbs)], key=_Run.rank):
+        for run in sorted(runs, key=_Run.rank):
             if not any(self.equal(run, other) for other in found):
                 found.append(replace(run))
         return found
+
+    def candidates(self) -> list[_Run]:
+        """Return all that may turn out best on all rows: the best, what climbs came to, winners of races."""
+        assert self.best is not None
+        return self.distinct([self.best, *(run for run, _ in self.climbs), *self.winners])
 
     def _start_report(self, run: _Run) -> StartReport:
         return StartReport(
@@ -393,7 +399,7 @@ class _Search:
                 for run, n in self.climbs
             ),
             progress=tuple((n, in_units(value)) for n, value in self.progress),
-            n_optima=len(self.best_distinct()),
+            n_optima=len(self.distinct([run for run, _ in self.climbs])),
             n_hits=self.hits(),
             n_rows=self.problem.n_rows if self.problem.n_rows < problem.n_rows else 0,
             n_iter_total=self.spent,
