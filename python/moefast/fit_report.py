@@ -99,7 +99,7 @@ class FitReport:
     n_rows : int
         Rows searched on; 0 stands for all.
     n_iter_total : int
-        EM iterations of all runs together.
+        EM iterations of all runs together; a search counts the pass at the start of a run as one.
     gradient : float or None
         Largest component, in absolute value, of the gradient of the mean penalised log-likelihood at the result,
         in standard units; see :class:`moefast.em.EmFit`. None for a hierarchical mixture and
