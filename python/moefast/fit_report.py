@@ -164,6 +164,7 @@ class FitReport:
             gained = sum(move.n_gained for move in self.moves)
             lines.append(
                 f"{sum(move.n_tried for move in self.moves)} moves, {gained} of them up; {len(self.climbs)} "
-                f"independent climbs ended at {self.n_optima} optima, {self.n_hits} of them at the best"
+                f"independent climbs ended at {self.n_optima} {'optimum' if self.n_optima == 1 else 'optima'}, "
+                f"{self.n_hits} of them at the best"
             )
         return lines
