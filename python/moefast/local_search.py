@@ -39,8 +39,9 @@ Rank: TypeAlias = tuple[bool, bool, float]
 _SEARCH_GATE_ALPHA = 1e-4
 # Rows that a search looks at; the best few of what it finds then compete on all.
 _SEARCH_ROWS = 5000
-_FINALISTS = 3
-_FINALIST_ITERATIONS = 60
+_FINALISTS, _FINALIST_ITERATIONS = 3, 60
+# Where they all collapse there, so many honest ones further down have their turn.
+_SPARE = 6
 # The winner goes on to where the gradient is no larger than this, for so many iterations at most: a small gain
 # alone is also what a run makes on a saddle, and one fit in fifty still gained a unit on the way.
 _GRADIENT, _FINAL_ITERATIONS = 1e-6, 300
@@ -139,6 +140,8 @@ def _certify(problem: EmProblem, hunt: _Search) -> tuple[_Run, EmFit]:
     """
     limit = problem.options.max_iter
     found, ended = hunt.candidates(), list[_Run]()
+    spare = [run for run in found[_FINALISTS:] if not any(run.health)]
+    found = [*found[:_FINALISTS], *spare[:_SPARE]]
     for first in range(0, len(found), _FINALISTS):
         field = found[first : first + _FINALISTS]
         for run in field:
