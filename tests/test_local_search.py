@@ -145,7 +145,7 @@ def test_easy_data_end_early_and_report_it():
     X, y, truth = make_moe(2000, 5, 2, random_state=3)
     model = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     report = model.fit_report_
-    assert len(report.starts) < 12
+    assert len(report.starts) < 24  # no second race
     assert report.n_optima == 1
     assert report.n_hits == len(report.climbs) >= 5
     assert model.log_likelihood_ == pytest.approx(fit_em(X, y, truth).log_likelihood, abs=0.01)

@@ -52,12 +52,14 @@ _HEATS = ((0.4, 40), (0.17, 100))
 _SCOUTS, _FIRST_RACE, _LATER_RACE = 8, 24, 15
 # Winners of a race that climb.
 _CLIMBERS, _LATER_CLIMBERS = 5, 2
-# Data are easy when so many of the first starts agree and so many rounds of moves find nothing better.
-_AGREEMENT, _SHORT_PATIENCE = 5, 2
+# Data are easy when so many of the first starts agree, and so many rounds of moves and further starts find nothing
+# better.
+_AGREEMENT, _SHORT_PATIENCE, _RIVALS = 5, 2, 12
 # A round of moves: how many, iterations of all, of the best three, of the best one.
 _BATCH, _KEPT = 8, 3
 _SHORT, _MEDIUM, _LONG = 25, 50, 100
-# Rounds without gain that end a climb, and climbs to the best optimum that end the search.
+# Rounds without gain that end a climb, and climbs to the best optimum that end the search; twice as many where no
+# move has helped: then they only say what the race said.
 _PATIENCE = 5
 _ENOUGH_HITS = 4
 # EM iterations of a search: _WORK k (k - 1) with at most _MOST_WORK on 1000 rows.
@@ -189,8 +191,11 @@ class _Search:
             before = field[0].fit.log_likelihood
             climbed = self.climb(field[0], patience=_SHORT_PATIENCE)
             if climbed.fit.log_likelihood <= before + self.same:
-                self.climbs += [(run, 0) for run in field[1:]]
-                return
+                (rival,) = self.race(self.draw(_RIVALS), 1)
+                if rival.fit.log_likelihood <= before + self.same:
+                    self.climbs += [(run, 0) for run in field[1:]]
+                    return
+                climbed = rival
             field = [climbed]
         if not self.over():
             field += self.race(self.draw(_FIRST_RACE), _CLIMBERS)
@@ -209,7 +214,11 @@ class _Search:
         """Whether the budget is spent, or nothing better is to be expected."""
         if self.deadline is not None:
             return time.monotonic() >= self.deadline
-        return self.spent >= self.budget or self.hits() >= _ENOUGH_HITS
+        return self.spent >= self.budget or self.hits() >= _ENOUGH_HITS * (1 if self.moves_help() else 2)
+
+    def moves_help(self) -> bool:
+        """Whether any move has helped so far."""
+        return any(self.moves.gained.values())
 
     def hits(self) -> int:
         """Return how many climbs ended at the best optimum."""
@@ -325,8 +334,13 @@ class _Search:
 
     # ---- moves ------------------------------------------------------------------------------------------
 
-    def climb(self, run: _Run, patience: int = _PATIENCE) -> _Run:
-        """Try moves from a run's optimum until so many rounds in a row have brought nothing."""
+    def climb(self, run: _Run, patience: int | None = None) -> _Run:
+        """Try moves from a run's optimum until so many rounds in a row have brought nothing.
+
+        Where no climb has brought anything so far, fresh starts may: the next climbs are short.
+        """
+        if patience is None:
+            patience = _SHORT_PATIENCE if self.climbs and not self.moves_help() else _PATIENCE
         failures = n_moves = 0
         basin = Basin(self.problem, run.fit.mixture)
         while failures < patience and not self.over():
@@ -411,5 +425,5 @@ class _Search:
 
 
 def _size(n_distinct: int) -> float:
-    """Relative number of iterations: fewer rows have fewer optima; with more rows iterations are dearer."""
-    return float(np.sqrt(min(1.0, n_distinct / 1000, 2000 / n_distinct)))
+    """Relative number of iterations: fewer rows have fewer optima."""
+    return float(np.sqrt(min(1.0, n_distinct / 1000)))
