@@ -190,8 +190,8 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         if collapsed:
             who = ", ".join(str(i) for i in collapsed)
             warnings.warn(
-                f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer experts, "
-                'noise="shared" or more data',
+                f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
+                'experts, noise="shared" or more data',
                 DegenerateDataWarning,
                 stacklevel=5,
             )
