@@ -62,7 +62,8 @@ _SHORT, _MEDIUM, _LONG = 25, 50, 100
 # move has helped: then they only say what the race said.
 _PATIENCE = 5
 _ENOUGH_HITS = 4
-# EM iterations of a search: _WORK k (k - 1) with at most _MOST_WORK on 1000 rows.
+# EM iterations of a search: _WORK k (k - 1) with at most _MOST_WORK on 1000 rows or more; above 5 experts fewer,
+# since the cost of an iteration grows with the square of k.
 _WORK, _MOST_WORK = 2300, 46_000
 # Optima that differ by less than this for each unit of weight are the same.
 _SAME = 1e-4
@@ -169,7 +170,7 @@ class _Search:
     ) -> None:
         self.problem, self.k, self.rng, self.bar = problem, k, rng, bar
         self.deadline = None if time_budget is None else time.monotonic() + time_budget
-        self.budget = round(min(_WORK * k * (k - 1), _MOST_WORK) * _size(problem.n_distinct))
+        self.budget = round(min(_WORK * k * (k - 1), _MOST_WORK * min(1.0, 5 / k)) * _size(problem.n_distinct))
         self.same = _SAME * problem.total_weight
         self.spent = 0
         self.starts: list[_Run] = []
