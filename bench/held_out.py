@@ -14,9 +14,6 @@ overfitting.
 
 import argparse
 import json
-import os
-import subprocess
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -27,17 +24,13 @@ from sklearn.model_selection import KFold
 from tabulate import tabulate
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
+from real_data import run_flexmix
 from search_targets import RESPONSES, standard_table
 
-FLEXMIX = r"""
-suppressMessages(library(flexmix))
-a <- commandArgs(TRUE); k <- as.integer(a[2]); M <- read.csv(a[1])
-xs <- setdiff(names(M), "response"); best <- NULL
-for (s in seq_len(as.integer(a[3]))) {
-  set.seed(s)
-  m <- tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = FLXMRglm(family = "gaussian"),
-                concomitant = FLXPmultinom(reformulate(xs)),
-                control = list(iter.max = 1000, minprior = 0, tolerance = 1e-6)), error = function(e) NULL)
+BEST = r"""
+best <- NULL
+for (s in seq_len(starts)) {
+  m <- start(s)
   if (!is.null(m) && (is.null(best) || logLik(m) > logLik(best))) best <- m
 }
 if (!is.null(best)) {
@@ -50,16 +43,7 @@ if (!is.null(best)) {
 
 def flexmix(train, k, starts):
     """Of the best start: its likelihood, [intercept, a, sigma] and [intercept, w], both of shape (rows, k)."""
-    with tempfile.TemporaryDirectory() as folder:
-        data, script = Path(folder) / "data.csv", Path(folder) / "starts.R"
-        train.to_csv(data, index=False)
-        script.write_text(FLEXMIX)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = ["Rscript", str(script), str(data), str(k), str(starts)]
-        lines = subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=True
-        ).stdout.splitlines()
-    rows = [[float(v) for v in line.split()] for line in lines]
+    rows = run_flexmix(BEST, train, k, starts, "per_expert")
     d = train.shape[1] - 1
     return {"log_likelihood": rows[0][0], "experts": rows[1 : d + 3], "gates": rows[d + 3 :]}
 

@@ -21,35 +21,48 @@ from tabulate import tabulate
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
 
-FLEXMIX = r"""
+# One random start, NULL where it fails, on the table of the command's first argument.
+START = r"""
 suppressMessages(library(flexmix))
-a <- commandArgs(TRUE); k <- as.integer(a[2]); M <- read.csv(a[1])
+a <- commandArgs(TRUE); M <- read.csv(a[1]); k <- as.integer(a[2]); starts <- as.integer(a[3])
 xs <- setdiff(names(M), "response")
 model <- if (a[4] == "shared") FLXMRglmfix(family = "gaussian", varFix = TRUE) else FLXMRglm(family = "gaussian")
-for (s in seq_len(as.integer(a[3]))) {
-  set.seed(s); t0 <- sum(proc.time()[c("user.self", "sys.self")])
-  m <- tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = model,
-                concomitant = FLXPmultinom(reformulate(xs)),
-                control = list(iter.max = 1000, minprior = 0, tolerance = 1e-6)), error = function(e) NULL)
+start <- function(s) {
+  set.seed(s)
+  tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = model,
+           concomitant = FLXPmultinom(reformulate(xs)),
+           control = list(iter.max = 1000, minprior = 0, tolerance = 1e-6)), error = function(e) NULL)
+}
+"""
+LIKELIHOODS = r"""
+for (s in seq_len(starts)) {
+  t0 <- sum(proc.time()[c("user.self", "sys.self")])
+  m <- start(s)
   if (!is.null(m)) cat(as.numeric(logLik(m)), sum(proc.time()[c("user.self", "sys.self")]) - t0, "\n")
 }
 """
+
+
+def run_flexmix(script, table, experts, starts, noise):
+    """Return the numbers that an R script printed, by line; `start` is there for it. One thread."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, file = Path(folder) / "data.csv", Path(folder) / "starts.R"
+        table.to_csv(data, index=False)
+        file.write_text(START + script)
+        command = ["Rscript", str(file), str(data), str(experts), str(starts), noise]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return [[float(v) for v in line.split()] for line in done.stdout.splitlines()]
 
 
 def flexmix(table, experts, starts, noise):
     """Log-likelihood and CPU seconds of each start, or None without R."""
     if shutil.which("Rscript") is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        data, script = Path(folder) / "data.csv", Path(folder) / "starts.R"
-        table.to_csv(data, index=False)
-        script.write_text(FLEXMIX)
-        command = ["Rscript", str(script), str(data), str(experts), str(starts), noise]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
+    try:
+        return np.array(run_flexmix(LIKELIHOODS, table, experts, starts, noise))
+    except subprocess.CalledProcessError:  # the package is not installed
         return None
-    return np.array([[float(v) for v in line.split()] for line in done.stdout.splitlines()])
 
 
 def main():

@@ -287,6 +287,7 @@ def test_bad_arguments_are_named(call, error, match):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_law_of_x_is_fitted_with_the_random_state_given():
     X, y = data()
+    # scikit-learn would draw from the global generator, of which only the legacy interface tells the state.
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     found = [
         spectral.recover_experts(X, y, 2, x_distribution=GaussianMixture(3), random_state=0).coef for _ in range(2)
