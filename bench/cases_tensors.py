@@ -8,8 +8,8 @@ import numpy as np
 
 import baselines
 from case import Case, Prepared, Route, optional
-from moefast.decomposition import power_iteration
 from moefast.tensors import SymmetricTensor
+from moefast.tensors.power_method import power_iteration
 
 
 @lru_cache(maxsize=2)

@@ -75,7 +75,7 @@ def simulated(noise):
 
 
 def our_fits(table, k, noise, seeds, time_budget):
-    """Log-likelihood, CPU seconds, and whether it is honest, of each seed."""
+    """Log-likelihood, CPU seconds, and whether no expert collapsed, of each seed."""
     X, y = table.drop(columns="response"), table["response"]
     floor = 0.02 * y.std(ddof=0)
     found = []
@@ -84,8 +84,8 @@ def our_fits(table, k, noise, seeds, time_budget):
         model = MixtureOfExpertsRegressor(k, noise=noise, time_budget=time_budget, random_state=seed, n_threads=1)
         model.fit(X, y)
         cpu = time.process_time() - begun
-        honest = model.sigma_.min() >= floor and not model.fit_report_.collapsed
-        found.append((model.log_likelihood_, cpu, honest))
+        sound = model.sigma_.min() >= floor and not model.fit_report_.collapsed
+        found.append((model.log_likelihood_, cpu, sound))
     return np.array(found)
 
 
@@ -109,8 +109,8 @@ def main():
             table = standard_table(arguments.folder, data)
             target = default if arguments.time_budget is None else longer
             starts = arguments.starts
-        likelihood, cpu, honest = our_fits(table, k, noise, arguments.seeds, arguments.time_budget).T
-        reached = int(np.sum((likelihood >= target) & (honest == 1)))
+        likelihood, cpu, sound = our_fits(table, k, noise, arguments.seeds, arguments.time_budget).T
+        reached = int(np.sum((likelihood >= target) & (sound == 1)))
         row = [data, k, noise, target, f"{reached} of {arguments.seeds}", likelihood.max(), np.median(likelihood)]
         row += [likelihood.min(), known, np.median(cpu), cpu.max()]
         peer = flexmix(table, k, starts, noise) if starts else None

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from moefast.links import get_link
 from moefast.mixture import Mixture
-from moefast.mixture_scores import InputMixture
+from moefast.moments.input_mixture import InputMixture
 from moefast.spectral import recover_experts
 from spectral_bias import direction_error
 

@@ -17,8 +17,8 @@ import numpy as np
 from tabulate import tabulate
 
 from moefast import MomentAccumulator
-from moefast.projection import projected_score_tensor
-from moefast.strategy import choose_strategy, strategy_costs
+from moefast.moments.strategy import choose_strategy, strategy_costs
+from moefast.moments.two_pass import projected_score_tensor
 from moefast.transforms import PolynomialTransform
 
 CASES = {3: [5, 10, 15, 20, 30, 50, 100, 200], 4: [5, 10, 15, 20, 30, 50]}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-import oracles
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.diagnostics import diagnose
 from moefast.spectral import recover_experts
 from moefast.standardisation import Standardisation
+from oracles import moments as oracles
 
 N, D, K = 20_000, 10, 3
 CLEAN = {"orthogonal_gate": True}

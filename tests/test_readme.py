@@ -14,8 +14,11 @@ def test_example_prints_what_the_readme_shows(capsys):
     shown = re.search(r"```text\n(.*?)```", text, re.S)[1]
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    # These depend on the machine and the compiler's rounding.
-    varying = re.compile(r"(?<=gradient )\S+|\d+(?= EM iterations)|\S+(?= s of CPU time)")
+    # These depend on the machine and the compiler's rounding; so does which of the starts that tie is called best.
+    varying = re.compile(
+        r"(?<=gradient )\S+|(?<=start\(s\): )[^;]+|\d+(?= EM iterations)|\S+(?= s of CPU time)"
+        r"|(?<=after )\d+(?= iterations)"
+    )
     printed, shown = varying.sub("some", printed), varying.sub("some", shown)
     number = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
     assert number.sub("#", printed).split() == number.sub("#", shown).split()

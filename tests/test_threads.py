@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -136,12 +135,17 @@ def test_updates_from_several_python_threads_all_count():
 
 
 @pytest.fixture
-def interrupt_soon():
-    """Ctrl-C half a second from now, whatever the shell that started us does with it."""
+def interrupted():
+    """Do some work into which Ctrl-C comes after a quarter of a second, whatever our shell does with it."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(0.25, signal.raise_signal, [signal.SIGINT])
+
+    def run(work):
+        timer.start()
+        work()
+
     try:
-        yield timer.start
+        yield run
     finally:
         timer.cancel()
         timer.join()
@@ -151,7 +155,7 @@ def interrupt_soon():
 # Signals are looked at within a block and between blocks: one case of long blocks, one of many short ones.
 @pytest.mark.parametrize(("d", "n", "seen"), [(60, 1_000_000, 10), (2, 3_000_000_000, BLOCK + 10)])
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, seen):
+def test_an_interrupted_update_changes_nothing(interrupted, n_threads, d, n, seen):
     # The rows are one row seen many times: they take no memory, but seconds to minutes of work.
     rng = np.random.default_rng(0)
     accumulator = MomentAccumulator(d, n_threads=n_threads).update(
@@ -159,37 +163,33 @@ def test_an_interrupted_update_changes_nothing(interrupt_soon, n_threads, d, n, 
     )
     before = accumulator.to_bytes()
     X, y = np.broadcast_to(rng.normal(size=d), (n, d)), np.broadcast_to(1.0, n)
-    interrupt_soon()
     with pytest.raises(KeyboardInterrupt):
-        accumulator.update(X, y)
+        interrupted(lambda: accumulator.update(X, y))
     assert accumulator.to_bytes() == before
     assert accumulator.n_samples == seen
 
 
-# The second case has blocks of seconds with the slowest kernels: the signal has to be looked for within them.
-@pytest.mark.parametrize(("d", "transform"), [(60, None), (120, PolynomialTransform((0.0, 1.0), 1.0, 2))])
+# All rows are one block of some seconds, the second with the slowest kernels: an interrupt that is not looked for
+# within it comes when the block is in.
+@pytest.mark.parametrize(("d", "transform"), [(95, None), (120, PolynomialTransform((0.0, 1.0), 1.0, 2))])
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_an_interrupt_is_heard_within_a_second_in_order_4(interrupt_soon, n_threads, dtype, d, transform):
-    rng = np.random.default_rng(0)
-    seen = rng.normal(size=(10 if transform else BLOCK + 10, d))
+def test_an_interrupt_is_heard_within_a_block_in_order_4(interrupted, n_threads, dtype, d, transform):
+    seen = np.random.default_rng(0).normal(size=(10, d))
     accumulator = MomentAccumulator(d, 4, dtype, n_threads, transform=transform).update(seen, seen[:, 0])
     before = accumulator.to_bytes()
-    X, y = np.broadcast_to(seen[0].astype(dtype), (10**6, d)), np.broadcast_to(np.dtype(dtype).type(1), 10**6)
-    start = time.monotonic()
+    X, y = np.broadcast_to(seen[0].astype(dtype), (BLOCK, d)), np.broadcast_to(np.dtype(dtype).type(1), BLOCK)
     fastest = build_info()["instruction_set"]
     try:
         _core.use_instruction_set("baseline" if transform else fastest)
-        interrupt_soon()
         with pytest.raises(KeyboardInterrupt):
-            accumulator.update(X, y)
+            interrupted(lambda: accumulator.update(X, y))
     finally:
         _core.use_instruction_set(fastest)
-    assert time.monotonic() - start < 1.5
     assert accumulator.to_bytes() == before
 
 
-def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):
+def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupted):
     """A pass over these rows takes milliseconds, but on pure noise EM needs thousands of them."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(8000, 15)), rng.normal(size=8000)
@@ -197,27 +197,26 @@ def test_an_interrupt_reaches_em_though_its_passes_are_short(interrupt_soon):
     model.set_params(tol=1.0).fit(X, y)
     before = model.coef_
     model.set_params(tol=0.0, max_iter=10**9)
-    interrupt_soon()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(X, y)
+        interrupted(lambda: model.fit(X, y))
     np.testing.assert_array_equal(model.coef_, before)
 
 
-def test_an_interrupt_reaches_a_contraction_with_many_vectors(interrupt_soon):
+def test_an_interrupt_reaches_a_contraction_with_many_vectors(interrupted):
     rng = np.random.default_rng(0)
     tensor = moefast.tensors.SymmetricTensor.from_canonical(rng.normal(size=123_410), 40, 4)
     U = rng.normal(size=(100_000, 40))
-    interrupt_soon()
     with pytest.raises(KeyboardInterrupt):
-        tensor.pair_gradient(U, U)
+        interrupted(lambda: tensor.pair_gradient(U, U))
 
 
-def test_an_interrupt_reaches_the_power_method(interrupt_soon):
+def test_an_interrupt_reaches_the_power_method(interrupted):
     T = np.random.default_rng(0).normal(size=(60, 60, 60))
     T = sum(T.transpose(p) for p in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
-    interrupt_soon()
     with pytest.raises(KeyboardInterrupt):
-        moefast.decomposition.power_iteration(T, 5, n_restarts=1, max_iter=200_000, tol=0.0, random_state=0)
+        interrupted(
+            lambda: moefast.tensors.power_iteration(T, 5, n_restarts=1, max_iter=200_000, tol=0.0, random_state=0)
+        )
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interval timers are POSIX")

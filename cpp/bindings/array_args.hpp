@@ -8,7 +8,9 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "moefast/types.hpp"
@@ -58,6 +60,16 @@ inline Array make_array(const std::vector<double>& values, std::vector<py::ssize
   Array array(std::move(shape));
   std::copy(values.begin(), values.end(), array.mutable_data());
   return array;
+}
+
+// The same without a copy: the array keeps the vector, which can be large.
+template <class T>
+PlainArray<T> make_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  const T* data = owned->data();
+  const py::capsule owner(owned.get(), [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+  owned.release();
+  return PlainArray<T>(std::move(shape), data, owner);
 }
 
 // Takes the GIL and runs pending signal handlers, at most every 50 ms.

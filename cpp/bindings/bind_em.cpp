@@ -60,12 +60,6 @@ EmStart make_start(const StartTuple& given, index_t n, index_t dim) {
   }
   if (labels) {
     require_shape(*labels, "labels", {n});
-    for (index_t s = 0; s < n; ++s) {
-      if (labels->data()[s] < 0 || labels->data()[s] >= k) {
-        throw py::value_error("labels must be from 0 to " + std::to_string(k - 1) + ", got " +
-                              std::to_string(labels->data()[s]));
-      }
-    }
     start.assignment.labels = labels->data();
   }
   return start;

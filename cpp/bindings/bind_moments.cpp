@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "array_args.hpp"
+#include "in_parts.hpp"
 #include "moefast/contraction.hpp"
 #include "moefast/moments.hpp"
 #include "moefast/projected_moments.hpp"
@@ -79,7 +80,7 @@ template <class Scalar>
 class Accumulator {
  public:
   Accumulator(index_t n_features, int order, std::vector<double> polynomial, double about)
-      : core_(checked_shape({n_features, order, std::move(polynomial), about})) {}
+      : core_(checked_shape({n_features, order, std::move(polynomial), about}), make_poll()) {}
 
   void update(const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
               const std::optional<py::array_t<double>>& w, int n_threads) {
@@ -91,7 +92,8 @@ class Accumulator {
 
   void merge(const Accumulator& other) {
     const MomentAccumulator<Scalar> copy = other.copy();
-    locked([&] { core_.merge(copy); });
+    const Poll poll = make_poll();
+    locked([&] { core_.merge(copy, poll); });
   }
 
   index_t n_features() const { return core_.n_features(); }
@@ -100,30 +102,32 @@ class Accumulator {
     return locked([&] { return core_.n_samples(); });
   }
   MomentSums snapshot() const {
-    return locked([&] { return core_.snapshot(); });
+    const Poll poll = make_poll();
+    return locked([&] { return core_.snapshot(poll); });
   }
 
   // (count, weight, centre, magnitude, sums, pending x, pending y, pending w)
   py::tuple get_state() const {
-    const MomentAccumulator<Scalar> core = copy();
-    const MomentSums& total = core.total();
+    MomentAccumulator<Scalar> core = copy();
     const py::ssize_t d = core.n_features(), n = core.pending_rows();
-    py::array_t<Scalar> x({n, d}), y(n);
-    std::copy(core.pending_x().begin(), core.pending_x().end(), x.mutable_data());
-    std::copy(core.pending_y().begin(), core.pending_y().end(), y.mutable_data());
+    std::vector<Scalar> x = core.pending_x(), y = core.pending_y();
+    const std::vector<double> w = core.pending_w();
+    MomentSums total = std::move(core).take_total();
+    const py::ssize_t n_sums = static_cast<py::ssize_t>(total.sums.size());
     return py::make_tuple(total.count, total.weight, make_array(total.centre, {d + 1}),
-                          make_array(total.magnitude, {d + 1}),
-                          make_array(total.sums, {static_cast<py::ssize_t>(total.sums.size())}), x, y,
-                          make_array(core.pending_w(), {n}));
+                          make_array(total.magnitude, {d + 1}), make_array(std::move(total.sums), {n_sums}),
+                          make_array(std::move(x), {n, d}), make_array(std::move(y), {n}),
+                          make_array(w, {n}));
   }
 
   void set_state(index_t count, double weight, const Array& centre, const Array& magnitude, const Array& sums,
                  const PlainArray<Scalar>& x, const PlainArray<Scalar>& y, const Array& w) {
     const py::ssize_t d = core_.n_features();
-    MomentSums total(core_.shape());
+    const MomentShape& shape = core_.shape();
+    const py::ssize_t n_sums = shape.n_channels() * shape.layout().size();
     require_shape(centre, "centre", {d + 1});
     require_shape(magnitude, "magnitude", {d + 1});
-    require_shape(sums, "sums", {static_cast<py::ssize_t>(total.sums.size())});
+    require_shape(sums, "sums", {n_sums});
     require_ndim(w, "w", 1);
     require_shape(x, "x", {w.shape(0), d});
     require_shape(y, "y", {w.shape(0)});
@@ -131,12 +135,18 @@ class Accumulator {
     if (w.shape(0) >= MomentAccumulator<Scalar>::kSuperBlock) {
       throw py::value_error("w: a state holds fewer pending rows than one super-block");
     }
+    const Poll poll = make_poll();
+    MomentSums total;
+    total.shape = shape;
     total.count = count;
     total.weight = weight;
-    std::copy_n(centre.data(), centre.size(), total.centre.begin());
-    std::copy_n(magnitude.data(), magnitude.size(), total.magnitude.begin());
-    std::copy_n(sums.data(), sums.size(), total.sums.begin());
-    total.check_finite();
+    total.centre.assign(centre.data(), centre.data() + centre.size());
+    total.magnitude.assign(magnitude.data(), magnitude.data() + magnitude.size());
+    total.sums.reserve(static_cast<std::size_t>(n_sums));
+    in_parts(static_cast<std::size_t>(n_sums), poll, [&](std::size_t first, std::size_t last) {
+      total.sums.insert(total.sums.end(), sums.data() + first, sums.data() + last);
+    });
+    total.check_finite(poll);
     SampleView<Scalar> pending;
     pending.x = reinterpret_cast<const char*>(x.data());
     pending.y = reinterpret_cast<const char*>(y.data());
@@ -145,7 +155,7 @@ class Accumulator {
     pending.x_row_stride = d * static_cast<index_t>(sizeof(Scalar));
     pending.x_col_stride = pending.y_stride = sizeof(Scalar);
     pending.w_stride = sizeof(double);
-    locked([&] { core_.restore(std::move(total), pending); });
+    locked([&] { core_.restore(std::move(total), pending, poll); });
   }
 
  private:
@@ -164,7 +174,8 @@ class Accumulator {
     return f();
   }
   MomentAccumulator<Scalar> copy() const {
-    return locked([&] { return core_; });
+    const Poll poll = make_poll();
+    return locked([&] { return core_.copy(poll); });
   }
 
   MomentAccumulator<Scalar> core_;
@@ -185,8 +196,15 @@ void bind_accumulator(py::module_& m, const char* name) {
       .def_static(
           "memory",
           [](index_t n_features, int order, index_t n_terms, int n_threads) {
-            const std::vector<double> polynomial(static_cast<std::size_t>(n_terms));
-            return MomentAccumulator<Scalar>::memory({n_features, order, polynomial}, n_threads);
+            if (n_terms < 0) {
+              throw py::value_error("n_terms must not be negative, got " + std::to_string(n_terms));
+            }
+            require_threads(n_threads);
+            // However many terms the polynomial has, it is one channel.
+            const std::vector<double> polynomial(n_terms > 0 ? 1 : 0);
+            const MomentShape shape = checked_shape({n_features, order, polynomial});
+            const py::gil_scoped_release release;
+            return MomentAccumulator<Scalar>::memory(shape, n_threads);
           },
           py::arg("n_features"), py::arg("order"), py::arg("n_terms"), py::arg("n_threads"),
           "Bytes that update needs at most.")
@@ -216,7 +234,8 @@ void bind_projected_moments(py::module_& m, const char* name) {
          const std::vector<double>& polynomial, double about, int n_threads) {
         require_ndim(W, "W", 2);
         const py::ssize_t d = W.shape(0), k = W.shape(1);
-        if (k < 1) throw py::value_error("W must have at least one column");
+        if (d < 1 || k < 1)
+          throw py::value_error("W must have at least one row and one column, got shape " + shape_text(W));
         require_shape(offset, "offset", {d});
         const SampleView<Scalar> view = sample_view(X, y, w, d);
         require_threads(n_threads);
@@ -254,10 +273,11 @@ void bind_moments(py::module_& m) {
           [](const MomentSums& s, const Array& centre) {
             require_shape(centre, "centre", {s.shape.dim()});
             const std::vector<double> to(centre.data(), centre.data() + centre.size());
+            const Poll poll = make_poll();
             const py::gil_scoped_release release;
-            MomentSums moved = s;
-            moved.recentre(to);
-            moved.check_finite();
+            MomentSums moved = s.copy(poll);
+            moved.recentre(to, poll);
+            moved.check_finite(poll);
             return moved;
           },
           py::arg("centre").noconvert())
@@ -269,12 +289,14 @@ void bind_moments(py::module_& m) {
             const py::ssize_t m = V.shape(1);
             require_shape(V, "V", {s.shape.dim(), m});
             const double* directions = V.data();
+            const Poll poll = make_poll();
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = TensorContraction(s.combine(coefficients)).project(directions, m);
+              out = TensorContraction(s.combine(coefficients, poll), poll).project(directions, m, poll);
             }
-            return make_array(out, std::vector<py::ssize_t>(static_cast<std::size_t>(s.shape.order), m));
+            return make_array(std::move(out),
+                              std::vector<py::ssize_t>(static_cast<std::size_t>(s.shape.order), m));
           },
           py::arg("coefficients"), py::arg("V").noconvert(),
           "T(V, ..., V) of sum_n w Q(y) u u ..., Q = sum_h q_h f_h; V: (n_features + 1, m).")
@@ -282,13 +304,14 @@ void bind_moments(py::module_& m) {
           "to_dense",
           [](const MomentSums& s, const std::vector<double>& coefficients) {
             require_channels(s, coefficients);
+            const Poll poll = make_poll();
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = s.combine(coefficients).to_dense();
+              out = s.combine(coefficients, poll).to_dense(poll);
             }
-            return make_array(
-                out, std::vector<py::ssize_t>(static_cast<std::size_t>(s.shape.order), s.shape.dim()));
+            return make_array(std::move(out), std::vector<py::ssize_t>(
+                                                  static_cast<std::size_t>(s.shape.order), s.shape.dim()));
           },
           py::arg("coefficients"), "The dense symmetric tensor of sum_n w Q(y) u u ..., highest order.")
       .def(
@@ -299,12 +322,14 @@ void bind_moments(py::module_& m) {
               throw py::value_error("order must lie between 0 and " + std::to_string(s.shape.order - 1) +
                                     ", got " + std::to_string(order));
             }
+            const Poll poll = make_poll();
             std::vector<double> out;
             {
               const py::gil_scoped_release release;
-              out = s.lower_order(order, coefficients);
+              out = s.lower_order(order, coefficients, poll);
             }
-            return make_array(out, std::vector<py::ssize_t>(static_cast<std::size_t>(order), s.shape.dim()));
+            return make_array(std::move(out),
+                              std::vector<py::ssize_t>(static_cast<std::size_t>(order), s.shape.dim()));
           },
           py::arg("order"), py::arg("coefficients"), "The same of a lower order, dense.");
 }

@@ -77,7 +77,8 @@ Array project(const BoundTensor& self, const Array& W) {
   const py::ssize_t m = W.shape(1);
   require_shape(W, "W", {self.tensor().dim(), m});
   const double* directions = W.data();
-  return make_array(finite_result([&] { return self.contraction().project(directions, m); }),
+  const Poll poll = make_poll();
+  return make_array(finite_result([&] { return self.contraction().project(directions, m, poll); }),
                     std::vector<py::ssize_t>(static_cast<std::size_t>(self.tensor().order()), m));
 }
 
@@ -135,7 +136,13 @@ void bind_tensors(py::module_& m) {
       .def_property_readonly("order", [](const BoundTensor& self) { return self.tensor().order(); })
       .def("to_dense",
            [](const BoundTensor& self) {
-             return make_array(self.tensor().to_dense(), dense_shape(self.tensor()));
+             const Poll poll = make_poll();
+             std::vector<double> dense;
+             {
+               const py::gil_scoped_release release;
+               dense = self.tensor().to_dense(poll);
+             }
+             return make_array(std::move(dense), dense_shape(self.tensor()));
            })
       .def("to_canonical",
            [](const BoundTensor& self) {

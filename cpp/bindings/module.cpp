@@ -8,6 +8,7 @@ namespace py = pybind11;
 namespace moefast::bindings {
 void bind_build_info(py::module_& m);
 void bind_em(py::module_& m);
+void bind_equal_rows(py::module_& m);
 void bind_exponential(py::module_& m);
 void bind_moments(py::module_& m);
 void bind_power_iteration(py::module_& m);
@@ -18,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of moefast. Private: use the functions of the package.";
   moefast::bindings::bind_build_info(m);
   moefast::bindings::bind_em(m);
+  moefast::bindings::bind_equal_rows(m);
   moefast::bindings::bind_exponential(m);
   moefast::bindings::bind_moments(m);
   moefast::bindings::bind_tensors(m);

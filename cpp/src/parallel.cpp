@@ -20,6 +20,9 @@
 namespace moefast {
 namespace {
 
+// More threads than this bring nothing on any machine, and starting them can end the process (libgomp).
+constexpr index_t kMostThreads = 256;
+
 // Thrown inside a task when another thread has already failed; never leaves parallel_for.
 struct Stopped {};
 
@@ -45,7 +48,7 @@ int usable_threads(int n_threads, index_t n_tasks) {
   if (watching_forks == 0 && pool_lost) return 1;
 #endif
 #if defined(_OPENMP) || defined(MOEFAST_STD_THREADS)
-  return static_cast<int>(std::max<index_t>(1, std::min<index_t>(n_threads, n_tasks)));
+  return static_cast<int>(std::clamp<index_t>(std::min<index_t>(n_threads, n_tasks), 1, kMostThreads));
 #else
   (void)n_threads, (void)n_tasks;
   return 1;

@@ -98,6 +98,7 @@ void test_em();
 void test_kernel_products();
 void test_kernels();
 void test_moments();
+void test_solve();
 void test_tensors();
 void test_threads();
 

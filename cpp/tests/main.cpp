@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
                           {"kernels", test_kernels},
                           {"moments", test_moments},
                           {"tensors", test_tensors},
+                          {"solve", test_solve},
                           {"em", test_em},
                           {"threads", test_threads}};
   for (int i = 1; i < argc; ++i) {

@@ -1,8 +1,8 @@
 // EM: a pass against plain sums, the same bits for any number of threads, runs that climb, batches of them.
 #include <numbers>
 
-#include "anderson.hpp"
 #include "check.hpp"
+#include "em/anderson.hpp"
 #include "moefast/em_batch.hpp"
 
 namespace moefast::tests {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import moefast._core as _core
-from moefast.estimator import MixtureOfExpertsRegressor
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.exceptions import DegenerateDataWarning, ModelFileError
-from moefast.hierarchical import HierarchicalMixtureOfExpertsRegressor
-from moefast.model_file import load_model, save_model
-from moefast.moments import MomentAccumulator
+from moefast.io.model_file import load_model, save_model
+from moefast.moments.accumulator import MomentAccumulator
 from moefast.threads import resolve_threads
 
 __all__ = [

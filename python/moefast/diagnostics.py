@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from moefast.expert_scales import ResponseScale
 from moefast.links import Link
 from moefast.mixture import Mixture, check_experts, check_mixture
-from moefast.moments import MomentAccumulator
-from moefast.scores import ScoreMoments
-from moefast.spectral_experts import SpectralExperts
-from moefast.standardisation import location_and_scale
-from moefast.transforms import hermite_moment
+from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.scores import ScoreMoments
+from moefast.spectral.directions import ResponseScale
+from moefast.spectral.experts import SpectralExperts
+from moefast.standardisation import location_and_scale, refuse_denormal_response
+from moefast.transforms.polynomial import hermite_moment
 from moefast.validation import check_samples
 
 __all__ = ["Check", "SpectralDiagnosis", "diagnose"]
@@ -155,16 +155,18 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
     rows = float(1.0 / (share @ share))  # how many rows of equal weight these are worth
     scale = location_and_scale(X, share)[1]
     scale = np.where(scale > 0, scale, 1.0)
-    y_scale = float(location_and_scale(y[:, None], share)[1][0] or 1.0) if model.link.is_linear else 1.0
+    y_spread = float(location_and_scale(y[:, None], share)[1][0])
+    refuse_denormal_response(y_spread)
+    y_scale = (y_spread or 1.0) if model.link.is_linear else 1.0
     X, y = X / scale, y / y_scale
     moments = MomentAccumulator(X.shape[1], 2).update(X, y, weights).score_moments()
     if moments.rank == 0:
         raise ValueError("X has no column that varies: there is nothing for the moments to see")
     Z = (X - moments.x_mean) @ moments.whitening
     into_z = moments.covariance @ moments.whitening  # x = mean + into_z z on the support of x
-    V = (model.coef * scale / y_scale) @ into_z
-    intercept = model.intercept / y_scale + (model.coef * scale / y_scale) @ moments.x_mean
     with np.errstate(over="ignore", invalid="ignore"):
+        V = (model.coef * scale / y_scale) @ into_z
+        intercept = model.intercept / y_scale + (model.coef * scale / y_scale) @ moments.x_mean
         norms = np.linalg.norm(V, axis=1)
     if not (norms < _FAR).all() or not (np.abs(model.sigma) / y_scale < _FAR).all():
         raise OverflowError("model is out of all proportion to the data; was it fitted to other units?")

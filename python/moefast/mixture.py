@@ -71,14 +71,20 @@ class GatedExperts(ABC):
 
     def mean(self, X: Floats) -> Floats:
         """Return E[y | x], shape (n,)."""
-        return np.asarray(np.sum(self.gate_proba(X) * self.expert_means(X), axis=1))
+        p, means = self._gated_means(X)
+        return np.asarray(np.sum(p * means, axis=1))
 
     def std(self, X: Floats) -> Floats:
         """Return the standard deviation of y given x, shape (n,)."""
-        p, means = self.gate_proba(X), self.expert_means(X)
+        p, means = self._gated_means(X)
         unit = float(self.sigma.max())  # squares of very large or small units would leave the range
         distance = (means - np.sum(p * means, axis=1, keepdims=True)) / unit
         return np.asarray(unit * np.sqrt(np.sum(p * ((self.sigma / unit) ** 2 + distance**2), axis=1)))
+
+    def _gated_means(self, X: Floats) -> tuple[Floats, Floats]:
+        """Return p_i(x) and what the experts predict, 0 where p_i(x) is 0: there it may be infinite."""
+        p = self.gate_proba(X)
+        return p, np.where(p > 0, self.expert_means(X), 0.0)
 
     def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
         """Return one y for each row of X, shape (n,)."""
@@ -132,12 +138,14 @@ class Mixture(GatedExperts):
     def ordered(self, order: npt.NDArray[np.intp]) -> Mixture:
         """Return the same mixture with its experts in another order; the last gate row is again 0."""
         gate_coef, gate_intercept = self.gate_coef[order], self.gate_intercept[order]
+        with np.errstate(invalid="ignore"):  # infinite gates are refused later
+            gate_coef, gate_intercept = gate_coef - gate_coef[-1], gate_intercept - gate_intercept[-1]
         return replace(
             self,
             coef=self.coef[order],
             intercept=self.intercept[order],
-            gate_coef=gate_coef - gate_coef[-1],
-            gate_intercept=gate_intercept - gate_intercept[-1],
+            gate_coef=gate_coef,
+            gate_intercept=gate_intercept,
             sigma=self.sigma[order],
         )
 

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from moefast.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE
-from moefast.files import replacing
-from moefast.summary import feature_names
+from moefast.estimators.summary import feature_names
+from moefast.io.atomic import replacing
+from moefast.search.detours import ANNEALED, DIRECT, OTHER_NOISE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from moefast.base_estimator import MixtureEstimator
+    from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["plot_experts", "plot_race", "require_matplotlib", "save_figure"]
+__all__ = ["picture_format", "plot_experts", "plot_search", "require_matplotlib", "save_figure"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _MAX_POINTS = 5000
 _MAX_FEATURES = 12
 _BINS = 20
-# Of the race: smaller gaps look the same; how a start went.
+# Of the search: smaller gaps look the same; how a start went.
 _LEAST_GAP = 0.01
 _MARKERS = {DIRECT: "o", OTHER_NOISE: "^", ANNEALED: "s"}
+_MARK_LABELS = {DIRECT: "at once", OTHER_NOISE: "other noise first", ANNEALED: "annealed first"}
 
 
 def plot_experts(
@@ -54,7 +55,7 @@ def plot_experts(
     target : str
         The response's name for the axes.
     path : str or path-like, optional
-        Where to save the picture; its ending chooses the format.
+        Where to save the picture; its ending chooses the format, PNG where it has none.
 
     Returns
     -------
@@ -94,20 +95,21 @@ def plot_experts(
     return figure
 
 
-def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = None) -> Figure:
+def plot_search(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw how the fit came about: what the starts reached, and the best by the EM iterations spent.
 
     Both panels show how far below the result the log-likelihood was, in units of log-likelihood on a logarithmic
-    scale; 0.01 stands for less too, and for starts that were likelier but collapsed. Left, each start when it was
-    dropped or won its race, by kind. Right, the best against the EM iterations of all runs together, and where
-    each climb (the moves from one winner) ended. Where there was only a race, the right panel says so.
+    scale; 0.01 stands for less too, and for starts that were likelier but collapsed. Left, each start when
+    successive halving dropped it or was over, by kind. Right, the best against the EM iterations of all runs
+    together, and where each climb (the moves from one start) ended. Where there were no moves, the right panel
+    says so.
 
     Parameters
     ----------
     model : MixtureEstimator
         Fitted.
     path : str or path-like, optional
-        Where to save the picture; its ending chooses the format.
+        Where to save the picture; its ending chooses the format, PNG where it has none.
 
     Returns
     -------
@@ -122,9 +124,9 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
     --------
     >>> from moefast import MixtureOfExpertsRegressor
     >>> from moefast.datasets import make_moe
-    >>> from moefast.plotting import plot_race
+    >>> from moefast.plotting import plot_search
     >>> X, y, _ = make_moe(300, 3, 2, random_state=0)
-    >>> len(plot_race(MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)).axes)
+    >>> len(plot_search(MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)).axes)
     2
     """
     require_matplotlib()
@@ -137,18 +139,17 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
     def below(log_likelihood: float) -> float:
         return max(_LEAST_GAP, model.log_likelihood_ - log_likelihood)
 
-    named = [(*_kind_and_detour(start.kind), start) for start in report.starts]
-    kinds = sorted({kind for kind, _, _ in named}, reverse=True)
-    for kind, detour, start in named:
-        colour = "tab:red" if start.collapsed else "tab:blue"
-        left.plot(below(start.log_likelihood), kinds.index(kind), _MARKERS[detour], alpha=0.6, color=colour)
+    kinds = sorted({start.kind for start in report.starts}, reverse=True)
+    for start in report.starts:
+        colour, place = "tab:red" if start.collapsed else "tab:blue", kinds.index(start.kind)
+        left.plot(below(start.log_likelihood), place, _MARKERS[start.detour], alpha=0.6, color=colour)
     left.set_yticks(range(len(kinds)), kinds)
     left.set(xscale="log", xlabel="log-likelihood below the result")
-    left.set(title="Starts when they were dropped or won (red: collapsed)")
+    left.set(title="Starts after successive halving (red: collapsed)")
     left.invert_xaxis()
     _plain_ticks(left.xaxis)
-    shown = [detour for detour in _MARKERS if any(detour == its for _, its, _ in named)]
-    marks = [left.plot([], [], _MARKERS[d], color="0.4", label=d.removeprefix(", ") or "at once") for d in shown]
+    shown = [detour for detour in _MARKERS if any(detour == start.detour for start in report.starts)]
+    marks = [left.plot([], [], _MARKERS[d], color="0.4", label=_MARK_LABELS[d]) for d in shown]
     if len(marks) > 1:
         left.legend(loc="best")
     if report.progress:
@@ -164,7 +165,7 @@ def plot_race(model: MixtureEstimator, *, path: str | os.PathLike[str] | None = 
         right.set(xlabel=f"EM iterations of all runs ({report.cpu_seconds:.2g} s of CPU time)")
     else:
         right.set_axis_off()
-        right.set_title("A race without moves")
+        right.set_title("Starts compared without moves")
     if path is not None:
         save_figure(figure, path)
     return figure
@@ -179,12 +180,6 @@ def _plain_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _kind_and_detour(name: str) -> tuple[str, str]:
-    """Take apart what a start is called in the report."""
-    detour = next((detour for detour in DETOURS if detour and name.endswith(detour)), DIRECT)
-    return name.removesuffix(detour), detour
-
-
 def require_matplotlib() -> None:
     """Raise ImportError that says how to get matplotlib when it is not installed."""
     try:
@@ -193,10 +188,29 @@ def require_matplotlib() -> None:
         raise ImportError('pictures need matplotlib: pip install "moefast[plot]"') from None
 
 
+def picture_format(path: str | os.PathLike[str]) -> str:
+    """Return the format that the ending of `path` names, matplotlib's default (PNG) where it has none.
+
+    Raises
+    ------
+    ValueError
+        When matplotlib cannot write that format.
+    """
+    from matplotlib import rcParams
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    chosen = os.path.splitext(path)[1].lstrip(".").lower() or str(rcParams["savefig.format"])
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if chosen not in known:
+        raise ValueError(f"{path}: pictures of the format {chosen!r} cannot be written; use {', '.join(known)}")
+    return chosen
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Save a picture, whole or not at all; the ending of `path` chooses the format."""
+    """Save a picture, whole or not at all; the ending of `path` chooses the format, PNG where it has none."""
+    chosen = picture_format(path)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, dpi=120, format=chosen)
 
 
 def _literal(text: str) -> str:

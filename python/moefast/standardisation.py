@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Standardisation", "location_and_scale"]
+__all__ = ["Standardisation", "coef_in_units", "location_and_scale", "refuse_denormal_response"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -20,6 +20,34 @@ def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
     if np.isfinite(difference).all():
         return np.asarray(difference / scale)
     return np.asarray(values / scale - mean / scale)
+
+
+def refuse_denormal_response(spread: float) -> None:
+    """Raise OverflowError for a standard deviation of y that float64 holds with fewer digits than others."""
+    if 0 < spread < np.finfo(np.float64).tiny:
+        raise OverflowError(
+            f"y has a standard deviation of {spread:.3g}, where float64 loses its digits and the noise would "
+            "become 0; rescale y"
+        )
+
+
+def coef_in_units(coef: Floats, x_scale: Floats, y_scale: float) -> Floats:
+    """Return the slopes (..., d) of experts in units of the scales in those of the data.
+
+    Raises
+    ------
+    OverflowError
+        When they leave the range of float64; the column is named.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.asarray(coef * (y_scale / x_scale))
+    if not np.isfinite(found).all():
+        j = int(np.flatnonzero(~np.isfinite(found).reshape(-1, len(x_scale)).all(axis=0))[0])
+        raise OverflowError(
+            f"the coefficients leave the range of float64 in the units of the data; rescale X column {j}, whose "
+            f"standard deviation is {x_scale[j]:.3g}, or y"
+        )
+    return found
 
 
 @dataclass(frozen=True)

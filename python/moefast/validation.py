@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, time, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 __all__ = [
@@ -18,19 +20,23 @@ __all__ = [
     "check_number",
     "check_response",
     "check_samples",
+    "check_verbose",
     "check_weights",
     "column_names",
     "drop_weightless",
     "explain_conversion",
-    "refuse_dates_and_masks",
+    "flat_response",
+    "refuse_misread",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def column_names(X: Any) -> list[str] | None:
-    """Return the column names of a data frame as strings, or None for anything else."""
-    columns = getattr(X, "columns", None)
+    """Return the column names of a data frame or an Arrow table as strings, or None for anything else."""
+    # An Arrow table calls its data `columns`. Its class is asked: a frame has columns of any name as attributes.
+    arrow = hasattr(type(X), "column_names")
+    columns = X.column_names if arrow else getattr(X, "columns", None)
     return None if columns is None else [str(name) for name in columns]
 
 
@@ -58,28 +64,67 @@ def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: 
     )
 
 
-def refuse_dates_and_masks(values: Any, what: str) -> None:
-    """Raise for what numpy would silently turn into numbers: dates, time spans and masked entries.
+def _column_types(values: Any) -> list[Any]:
+    """Return the type of each column of a data frame or an Arrow table, of an array its only one."""
+    types = getattr(values, "dtypes", None)  # pandas, polars
+    if types is None:
+        types = getattr(getattr(values, "schema", None), "types", None)  # Arrow
+    if types is None:
+        types = [getattr(values, "dtype", getattr(values, "type", None))]
+    return list(types) if np.iterable(types) else [types]
+
+
+def _is_temporal(kind: Any) -> bool:
+    """Whether a type of numpy, pandas, polars or Arrow is one of dates, times of day or time spans."""
+    words = ("date", "time", "duration", "month_day_nano_interval", "period")
+    kind = getattr(kind, "value_type", kind)  # of an Arrow dictionary
+    return getattr(kind, "kind", "") in ("m", "M") or str(kind).lower().startswith(words)
+
+
+def refuse_misread(values: Any, what: str) -> None:
+    """Raise for what numpy would silently misread: dates, time spans, masked entries, sparse tables.
 
     Raises
     ------
     TypeError
-        For dates and time spans; a column of a data frame is named.
+        For dates and time spans, by type or as objects, and for sparse tables; a column is named.
     ValueError
         For a masked array in which something is masked.
     """
     if np.ma.is_masked(values):
         raise ValueError(f"{what} has masked values; fill them or remove their rows")
-    dtypes = getattr(values, "dtypes", None)
-    names = column_names(values)
-    if names is None or dtypes is None:
-        kinds = [getattr(getattr(values, "dtype", None), "kind", "")]
-    else:
-        kinds = [getattr(dtype, "kind", "") for dtype in dtypes]
-    for j, kind in enumerate(kinds):
-        if kind in ("m", "M"):
-            where = what if names is None else f"{what} {column_label(j, names)}"
+    if issparse(values):
+        raise TypeError(
+            f"Sparse data was passed for {what}, but dense data is required. Use '.toarray()' to convert to a "
+            "dense numpy array."
+        )
+    names, types = column_names(values), _column_types(values)
+
+    def refuse_if(wrong: bool, column: int | None) -> None:
+        if wrong:
+            where = what if column is None else f"{what} {column_label(column, names)}"
             raise TypeError(f"{where} holds dates or time spans; turn them into numbers first")
+
+    for j, kind in enumerate(types):
+        if names is not None and str(kind).startswith("Sparse"):
+            raise TypeError(
+                f"{what} {column_label(j, names)} is sparse; dense data is required: convert the column, for "
+                "instance with .sparse.to_dense()"
+            )
+        refuse_if(_is_temporal(kind), None if names is None else j)
+    if all(getattr(kind, "kind", "O") in "biufc" for kind in types):
+        return
+    try:
+        array = np.asarray(values)
+    except Exception:  # whoever converts it says why
+        return
+    refuse_if(array.dtype.kind in "mM", None)
+    if array.dtype.kind == "O" and array.ndim in (1, 2):
+        table = array[:, None] if array.ndim == 1 else array
+        for j in range(table.shape[1]):
+            kinds = set(map(type, table[:, j]))
+            wrong = any(issubclass(kind, (np.datetime64, np.timedelta64, date, time, timedelta)) for kind in kinds)
+            refuse_if(wrong, j if array.ndim == 2 else None)
 
 
 def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
@@ -117,7 +162,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     """
     if sample_weight is None:
         return np.ones(n_samples)
-    refuse_dates_and_masks(sample_weight, "sample_weight")
+    refuse_misread(sample_weight, "sample_weight")
     weights = np.asarray(sample_weight)
     if weights.dtype.kind == "c":
         raise ValueError("sample_weight must be real, got complex values")
@@ -148,11 +193,22 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
     return weights
 
 
+def flat_response(y: Any, n_samples: int) -> Any:
+    """Return y, flattened with scikit-learn's DataConversionWarning when it is a single column."""
+    return column_or_1d(np.asarray(y), warn=True) if np.shape(y) == (n_samples, 1) else y
+
+
 def check_response(y: Any, n_samples: int) -> Floats:
-    """Return y as finite float64 of shape (n_samples,), or raise an error that names it."""
-    refuse_dates_and_masks(y, "y")
+    """Return y as finite float64 of shape (n_samples,), or raise an error that names it.
+
+    A single column is flattened, with a DataConversionWarning.
+    """
+    refuse_misread(y, "y")
+    if y is None:
+        raise ValueError("y is None; give the responses")
     if np.iscomplexobj(y):
         raise ValueError("y must be real, got complex values")
+    y = flat_response(y, n_samples)
     if np.shape(y) != (n_samples,):
         raise ValueError(f"y must have shape ({n_samples},), got {np.shape(y)}")
     try:
@@ -180,13 +236,13 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Fl
         the column.
     """
     names = column_names(X)
-    refuse_dates_and_masks(X, "X")
+    refuse_misread(X, "X")
     try:
         X = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
     except (TypeError, ValueError) as error:
         raise explain_conversion(X, error) from None
     check_finite(X, names)
-    refuse_dates_and_masks(y, "y")
+    refuse_misread(y, "y")
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     y = check_response(y, len(X))
@@ -228,6 +284,12 @@ def check_flag(name: str, value: object) -> None:
     """Raise TypeError unless `value` is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def check_verbose(value: object) -> None:
+    """Raise unless `value` is True, False or an integer not below 0."""
+    if not isinstance(value, (bool, np.bool_)):
+        check_integer("verbose", value, low=0)
 
 
 def check_function(name: str, value: object) -> None:

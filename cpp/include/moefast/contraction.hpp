@@ -25,7 +25,7 @@ struct RectangleArgs;
 class TensorContraction {
  public:
   // Keeps a weighted copy of the entries, not the tensor.
-  explicit TensorContraction(const SymmetricTensor& tensor);
+  explicit TensorContraction(const SymmetricTensor& tensor, const Poll& poll = {});
 
   index_t dim() const { return layout_.dim; }
   int order() const { return layout_.order; }
@@ -41,7 +41,7 @@ class TensorContraction {
             const Poll& poll = {}) const;
 
   // T(W, .., W): m^order numbers, dense; W: dim x m. T(W, W, W)[i,j,k] = sum T[a,b,c] W[a,i] W[b,j] W[c,k].
-  std::vector<double> project(const double* W, index_t m) const;
+  std::vector<double> project(const double* W, index_t m, const Poll& poll = {}) const;
 
  private:
   void all_rectangles(const kernels::RectangleArgs& whole) const;

@@ -2,7 +2,7 @@
 //
 //     P(y | x) = sum_i p_i(x) N(y | g(a_i.x + b_i), s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
 //
-// One pass over the samples gives every statistic of an iteration (em_pass.cpp); a run repeats passes
+// One pass over the samples gives every statistic of an iteration (e_step.cpp); a run repeats passes
 // and M-steps (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim, constant last.
 #pragma once
 
@@ -40,7 +40,7 @@ struct MixtureParameters {
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
 struct Assignment {
   const double* responsibilities = nullptr;  // n x k
-  const std::int32_t* labels = nullptr;      // n: one expert, 0 .. k - 1, takes the whole sample
+  const std::int32_t* labels = nullptr;      // n: one expert, 0 .. k - 1, takes the whole sample; checked
   explicit operator bool() const { return responsibilities || labels; }
 };
 

@@ -35,24 +35,26 @@ struct MomentShape {
 
 struct MomentSums {
   MomentSums() = default;
-  explicit MomentSums(MomentShape shape);
+  explicit MomentSums(MomentShape shape, const Poll& poll = {});
 
   // Adds another set of sums of the same shape: both are moved to their common mean, which becomes the
-  // centre.
-  // When poll throws, both are spoilt.
+  // centre; what is empty takes the other's place. When poll throws, both are spoilt.
   void merge(MomentSums& other, const Poll& poll = {});
   // Moves the centre, by the binomial formula; exact but for rounding. `new_centre`: (m, v).
   void recentre(const std::vector<double>& new_centre, const Poll& poll = {});
   // Moves the centre to the weighted means of x and y.
-  void recentre_to_mean();
+  void recentre_to_mean(const Poll& poll = {});
 
   // sum_h coefficients[h] sums[h]: the packed tensor of sum_n w_n Q(y_n) u u u for Q = sum_h q_h f_h.
-  SymmetricTensor combine(const std::vector<double>& coefficients) const;
+  SymmetricTensor combine(const std::vector<double>& coefficients, const Poll& poll = {}) const;
   // The same for a lower order m = 0, 1, 2, ... < order, dense: dim^m numbers.
-  std::vector<double> lower_order(int m, const std::vector<double>& coefficients) const;
+  std::vector<double> lower_order(int m, const std::vector<double>& coefficients,
+                                  const Poll& poll = {}) const;
 
+  // The same sums, copied with a poll now and then.
+  MomentSums copy(const Poll& poll) const;
   // Throws ColumnError (overflow), naming the column of largest magnitude, when a sum is not finite.
-  void check_finite() const;
+  void check_finite(const Poll& poll = {}) const;
 
   double* channel(index_t h) { return sums.data() + h * shape.layout().size(); }
   const double* channel(index_t h) const { return sums.data() + h * shape.layout().size(); }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "moefast/moment_sums.hpp"
@@ -72,15 +73,17 @@ class MomentAccumulator {
  public:
   static constexpr index_t kSuperBlock = 4096;
 
-  explicit MomentAccumulator(const MomentShape& shape);
+  explicit MomentAccumulator(const MomentShape& shape, const Poll& poll = {});
 
   // Strong guarantee: when this throws (bad values, overflow, an exception of poll), nothing has changed.
   // Weights must be positive: rows of weight zero are the caller's to drop.
   void update(const SampleView<Scalar>& samples, int n_threads, const Poll& poll);
-  void merge(const MomentAccumulator& other);
+  // Likewise. Throws std::invalid_argument where the shapes differ.
+  void merge(const MomentAccumulator& other, const Poll& poll = {});
+  MomentAccumulator copy(const Poll& poll) const;
 
   // All rows so far, pending ones included, centred on the means.
-  MomentSums snapshot() const;
+  MomentSums snapshot(const Poll& poll = {}) const;
 
   // Bytes that update needs at most, the state included, whatever the number of rows.
   static double memory(const MomentShape& shape, int n_threads);
@@ -92,14 +95,15 @@ class MomentAccumulator {
 
   // The whole state, for serialising.
   const MomentSums& total() const { return total_; }
+  MomentSums take_total() && { return std::move(total_); }
   const std::vector<Scalar>& pending_x() const { return pending_x_; }
   const std::vector<Scalar>& pending_y() const { return pending_y_; }
   const std::vector<double>& pending_w() const { return pending_w_; }
-  void restore(MomentSums total, const SampleView<Scalar>& pending);
+  void restore(MomentSums total, const SampleView<Scalar>& pending, const Poll& poll = {});
 
  private:
   SampleView<Scalar> pending_view() const;
-  void append(const SampleView<Scalar>& rows);
+  void append(const SampleView<Scalar>& rows, const Poll& poll);
   MomentSums add_blocks(const SampleView<Scalar>& samples, index_t n_blocks, int n_threads,
                         const Poll& poll) const;
 

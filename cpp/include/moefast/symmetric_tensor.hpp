@@ -24,7 +24,7 @@ class SymmetricTensor {
   // than 1e-8 of the largest absolute entry; the entry with sorted indices is kept.
   static SymmetricTensor from_dense(const double* dense, index_t dim, int order);
   // With every symmetric copy filled in.
-  std::vector<double> to_dense() const;
+  std::vector<double> to_dense(const Poll& poll = {}) const;
 
   // The unique entries in lexicographic order of their sorted indices (a, b, ...): the form that files and
   // other programs share, whatever the storage is.

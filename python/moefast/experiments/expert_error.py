@@ -18,9 +18,9 @@ from moefast.experiments.pictures import colours_of, new_figure, plot_band
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
 from moefast.links import LINKS
-from moefast.moments import MomentAccumulator
-from moefast.spectral import recover_from_moments
-from moefast.strategy import choose_strategy
+from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.strategy import choose_strategy
+from moefast.spectral.experts import recover_from_moments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,15 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from moefast.datasets import make_moe
-from moefast.em import EmOptions, EmProblem
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import chord_errors, gate_error, unit_rows
 from moefast.experiments.pictures import colours_of, new_figure, plot_band
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
-from moefast.gating import fit_gates
+from moefast.gating.fit import fit_gates
 from moefast.mixture import Mixture
-from moefast.spectral import recover_experts
+from moefast.spectral.recover import recover_experts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,19 +12,20 @@ import pandas as pd
 from scipy.ndimage import minimum_filter
 
 from moefast.datasets import random_mixture
-from moefast.decomposition import subspace_whitening
-from moefast.em import EmOptions, EmProblem
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import unit_rows
 from moefast.experiments.pictures import new_figure
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
-from moefast.gating import gates_of_problem
-from moefast.l4_loss import L4Loss
+from moefast.gating.fit import gates_of_problem
+from moefast.l4.loss import L4Loss
 from moefast.mixture import Mixture
-from moefast.moments import MomentAccumulator
-from moefast.scores import ScoreMoments
-from moefast.transforms import quadratic_transform, quartic_transform
+from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.scores import ScoreMoments
+from moefast.tensors.power_method import subspace_whitening
+from moefast.transforms.polynomial import quadratic_transform, quartic_transform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,15 +13,15 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from moefast import l4
+from moefast.baselines.gradient_descent import fit_gradient_descent
 from moefast.datasets import make_moe
-from moefast.em import EmOptions
+from moefast.em.options import EmOptions
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import gate_error, match_experts, unit_rows
 from moefast.experiments.pictures import colours_of, new_figure, plot_band
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
-from moefast.gating import fit_gates
-from moefast.gradient_descent import fit_gradient_descent
+from moefast.gating.fit import fit_gates
 from moefast.mixture import Mixture
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from sklearn.datasets import load_diabetes
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
-from moefast.estimator import MixtureOfExpertsRegressor
+from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.pictures import colours_of, new_figure
 from moefast.experiments.reporting import markdown_table
 from moefast.experiments.runner import Experiment, Plan
-from moefast.tables import numeric_columns, read_table
+from moefast.io.tables import read_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,8 +101,8 @@ def _read(path: Path, target: str) -> tuple[Floats, Floats]:
     ValueError
         When a column is not numeric or missing, or there is nothing to learn or to validate.
     """
-    table = read_table(path)
-    table = numeric_columns(table, [*table.columns, *({target} - set(table.columns))], path)
+    read = read_table(path)
+    table = read.numeric([*read.columns, *({target} - set(read.columns))])
     y = table.pop(target).to_numpy()
     if table.shape[1] == 0:
         raise ValueError(f"{path} has no column left for a feature beside {target!r}")

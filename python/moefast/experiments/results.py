@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from moefast.experiments.cells import Row
-from moefast.files import replacing
+from moefast.io.atomic import replacing
 
 __all__ = ["Results"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from moefast.exceptions import DegenerateDataWarning
 from moefast.experiments.cells import Cell, CellFunction, Row, cell_key, code_of
 from moefast.experiments.results import Results
-from moefast.files import replacing
+from moefast.io.atomic import replacing
 from moefast.plotting import require_matplotlib, save_figure
+from moefast.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +125,7 @@ def run_experiment(
     echo : callable
         Told what was written, or why there is no picture.
     verbose : bool
-        Show a progress bar on standard error.
+        Show a progress bar where standard error is a terminal.
 
     Returns
     -------
@@ -148,13 +147,12 @@ def run_experiment(
     results = Results(folder / f"{stem}.csv", experiment.columns)
     missing = [key for key in keyed if key not in results.keys]
     with (
-        tqdm(
+        progress_bar(
+            shown=verbose,
             total=len(keyed),
             initial=len(keyed) - len(missing),
             desc=stem,
             unit="cell",
-            disable=not verbose,
-            file=sys.stderr,
         ) as bar,
         parallel_config(backend="loky", inner_max_num_threads=1),
     ):

@@ -15,16 +15,17 @@ from scipy.optimize import brentq
 from sklearn.linear_model import LinearRegression
 
 from moefast import l4, spectral
-from moefast.baselines import EmStartKind, fit_joint_em
+from moefast.baselines.joint_em import EmStartKind, fit_joint_em
 from moefast.datasets import random_mixture
-from moefast.em import EmOptions, fit_em
-from moefast.estimator import MixtureOfExpertsRegressor
+from moefast.em.options import EmOptions
+from moefast.em.problem import fit_em
+from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import match_experts, unit_rows
 from moefast.experiments.pictures import new_figure
 from moefast.experiments.reporting import markdown_table
 from moefast.experiments.runner import Experiment, Plan
-from moefast.gating import fit_gates
+from moefast.gating.fit import fit_gates
 from moefast.mixture import Mixture
 
 if TYPE_CHECKING:

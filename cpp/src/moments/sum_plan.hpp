@@ -1,0 +1,51 @@
+// How the packed tensor of one block of samples is cut into pieces for the kernels. There are two forms.
+//
+// Dot form (orders 2 and 3, and order 4 of few features): one piece for every rectangle of the packed layout,
+// exactly as large; pair products live in registers (kernels/dot_update.hpp).
+//
+// Outer form (order 4 of many features, whose rectangles have far more columns than samples fit a cache): all
+// pairs (a <= b), sorted by b, then a, are cut into groups as wide as the register tile; a group is
+// multiplied by the columns (c, e) that its smallest b needs, so rows have no edges at all. What is computed
+// in vain (columns too small for the later pairs of a group, the end of the last group) is 5 % of the unique
+// entries at dim = 50, 1 % at dim = 80.
+//
+// Channels lie next to each other: piece i has (columns x channels) x lanes or pairs x (columns x channels).
+#pragma once
+
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "moefast/packed.hpp"
+#include "moefast/types.hpp"
+
+namespace moefast {
+
+struct SumPlan {
+  // width: columns of the register tile, for the outer form.
+  SumPlan(PackedLayout layout, index_t width);
+
+  struct Piece {
+    index_t b;                  // the (smallest) second index
+    index_t first_run, n_runs;  // outer form: of pair_runs
+    index_t n_columns;
+    index_t offset;  // of the piece, in numbers of one channel
+  };
+
+  // Copies the pieces of one channel out of n_channels to that channel's packed entries.
+  void unpack(const double* pieces, index_t n_channels, index_t channel, double* entries,
+              const Poll& poll) const;
+
+  // Pieces with share `part` of `n_parts` of the work: from starts[part] to starts[part + 1].
+  std::vector<index_t> split(index_t n_parts) const;
+
+  index_t n_pieces() const { return static_cast<index_t>(pieces.size()); }
+
+  PackedLayout layout;
+  bool dot_form;
+  index_t width;
+  index_t size = 0;  // numbers of all pieces of one channel
+  std::vector<Piece> pieces;
+  std::vector<kernels::PairRun> pair_runs;
+};
+
+}  // namespace moefast

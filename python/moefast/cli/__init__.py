@@ -1,0 +1,5 @@
+"""The console command ``moefast``."""
+
+from moefast.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,306 @@
+"""The console command: ``moefast demo``, ``moefast fit``, ``moefast predict``, ``moefast reproduce``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from tabulate import tabulate
+
+from moefast import __version__
+from moefast.cli.options import check_outputs, closed, helpful, plainly, table_options, tell
+from moefast.datasets import make_moe
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
+from moefast.io.atomic import replacing
+from moefast.io.model_file import load_model, save_model
+from moefast.io.table_layout import TableLayout
+from moefast.io.tables import read_table
+from moefast.plotting import picture_format, plot_experts, save_figure
+
+__all__ = ["main"]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="moefast")
+def main() -> None:
+    """Mixtures of experts: different laws in different regions of the input."""
+
+
+@main.command()
+@click.option("--samples", type=click.IntRange(min=100), default=5000, show_default=True, help="Rows to simulate.")
+@click.option("--features", type=click.IntRange(min=3), default=5, show_default=True, help="Columns.")
+@click.option("--experts", type=click.IntRange(min=1), default=3, show_default=True, help="Experts.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--plot", type=_OUTPUT, default=Path("moefast-demo.png"), show_default=True, help="The picture.")
+@plainly
+def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> None:
+    """Fit simulated data and print the truth beside what was found."""
+    check_outputs([plot], [])
+    _check_picture(plot)
+    X, y, truth = make_moe(
+        samples, features, experts, noise=0.2, expert_intercept=0.5, gate_intercept=0.5, random_state=seed
+    )
+    click.echo(f"{samples} rows, {features} features, {experts} linear experts with softmax gates, sigma 0.2")
+    model = MixtureOfExpertsRegressor(experts, random_state=seed, verbose=1).fit(X, y)
+    # Labels are arbitrary: put the true experts in the order of the found ones that lie nearest.
+    distance = np.linalg.norm(model.coef_[:, None] - truth.coef[None], axis=2)
+    truth = truth.ordered(linear_sum_assignment(distance)[1])
+    true = np.column_stack([truth.coef, truth.intercept, truth.sigma])
+    found = np.column_stack([model.coef_, model.intercept_, model.sigma_])
+    header = ["", *(f"expert {i} {what}" for i in range(experts) for what in ("true", "found"))]
+    labels = [*(f"x{j}" for j in range(features)), "(intercept)"]
+
+    def side_by_side(names: list[str], left: Any, right: Any) -> str:
+        rows = [
+            [name, *(v for i in range(experts) for v in (left[i, j], right[i, j]))] for j, name in enumerate(names)
+        ]
+        return tabulate(rows, headers=header, floatfmt=".3f")
+
+    click.echo("\nExperts: y = a.x + b")
+    click.echo(side_by_side([*labels, "sigma"], true, found))
+    if experts > 1:
+        click.echo(f"\nGates: log-odds against expert {experts - 1}")
+        click.echo(
+            side_by_side(
+                labels,
+                np.column_stack([truth.gate_coef, truth.gate_intercept]),
+                np.column_stack([model.gate_coef_, model.gate_intercept_]),
+            )
+        )
+    at_truth = float(truth.log_density(X, y).sum())
+    click.echo(f"\nlargest error of an expert's coefficient: {np.abs(true - found)[:, :-1].max():.4f}")
+    click.echo(f"log-likelihood: {model.log_likelihood_:.2f} found, {at_truth:.2f} at the truth")
+    click.echo(
+        f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations, "
+        f"best of {len(model.fit_report_.starts)} start(s)"
+    )
+    with _Ending() as ending:
+        _save_picture(ending, model, X, y, "y", plot)
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--target", required=True, metavar="COLUMN", help="The response.")
+@click.option("--experts", type=click.IntRange(min=1), default=2, show_default=True, help="How many experts.")
+@click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave this column out. May be repeated.")
+@click.option("--weights", metavar="COLUMN", help="Sample weights.")
+@click.option("--noise", type=click.Choice(["per_expert", "shared"]), default="per_expert", show_default=True)
+@table_options
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Default: the CPUs this process may use."
+)
+@click.option(
+    "--model", "model_path", type=_OUTPUT, help="Where to save the model. Default: FILE's name .moefast.json"
+)
+@click.option("--plot", type=_OUTPUT, help="Where to save the picture. Default: FILE's name .moefast.png")
+@click.option("--no-plot", is_flag=True, help="Draw nothing.")
+@plainly
+def fit(
+    file: Path,
+    target: str,
+    experts: int,
+    ignore: tuple[str, ...],
+    weights: str | None,
+    noise: Any,
+    separator: str,
+    decimal: str,
+    skip_rows: int,
+    comment: str | None,
+    seed: int,
+    threads: int | None,
+    model_path: Path | None,
+    plot: Path | None,
+    no_plot: bool,
+) -> None:
+    """Fit a mixture of experts to the CSV table FILE.
+
+    Every column but the target, the weights and ignored ones is a feature. Model and picture are written to
+    the current folder.
+    """
+    model_path = model_path or Path(f"{file.stem}.moefast.json")
+    plot = plot or Path(f"{file.stem}.moefast.png")
+    layout = TableLayout(separator, decimal, skip_rows, comment)
+    check_outputs([model_path] if no_plot else [model_path, plot], [file])
+    if not no_plot:
+        _check_picture(plot)
+    if target in (weights, *ignore):
+        raise ValueError(f"column {target!r} cannot be the target and be ignored or a weight too")
+    with helpful(layout):
+        table = read_table(file, layout)
+        for name in [target, *ignore, *([weights] if weights else [])]:
+            if name not in table.columns:
+                table.numeric([name])  # raises, naming it
+        apart = {target, weights, *ignore}
+        features = [name for name in table.columns if name not in apart]
+        if not features:
+            raise ValueError(f"{file} has no column left for a feature beside {target!r}")
+        data = table.numeric([*features, target, *([weights] if weights else [])])
+    X, y = data[features], data[target]
+    model = MixtureOfExpertsRegressor(experts, noise=noise, random_state=seed, n_threads=threads, verbose=1)
+    model.fit(X, y, sample_weight=data[weights] if weights else None)
+    with _Ending() as ending:
+        # The file first: whatever becomes of the output, the work is kept. And the summary whatever becomes of it.
+        with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
+            save_model(model, model_path, target=target)
+        saved = not ending.failed
+        with ending.printing():
+            click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
+            click.echo(model.summary())
+            if saved:
+                click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
+        if not no_plot:
+            _save_picture(ending, model, X, y, target, plot)
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@click.argument("file", type=_FILE)
+@click.option("--output", type=_OUTPUT, help="Write the CSV there and not to standard output.")
+@click.option("--details", is_flag=True, help="Add the standard deviation and every expert's probability.")
+@table_options
+@plainly
+def predict(
+    model: Path,
+    file: Path,
+    output: Path | None,
+    details: bool,
+    separator: str,
+    decimal: str,
+    skip_rows: int,
+    comment: str | None,
+) -> None:
+    """Predict the rows of the CSV table FILE with a saved MODEL; prints CSV.
+
+    Columns are matched by name, whatever their order; others are ignored.
+    """
+    layout = TableLayout(separator, decimal, skip_rows, comment)
+    if output is not None:
+        check_outputs([output], [file, model])
+    elif closed(sys.stdout):
+        raise OSError("standard output is closed, so the predictions cannot be printed; give --output")
+    fitted = load_model(model)
+    names = getattr(fitted, "feature_names_in_", None)
+    if names is None:
+        raise ValueError(f"{model} was fitted without column names, so the columns of {file} cannot be matched")
+    with helpful(layout):
+        X = read_table(file, layout).numeric([str(n) for n in names])
+    mean, std = fitted.predict(X, return_std=True)
+    result = {"prediction": mean}
+    if details:
+        result["std"] = std
+        result.update({f"expert_{i}": p for i, p in enumerate(fitted.mixture_.gate_proba(X.to_numpy()).T)})
+    text = pd.DataFrame(result).to_csv(index=False, lineterminator="\n")
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with replacing(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    tell(f"{len(X)} predictions written to {click.format_filename(output)}")
+
+
+@main.command()
+@click.argument("name", type=click.Choice([*EXPERIMENTS, "all"]))
+@click.option("--quick", is_flag=True, help="Tiny sizes: all of it in a minute, to see that it works.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("moefast-reproduce"),
+    show_default=True,
+    help="The folder for results, pictures and reports.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Data sets of each kind. Default: the experiment's own.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE:TARGET",
+    help="A CSV table and its response, for real-data. May be repeated. Default: scikit-learn's diabetes data.",
+)
+@plainly
+def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None, data: tuple[str, ...]) -> None:
+    """Run the experiment NAME, or all, and write its results, pictures and report.
+
+    Results are kept as they come: a run that was stopped goes on where it stopped when the command is given again.
+    """
+    chosen = list(EXPERIMENTS.values()) if name == "all" else [EXPERIMENTS[name]]
+    if data and EXPERIMENTS["real-data"] not in chosen:
+        raise ValueError(f"--data is for the experiment real-data, not for {name}")
+    plan = Plan(quick, seeds, tuple(DataFile.parse(text) for text in data))
+    for experiment in chosen:
+        try:
+            report = run_experiment(experiment, plan, output, jobs=jobs, echo=tell)
+        except KeyboardInterrupt:
+            tell(f"stopped; what was done is kept in {output}, the same command goes on from there")
+            raise click.exceptions.Exit(130) from None
+        click.echo(report)
+
+
+class _Ending:
+    """The steps after a fit: each is taken whatever became of the others, and in the end all failures are told."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.unread: BrokenPipeError | None = None
+
+    @contextlib.contextmanager
+    def step(self, failure: str) -> Iterator[None]:
+        """Take a step; `failure` says what it means when it fails."""
+        try:
+            yield
+        except MemoryError:
+            self.failed.append(f"{failure}: out of memory")
+        except (ValueError, TypeError, OverflowError, OSError) as error:
+            self.failed.append(f"{failure}: {error}")
+
+    @contextlib.contextmanager
+    def printing(self) -> Iterator[None]:
+        """Print; a reader that has gone away wants to hear nothing of it."""
+        with self.step("the summary could not be printed"):
+            try:
+                yield
+            except BrokenPipeError as error:
+                self.unread = error
+
+    def __enter__(self) -> _Ending:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None and self.failed:
+            raise click.ClickException("; ".join(dict.fromkeys(self.failed)))
+        if kind is None and self.unread is not None:
+            raise self.unread
+
+
+def _check_picture(path: Path) -> None:
+    """Raise for a format that cannot be drawn; without matplotlib there will be no picture anyway."""
+    with contextlib.suppress(ImportError):
+        picture_format(path)
+
+
+def _save_picture(
+    ending: _Ending, model: MixtureOfExpertsRegressor, X: Any, y: Any, target: str, path: Path
+) -> None:
+    """Draw, or say how to get matplotlib; a picture that cannot be drawn never spoils a fit."""
+    try:
+        figure = plot_experts(model, X, y, target=target)
+    except (ImportError, ValueError, RuntimeError) as error:
+        tell(f"no picture: {str(error).strip() or type(error).__name__}")
+        return
+    failed = len(ending.failed)
+    with ending.step(f"the picture could not be saved to {click.format_filename(path)}"):
+        save_figure(figure, path)
+    if len(ending.failed) == failed:
+        with ending.printing():
+            click.echo(f"picture saved to {click.format_filename(path)}")

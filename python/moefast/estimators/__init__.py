@@ -1,0 +1,7 @@
+"""What users fit: the estimators and what they answer."""
+
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
+from moefast.estimators.prediction import MixturePredictions
+
+__all__ = ["HierarchicalMixtureOfExpertsRegressor", "MixtureOfExpertsRegressor", "MixturePredictions"]

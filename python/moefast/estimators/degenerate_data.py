@@ -1,0 +1,68 @@
+"""Data that leave something undetermined: what to tell the user."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em.finite import column_list
+from moefast.em.fit import FitResult
+from moefast.em.problem import EmProblem
+from moefast.exceptions import DegenerateDataWarning
+from moefast.mixture import GatedExperts
+
+__all__ = [
+    "misses_constant",
+    "refuse_infinite_predictions",
+    "warn_of_degenerate_data",
+]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def warn_of_degenerate_data(problem: EmProblem, n_parameters: int, names: Sequence[str] | None) -> None:
+    """Warn, by column name, of constant and collinear columns, a constant y, and too few rows."""
+
+    def warn(message: str) -> None:
+        warnings.warn(message, DegenerateDataWarning, stacklevel=6)  # the caller of fit
+
+    if problem.constant:
+        warn(f"X column(s) {column_list(problem.constant, names)} are constant; their coefficients are 0")
+    if problem.collinear:
+        warn(
+            f"X column(s) {column_list(problem.collinear, names)} are linear combinations of the others; of all "
+            "equally good coefficients the smallest are returned"
+        )
+    if problem.constant_response:
+        warn("y is constant")
+    if len(problem.t) < n_parameters:
+        warn(f"{len(problem.t)} rows are fewer than the model's {n_parameters} parameters")
+
+
+def refuse_infinite_predictions(mixture: GatedExperts, X: Floats) -> None:
+    """Raise OverflowError when the mixture has no finite prediction for a row it was fitted to."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(mixture.mean(X))
+    if not finite.all():
+        raise OverflowError(
+            f"link {mixture.link.name!r} leaves the range of float64: the fit has no finite prediction for "
+            f"training row {int(np.argmin(finite))} of those with positive weight; rescale X or y, take "
+            "fewer experts or another link"
+        )
+
+
+def misses_constant(problem: EmProblem, fit: FitResult) -> bool:
+    """Whether y is constant and a fit in the units of the data stays away from it.
+
+    A link need not take that value, and one that is flat somewhere (ReLU) can leave all experts stuck there.
+    """
+    if not problem.constant_response:
+        return False
+    s = problem.standardisation
+    near = max(1.5 * float(np.sqrt(problem.variance_floor)) * s.y_scale, 1e-3 * float(np.abs(problem.y_level)))
+    away = fit.totals[fit.mixture.sigma > near].sum()
+    return bool(away > 0.01 * fit.totals.sum())

@@ -1,0 +1,265 @@
+"""The estimator: one ``fit`` from a table to a mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from moefast.em.fit import EmFit
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
+from moefast.estimators.base import MixtureEstimator
+from moefast.estimators.degenerate_data import refuse_infinite_predictions, warn_of_degenerate_data
+from moefast.estimators.summary import GateTable
+from moefast.gating.fit import gates_of_problem
+from moefast.l4 import recover as l4
+from moefast.links import Link, get_link
+from moefast.mixture import Mixture
+from moefast.randomness import RandomState, get_generator
+from moefast.search.best_optimum import find_best_optimum
+from moefast.search.budget import Deadline
+from moefast.search.portfolio import StartOptions
+from moefast.search.report import FitReport, StartReport
+from moefast.spectral.recover import recover_from_samples
+from moefast.validation import check_flag, check_integer
+
+__all__ = ["MixtureOfExpertsRegressor"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class MixtureOfExpertsRegressor(MixtureEstimator):
+    r"""Mixture of experts: a response that follows different laws in different regions of the input.
+
+    .. math::
+
+        P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad
+        p(x) = \mathrm{softmax}(W x + c)
+
+    Fitted by maximum likelihood. Short runs of EM from starts of many kinds (third-order cross moments, random
+    hyperplanes, centres, trees, regressions; :mod:`moefast.search.assignments`) compete by successive halving;
+    from the best of them moves out of local optima, among them split and merge (:mod:`moefast.search.moves`), go
+    on as long as they help; the best of all goes on by EM until it settles. With a link, two spectral starts and
+    eight random ones compete, without moves. :mod:`moefast.search.best_optimum` tells the way.
+
+    Parameters
+    ----------
+    n_experts : int
+        k. One expert is least squares.
+    link : str, Link or callable
+        g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
+        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
+        "linear", "relu" and "leaky_relu" take y in the units it has.
+    noise : {"per_expert", "shared"}
+        Each expert has an s_i of its own, or all have one.
+    fit_intercept : bool
+        Experts have intercepts b_i.
+    fit_gate_intercept : bool
+        Gates have intercepts c_i.
+    start : {"auto", "spectral", "l4", "random"}
+        "auto" searches as said above. Else starts of one kind compete, without moves: "random" with ``n_init=1``
+        is the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`.
+    polish : bool
+        False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
+        loss, as in the AISTATS 2020 paper, with ``start="l4"``.
+    n_init : int or "auto"
+        "auto" leaves it to the search: its work grows with k, and it ends early when independent climbs agree on
+        the best optimum and moves find nothing better. A number of starts compete without moves; with
+        ``start="auto"`` about a fifth of them are spectral, the others random assignments.
+    max_iter : int
+        EM iterations at most from a start, or from the last move that helped.
+    tol : float
+        EM stops when an iteration raises the mean log-likelihood, in standard units, by no more than this
+        relative to max(1, its absolute value).
+    alpha : float
+        Ridge of the experts, on coefficients in standard units: with one expert it is that of
+        :class:`sklearn.linear_model.Ridge` on standardised columns.
+    gate_alpha : float or "auto"
+        Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
+        to keep the gate of separable regions finite.
+    noise_floor : float
+        Smallest s_i in standard deviations of y. It keeps the likelihood, which is unbounded when an expert
+        fits few points exactly, finite.
+    time_budget : float, optional
+        Seconds. The search goes on, or is cut, until they are spent, by fresh starts and moves; then the best is
+        run until it settles, or for as long again. Without moves they only end the making of further starts. The
+        only option whose result depends on the machine.
+    random_state : int, Generator, RandomState or None
+    n_threads : int or None
+        None means the CPUs this process may use. The result does not depend on it.
+    verbose : int
+        1 shows a progress bar where standard error is a terminal.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (k, d)
+        a_i, in the units of the data, like all below. Experts stand in decreasing order of the weight of
+        the rows they are responsible for.
+    intercept_ : ndarray of shape (k,)
+    gate_coef_ : ndarray of shape (k, d)
+        The last row is 0.
+    gate_intercept_ : ndarray of shape (k,)
+        The last entry is 0.
+    sigma_ : ndarray of shape (k,)
+    link_ : Link
+    shares_ : ndarray of shape (k,)
+        Share of the weight each expert is responsible for.
+    log_likelihood_ : float
+        Of the training data: natural log, summed with the sample weights, all constants included.
+    n_iter_ : int
+        Since the start, or since the last move that helped.
+    converged_ : bool
+    fit_report_ : FitReport
+    n_samples_fit_, n_parameters_ : int
+        Training rows of positive weight, and free parameters as AIC and BIC count them.
+    training_weight_, response_std_ : float
+        Sum of the weights and standard deviation of the training response.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had column names.
+
+    Notes
+    -----
+    Bad input raises ValueError, TypeError or OverflowError naming the column. Constant or collinear columns,
+    fewer rows than parameters and collapsed experts give a DegenerateDataWarning and finite coefficients;
+    not converging gives a ConvergenceWarning and ``converged_ = False``.
+
+    References
+    ----------
+    Makkuva, Oh, Kannan, Viswanath, "Breaking the gridlock in Mixture-of-Experts", ICML 2019; "Learning in Gated
+    Neural Networks", AISTATS 2020.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> X, y, truth = make_moe(2000, 4, 2, random_state=1)
+    >>> model = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> model.converged_, model.sigma_.round(2)
+    (True, array([0.1, 0.1]))
+    """
+
+    def __init__(
+        self,
+        n_experts: int = 2,
+        *,
+        link: str | Link | Callable[[Any], Any] = "linear",
+        noise: Literal["per_expert", "shared"] = "per_expert",
+        fit_intercept: bool = True,
+        fit_gate_intercept: bool = True,
+        start: Literal["auto", "spectral", "l4", "random"] = "auto",
+        polish: bool = True,
+        n_init: int | Literal["auto"] = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        alpha: float = 0.0,
+        gate_alpha: float | Literal["auto"] = "auto",
+        noise_floor: float = 0.02,
+        time_budget: float | None = None,
+        random_state: RandomState = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts
+        self.link = link
+        self.noise = noise
+        self.fit_intercept = fit_intercept
+        self.fit_gate_intercept = fit_gate_intercept
+        self.start = start
+        self.polish = polish
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.noise_floor = noise_floor
+        self.time_budget = time_budget
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
+        rng = get_generator(self.random_state)
+        link = get_link(self.link)
+        problem = EmProblem(X, y, weights, options, link)
+        n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
+        warn_of_degenerate_data(problem, n_parameters, names)
+        if self.polish:
+            wanted, deadline = StartOptions(self.start, self.n_init, n_parameters), Deadline(self.time_budget)
+            fit, report = find_best_optimum(
+                problem, int(self.n_experts), wanted, rng, deadline=deadline, verbose=self.verbose
+            )
+            fit = problem.to_units(fit)
+        else:
+            fit, report = self._fit_unpolished(problem, X, y, link, rng)
+        order = _canonical_order(fit)
+        mixture = fit.mixture.ordered(order)
+        parameters = (
+            mixture.coef,
+            mixture.intercept,
+            mixture.gate_coef,
+            mixture.gate_intercept,
+            mixture.sigma,
+        )
+        self._set_figures(problem, fit, report, order, parameters, n_parameters, names)
+        if not link.is_linear:
+            refuse_infinite_predictions(mixture, X)
+        self.coef_, self.intercept_ = mixture.coef, mixture.intercept
+        self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
+        self.sigma_, self.link_ = mixture.sigma, link
+
+    def _fit_unpolished(
+        self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
+    ) -> tuple[EmFit, FitReport]:
+        """Experts from the moments, gates by EM with the experts frozen."""
+        recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
+        experts = recover(
+            X,
+            y,
+            problem.weights,
+            int(self.n_experts),
+            link=link,
+            fit_intercept=self.fit_intercept,
+            random_state=rng,
+            n_threads=self.n_threads,
+        )
+        fit = gates_of_problem(problem, X, experts, max(experts.sigma, 1e-300), update_noise=True)
+        fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
+        kind = "L4" if self.start == "l4" else "spectral"
+        start = StartReport(f"{kind}, unpolished", "", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)
+        return fit, FitReport((start,), chosen=0, collapsed=fit.collapsed)
+
+    def _checked_parameters(self) -> EmOptions:
+        check_integer("n_experts", self.n_experts)
+        options = self._em_options(("auto", "spectral", "l4", "random"))
+        get_link(self.link)
+        check_flag("polish", self.polish)
+        if not self.polish and self.start == "random":
+            raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
+        return options
+
+    def _asked_for(self) -> tuple[int, str]:
+        return int(self.n_experts), f"n_experts={self.n_experts}"
+
+    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
+        names = [f"expert {i}" for i in range(len(self.coef_))]
+        title = f"Gates: log-odds against {names[-1]}"
+        gates = [GateTable(title, names, self.gate_coef_, self.gate_intercept_)]
+        return names, gates if len(names) > 1 else []
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
+        check_is_fitted(self)
+        return Mixture(self.coef_, self.intercept_, self.gate_coef_, self.gate_intercept_, self.sigma_, self.link_)
+
+
+def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
+    """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
+    keys = [*fit.mixture.coef.T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
+    return np.lexsort(keys)

@@ -1,0 +1,261 @@
+"""The estimator of a hierarchical mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
+from moefast.estimators.base import MixtureEstimator
+from moefast.estimators.degenerate_data import warn_of_degenerate_data
+from moefast.estimators.prediction import in_range
+from moefast.estimators.summary import GateTable
+from moefast.hierarchy.em import HierarchicalProblem
+from moefast.hierarchy.mixture import HierarchicalMixture, nodes_of_level
+from moefast.hierarchy.starts import hierarchical_portfolio
+from moefast.randomness import RandomState, get_generator
+from moefast.search.budget import Deadline
+from moefast.search.given_starts import best_of_starts
+from moefast.search.portfolio import StartOptions
+from moefast.validation import check_integer
+
+__all__ = ["HierarchicalMixtureOfExpertsRegressor"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
+    r"""Hierarchical mixture of experts: regions that split into regions, each with a law of its own.
+
+    .. math::
+
+        P(y \mid x) = \sum_j p_j(x) \sum_i p_{i \mid j}(x)\, N(y \mid a_{ij} \cdot x + b_{ij}, s_{ij}^2)
+
+    for two levels, with softmax gates at each. Fitted by maximum likelihood, EM with soft splits: the experts of
+    flat mixtures (:class:`MixtureOfExpertsRegressor`, spectral and random starts), grouped into the branches that
+    linear gates tell apart best, and random assignments compete in short EM runs by successive halving; the best
+    goes on until it settles.
+
+    Parameters
+    ----------
+    branches : sequence of int
+        Children of a node at each level, top first: ``(2, 3)`` is two branches of three experts. Any depth;
+        ``(k,)`` and ``(1, k)`` are the flat mixture.
+    noise : {"per_expert", "shared"}
+        Each expert has an s of its own, or all have one.
+    fit_intercept : bool
+        Experts have intercepts.
+    fit_gate_intercept : bool
+        Gates have intercepts.
+    start : {"auto", "spectral", "random"}
+        The starts: grouped experts of flat mixtures and random starts; grouped experts of flat mixtures from
+        spectral starts; random starts.
+    n_init : int or "auto"
+        How many starts, half of them grouped experts with ``start="auto"``.
+    max_iter : int
+        EM iterations of the winner at most.
+    tol : float
+        EM stops when an iteration raises the mean log-likelihood, in standard units, by no more than this
+        relative to max(1, its absolute value).
+    alpha : float
+        Ridge of the experts, on coefficients in standard units.
+    gate_alpha : float or "auto"
+        Ridge of each gate in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`.
+    noise_floor : float
+        Smallest s in standard deviations of y.
+    time_budget : float, optional
+        Seconds after which no further start is begun, for each of up to three flat mixtures and for the tree.
+        The only option whose result depends on the machine.
+    random_state : int, Generator, RandomState or None
+    n_threads : int or None
+        None means the CPUs this process may use. The result does not depend on it.
+    verbose : int
+        1 shows a progress bar where standard error is a terminal.
+
+    Attributes
+    ----------
+    branches_ : tuple of int
+    coef_ : ndarray of shape (K, d)
+        a of the K experts, in the units of the data, like all below. Experts of one node stand side by side.
+        Children of every node stand in decreasing order of the weight of the rows they are responsible for.
+    intercept_, sigma_ : ndarray of shape (K,)
+    gate_coef_ : list of ndarray of shape (G_l, b_l, d)
+        One array a level: that of level l has G_l = branches[0] ... branches[l - 1] gates over b_l = branches[l]
+        children each; the last child's row is 0.
+    gate_intercept_ : list of ndarray of shape (G_l, b_l)
+    shares_ : ndarray of shape (K,)
+        Share of the weight each expert is responsible for.
+    log_likelihood_ : float
+        Of the training data: natural log, summed with the sample weights, all constants included.
+    n_iter_ : int
+    converged_ : bool
+    fit_report_ : FitReport
+    n_samples_fit_, n_parameters_ : int
+        Training rows of positive weight, and free parameters as AIC and BIC count them.
+    training_weight_, response_std_ : float
+        Sum of the weights and standard deviation of the training response.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only when X had column names.
+
+    Notes
+    -----
+    Errors and warnings are those of :class:`MixtureOfExpertsRegressor`. Where a tree has several optima of nearly
+    the same experts, they differ in which experts share a branch.
+
+    References
+    ----------
+    Jordan, Jacobs, "Hierarchical mixtures of experts and the EM algorithm", Neural Computation 6, 1994.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast import HierarchicalMixtureOfExpertsRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-1, 1, size=(800, 2))
+    >>> slopes = np.where(X[:, 0] > 0, np.where(X[:, 1] > 0, 3, 1), np.where(X[:, 1] > 0, -1, -3))
+    >>> y = slopes * X[:, 0] + 0.1 * rng.normal(size=800)
+    >>> model = HierarchicalMixtureOfExpertsRegressor((2, 2), random_state=0).fit(X, y)
+    >>> np.sort(model.coef_[:, 0]).round(1)
+    array([-3., -1.,  1.,  3.])
+    >>> model.gate_proba(X, level=1).shape
+    (800, 2, 2)
+    """
+
+    def __init__(
+        self,
+        branches: Sequence[int] = (2, 2),
+        *,
+        noise: Literal["per_expert", "shared"] = "per_expert",
+        fit_intercept: bool = True,
+        fit_gate_intercept: bool = True,
+        start: Literal["auto", "spectral", "random"] = "auto",
+        n_init: int | Literal["auto"] = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        alpha: float = 0.0,
+        gate_alpha: float | Literal["auto"] = "auto",
+        noise_floor: float = 0.02,
+        time_budget: float | None = None,
+        random_state: RandomState = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.branches = branches
+        self.noise = noise
+        self.fit_intercept = fit_intercept
+        self.fit_gate_intercept = fit_gate_intercept
+        self.start = start
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.noise_floor = noise_floor
+        self.time_budget = time_budget
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
+        branches = tuple(int(b) for b in self.branches)
+        flat = EmProblem(X, y, weights, options)
+        problem = HierarchicalProblem(flat, branches)
+        n_gates = sum(nodes_of_level(branches, level) * (b - 1) for level, b in enumerate(branches))
+        n_parameters = self._count_parameters(X.shape[1], problem.n_leaves, n_gates)
+        warn_of_degenerate_data(flat, n_parameters, names)
+        wanted = StartOptions(self.start, self.n_init, n_parameters)
+        rng = get_generator(self.random_state)
+        starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)
+        deadline = Deadline(self.time_budget)
+        fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=self.verbose)
+        fit = problem.to_units(fit)
+        order = fit.mixture.canonical_order(fit.totals)
+        mixture = fit.mixture.ordered(order)
+        parameters = (
+            mixture.coef,
+            mixture.intercept,
+            mixture.sigma,
+            *mixture.gate_coef,
+            *mixture.gate_intercept,
+        )
+        self._set_figures(flat, fit, report, order, parameters, n_parameters, names)
+        self.branches_ = branches
+        self.coef_, self.intercept_, self.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
+        self.gate_coef_, self.gate_intercept_ = list(mixture.gate_coef), list(mixture.gate_intercept)
+
+    def _checked_parameters(self) -> EmOptions:
+        kind = isinstance(self.branches, (Sequence, np.ndarray)) and not isinstance(self.branches, str)
+        if (
+            not kind
+            or getattr(self.branches, "ndim", 1) == 0
+            or len(self.branches) == 0
+            or any(np.iterable(b) for b in self.branches)
+        ):
+            raise ValueError(
+                f"branches must be a sequence of integers, one a level, such as (2, 2), got {self.branches!r}"
+            )
+        for level, b in enumerate(self.branches):
+            check_integer(f"branches[{level}]", b)
+        check_integer("the product of branches", prod(int(b) for b in self.branches))
+        return self._em_options(("auto", "spectral", "random"))
+
+    def _asked_for(self) -> tuple[int, str]:
+        k = prod(int(b) for b in self.branches)
+        return k, f"the {k} experts of branches={tuple(self.branches)}"
+
+    @property
+    def mixture_(self) -> HierarchicalMixture:
+        """The fitted parameters as a :class:`moefast.hierarchy.HierarchicalMixture`."""
+        check_is_fitted(self)
+        return HierarchicalMixture(
+            self.branches_,
+            self.coef_,
+            self.intercept_,
+            tuple(self.gate_coef_),
+            tuple(self.gate_intercept_),
+            self.sigma_,
+        )
+
+    def gate_proba(self, X: Any, level: int = 0) -> Floats:
+        """Return the gates of one level: how likely each child of a node is, given that x is at the node.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        level : int
+            0 is the top.
+
+        Returns
+        -------
+        ndarray of shape (n, G_l, b_l)
+            Probabilities over the last axis; G_l is 1 at the top.
+
+        Raises
+        ------
+        ValueError
+            When there is no such level.
+        """
+        X = self._checked_features(X)
+        check_integer("level", level, low=0, high=len(self.branches_) - 1)
+        return in_range(lambda rows: self.mixture_.level_proba(rows, level), X)
+
+    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
+        """Nodes are called by the children taken on the way: 1.0 is the first child of the second branch."""
+        gates, paths = [], [""]
+        for level, b in enumerate(self.branches_):
+            kind = "expert" if level == len(self.branches_) - 1 else "branch"
+            children = [[f"{path}.{c}".lstrip(".") for c in range(b)] for path in paths]
+            for g, (path, labels) in enumerate(zip(paths, children, strict=True)):
+                where = f" of branch {path}" if path else ""
+                title = f"Gate{where}: log-odds against {kind} {labels[-1]}"
+                names = [f"{kind} {label}" for label in labels]
+                gates.append(GateTable(title, names, self.gate_coef_[level][g], self.gate_intercept_[level][g]))
+            paths = [label for labels in children for label in labels]
+        return [f"expert {path}" for path in paths], [gate for gate in gates if len(gate.children) > 1]

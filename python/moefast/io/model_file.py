@@ -1,0 +1,256 @@
+"""Fitted models as files: JSON with a version and a checksum, never pickle.
+
+Reading a model file runs no code from it. Numbers are written so that they come back bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+import moefast._core as _core
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.exceptions import ModelFileError
+from moefast.file_fields import (
+    Anything,
+    Choice,
+    Either,
+    Field,
+    Flag,
+    Listing,
+    Nothing,
+    Number,
+    Record,
+    Text,
+    Whole,
+)
+from moefast.io.atomic import replacing
+from moefast.links import LINKS, get_link
+from moefast.search.report import FitReport, report_fields
+
+__all__ = ["load_model", "save_model"]
+
+_FORMAT = "moefast model"
+_VERSION = 2
+_ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shares_")
+# Above it even the draws of an expert would leave the range of float64.
+_LARGEST_SIGMA = 1e307
+_SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
+_PARAMETERS: dict[str, Field] = {
+    "n_experts": Whole(1, 2**31 - 1),
+    "link": Choice(tuple(LINKS)),
+    "noise": Choice(("per_expert", "shared")),
+    "fit_intercept": Flag(),
+    "fit_gate_intercept": Flag(),
+    "start": Choice(("auto", "spectral", "l4", "random")),
+    "polish": Flag(),
+    "n_init": Either(Whole(1, 2**31 - 1), Choice(("auto",))),
+    "max_iter": Whole(1, 2**31 - 1),
+    "tol": Number(0.0),
+    "alpha": Number(0.0),
+    "gate_alpha": Either(Number(0.0), Choice(("auto",))),
+    "noise_floor": Number(0.0, above=True),
+    "time_budget": Either(Number(0.0, above=True), Nothing()),
+    "random_state": Either(Whole(high=None), Nothing()),
+    "n_threads": Either(Whole(1, 4096), Nothing()),
+    "verbose": Either(Whole(-(2**31)), Flag()),
+}
+_FIGURES: dict[str, tuple[type, Field]] = {
+    "n_samples_fit_": (int, Whole(1)),
+    "n_parameters_": (int, Whole(1)),
+    "log_likelihood_": (float, Number()),
+    "n_iter_": (int, Whole()),
+    "converged_": (bool, Flag()),
+    "training_weight_": (float, Number(0.0, above=True)),
+    "response_std_": (float, Number(0.0, above=True)),
+}
+
+
+def _content(k: int, d: int) -> Record:
+    """Return the rules for a model of k experts and d features."""
+    by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), d), k)
+    return Record(
+        {
+            "parameters": Record(_PARAMETERS),
+            "n_features": Whole(1),
+            "feature_names": Either(Nothing(), Listing(Text(), d)),
+            "target": Either(Nothing(), Text()),
+            "arrays": Record(
+                {
+                    "coef_": by_feature,
+                    "intercept_": by_expert,
+                    "gate_coef_": by_feature,
+                    "gate_intercept_": by_expert,
+                    "sigma_": Listing(Number(0.0, _LARGEST_SIGMA, above=True), k),
+                    "shares_": Listing(Number(0.0, 1.0), k),
+                }
+            ),
+            "figures": Record({name: rule for name, (_, rule) in _FIGURES.items()}),
+            "fit_report": report_fields(k),
+        }
+    )
+
+
+# What tells the sizes.
+_SIZES = Record(
+    {"n_features": Whole(1), "arrays": Record({"coef_": Listing(Anything(), least=1)}, open=True)}, open=True
+)
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """Raise ValueError that names the field to blame when this is not the content of a model file."""
+    _SIZES.check("", content)
+    # n_experts may have been set anew since the fit: the arrays tell how many there are.
+    _content(len(content["arrays"]["coef_"]), content["n_features"]).check("", content)
+    _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
+
+
+def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], target: str | None = None) -> None:
+    """Write a fitted model to a file, whole or not at all.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsRegressor
+        Fitted.
+    path : str or path-like
+        An existing file is replaced.
+    target : str, optional
+        The response's column name, kept for the reader.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        When the model is not fitted.
+    ValueError
+        When its link is a function of your own (code does not go into model files), or a parameter was set to a
+        value that no fit would take.
+    OSError
+        When the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, moefast
+    >>> from moefast.datasets import make_moe
+    >>> X, y, _ = make_moe(300, 2, 2, random_state=0)
+    >>> model = moefast.MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     moefast.save_model(model, pathlib.Path(folder) / "model.json")
+    ...     again = moefast.load_model(pathlib.Path(folder) / "model.json")
+    >>> bool((again.predict(X) == model.predict(X)).all())
+    True
+    """
+    check_is_fitted(model)
+    if not isinstance(model, MixtureOfExpertsRegressor):
+        raise TypeError(f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor can; pickle it")
+    parameters = model.get_params(deep=False)
+    if model.link_ not in LINKS.values():
+        raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
+    parameters["link"] = model.link_.name
+    seed = parameters["random_state"]
+    parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
+    names = getattr(model, "feature_names_in_", None)
+    content = {
+        "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
+        "n_features": int(model.n_features_in_),
+        "feature_names": None if names is None else [str(n) for n in names],
+        "target": target,
+        "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
+        "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
+        "fit_report": asdict(model.fit_report_),
+    }
+    try:
+        _check(content)  # what could not be read again is not written
+    except ValueError as error:
+        raise ValueError(f"the model cannot be saved: {error}") from None
+    document = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "moefast": _core.__version__,
+        "sha256": _digest(content),
+        "content": content,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor:
+    """Read a model written by :func:`save_model`.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    MixtureOfExpertsRegressor
+        Fitted; its attribute ``target_name_`` is the response's column name or None.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is no model, of another version, damaged or cut short, or a field is out of its range,
+        whatever the checksum says; the field is named.
+    OSError
+        When it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory, not a model file")
+    content = _checked_content(path)
+    try:
+        return _restore(content)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+
+
+def _checked_content(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path} is not a moefast model file, or it is damaged or cut short") from None
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise ModelFileError(f"{path} is not a moefast model file")
+    if document.get("version") != _VERSION or isinstance(document["version"], bool):
+        raise ModelFileError(
+            f"{path} has model format version {document.get('version')!r}; moefast {_core.__version__} reads "
+            f"version {_VERSION}: save the model again with this moefast, or use the one that wrote it"
+            f" ({document.get('moefast', 'unknown')})"
+        )
+    content = document.get("content")
+    damaged = f"{path} is damaged: its checksum does not match its content"
+    try:
+        if not isinstance(content, dict) or document.get("sha256") != _digest(content):
+            raise ModelFileError(damaged)
+    except RecursionError:  # nested as deep as no model is
+        raise ModelFileError(damaged) from None
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
+    _check(content)
+    model = MixtureOfExpertsRegressor(**content["parameters"])
+    model._checked_parameters()
+    for name in _ARRAYS:
+        setattr(model, name, np.array(content["arrays"][name], dtype=np.float64))
+    for name, (kind, _) in _FIGURES.items():
+        setattr(model, name, kind(content["figures"][name]))
+    model.fit_report_ = FitReport.from_dict(content["fit_report"])
+    model.n_features_in_ = content["n_features"]
+    model.link_ = get_link(model.link)
+    if content["feature_names"] is not None:
+        model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
+    model.target_name_ = content["target"]
+    return model

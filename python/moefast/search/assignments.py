@@ -1,0 +1,138 @@
+"""Random assignments of rows to experts, of several kinds: no kind is best on all data.
+
+Each is a function of the values of the rows and of their weights, see :mod:`moefast.em.rows`: rows that are equal
+go together, and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import cdist
+
+from moefast.em.problem import EmProblem
+from moefast.em.rows import rounded_phase, row_phase
+
+__all__ = ["KINDS", "nearest_rows"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Labels: TypeAlias = npt.NDArray[np.int32]
+
+_LLOYD_ITERATIONS = 3
+# Standard deviation of the logarithm of the scales of columns, for distances.
+_SCALE_SPREAD = 0.7
+# Ridge of regressions on few rows, in rows.
+_LOCAL_RIDGE = 1e-3
+
+
+def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Return n rows of different values, or all that there are."""
+    first: npt.NDArray[np.intp] = np.unique(rounded_phase(problem, rng), return_index=True)[1]
+    return first[:n]
+
+
+def _scaled_points(problem: EmProblem, rng: np.random.Generator) -> Floats:
+    """Rows (z, t) with randomly scaled columns."""
+    points = np.column_stack([problem.Z, problem.t])
+    return np.asarray(points * np.exp(_SCALE_SPREAD * rng.normal(size=points.shape[1])))
+
+
+def nearest_rows(problem: EmProblem, share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return the rows around a random row that have about a share of the weight."""
+    points = _scaled_points(problem, rng)
+    centre = points[_random_rows(problem, 1, rng)[0]]
+    distance = ((points - centre) ** 2).sum(axis=1)
+    order = np.argsort(distance)
+    reached = int(np.searchsorted(np.cumsum(problem.weights[order]), share * problem.total_weight))
+    return np.asarray(distance <= distance[order[min(reached, len(order) - 1)]])
+
+
+def _as_labels(numbers: npt.NDArray[Any]) -> Labels:
+    return np.asarray(numbers, dtype=np.int32)
+
+
+def _assignment(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """Every row goes to an expert drawn at random."""
+    return _as_labels(np.minimum(k * row_phase(problem, rng), k - 1))
+
+
+def _hyperplanes(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """The largest of k random linear forms."""
+    d = problem.Z.shape[1]
+    return _as_labels((problem.Z @ rng.normal(size=(d, k)) + 0.5 * np.sqrt(d) * rng.normal(size=k)).argmax(axis=1))
+
+
+def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """A few iterations of k-means on randomly scaled (x, y), from random rows."""
+    points = _scaled_points(problem, rng)
+    centres = points[_random_rows(problem, k, rng)]
+    labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
+    for _ in range(_LLOYD_ITERATIONS):
+        member = (labels[:, None] == np.arange(len(centres))) * problem.weights[:, None]
+        totals = member.sum(axis=0)
+        centres = np.where(totals[:, None] > 0, member.T @ points / np.maximum(totals, 1e-300)[:, None], centres)
+        labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
+    return _as_labels(labels)
+
+
+def _regression(problem: EmProblem, share: Floats) -> Floats:
+    """Residuals of the regression with the weights given, shape (n,)."""
+    U = np.column_stack([problem.Z, np.ones(len(problem.t))])
+    weighted = U * share[:, None]
+    gram = U.T @ weighted
+    gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(1.0, float(share.sum()) / len(gram))
+    return np.asarray(problem.t - U @ np.linalg.solve(gram, weighted.T @ problem.t))
+
+
+def _nearest_line(problem: EmProblem, weights: list[Floats]) -> Labels:
+    """The regression of the smallest residual."""
+    residuals = np.stack([_regression(problem, problem.weights * w) for w in weights])
+    return _as_labels(np.abs(residuals).argmin(axis=0))
+
+
+def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """Regressions on the rows around k random rows."""
+    share = rng.uniform(0.3, 1.0) / k
+    return _nearest_line(problem, [nearest_rows(problem, share, rng).astype(np.float64) for _ in range(k)])
+
+
+def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """Regressions on k small random subsets."""
+    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / problem.n_distinct)
+    return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
+
+
+def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
+    """Leaves of a random regression tree for the response, or the residual of a regression, or its size."""
+    from sklearn.tree import DecisionTreeRegressor  # slow to import
+
+    which, depth_seed = rng.integers(3), int(rng.integers(2**31))
+    target = problem.t
+    if which > 0:
+        target = _regression(problem, problem.weights)
+    if which == 2:
+        target = np.abs(target)
+    tree = DecisionTreeRegressor(
+        max_leaf_nodes=k,
+        max_features=max(1, (problem.Z.shape[1] + 1) // 2),
+        splitter="random",
+        min_weight_fraction_leaf=0.2 / k,
+        random_state=depth_seed,
+    )
+    tree.fit(problem.Z, target, sample_weight=problem.weights)
+    _, labels = np.unique(tree.apply(problem.Z), return_inverse=True)
+    return _as_labels(labels)
+
+
+KINDS: dict[str, Callable[[EmProblem, int, np.random.Generator], Labels]] = {
+    "random assignment": _assignment,
+    "random hyperplanes": _hyperplanes,
+    "nearest centres": _nearest_centre,
+    "tree leaves": _tree_leaves,
+    "local regressions": _local_regressions,
+    "subset regressions": _subset_regressions,
+}
+"""Labels 0 .. k - 1 for every row, shape (n,), by kind."""

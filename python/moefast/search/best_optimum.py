@@ -1,0 +1,146 @@
+"""From starts to the best optimum of the likelihood: the one entry for a mixture with flat gates.
+
+Where the user leaves everything open, a search, all under a stronger ridge of the gates than the one asked for:
+
+1. EM runs for a few iterations (:mod:`moefast.search.short_runs`) from the starts of both methods
+   (:mod:`moefast.search.moment_starts`) and from random ones of many kinds (:mod:`moefast.search.assignments`),
+   some by detours (:mod:`moefast.search.detours`): under the other noise first, or annealed
+   (:mod:`moefast.search.deterministic_annealing`).
+2. Successive halving (:mod:`moefast.search.successive_halving`) picks the best of these runs.
+3. From each a climb, iterated local search (:mod:`moefast.search.climb`): moves out of the local optimum
+   (:mod:`moefast.search.moves`, :mod:`moefast.search.split_and_merge`) go on as long as they help. A climb ends
+   when they no longer do; the next begins at another run, or at the best of further random starts. So data on
+   which no move helps are searched by fresh starts.
+4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
+   to the end.
+
+:mod:`moefast.search.plan` says when what is done, :mod:`moefast.search.account` keeps what was found, and
+:mod:`moefast.search.settings` has every number. Where the user asks for a number of starts or a kind of them, or
+there is a link: :mod:`moefast.search.portfolio` and :mod:`moefast.search.given_starts`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from moefast.em.fit import EmFit
+from moefast.em.problem import EmProblem
+from moefast.em.rows import row_phase
+from moefast.progress import progress_bar
+from moefast.search.budget import Budget, Deadline
+from moefast.search.certification import Certification
+from moefast.search.given_starts import best_of_starts
+from moefast.search.moment_starts import moment_starts
+from moefast.search.plan import Plan
+from moefast.search.portfolio import StartOptions, portfolio
+from moefast.search.report import FitReport
+from moefast.search.settings import SearchSettings
+from moefast.search.starts import Start
+
+__all__ = ["find_best_optimum", "search"]
+
+
+def find_best_optimum(
+    problem: EmProblem,
+    n_experts: int,
+    options: StartOptions,
+    rng: np.random.Generator,
+    *,
+    deadline: Deadline | None = None,
+    verbose: int = 0,
+) -> tuple[EmFit, FitReport]:
+    """Search where everything is left open, else take the best of the starts asked for.
+
+    Parameters
+    ----------
+    problem : EmProblem
+    n_experts : int
+    options : StartOptions
+    rng : numpy Generator
+    deadline : Deadline, optional
+        Of the search, or after which no further start is begun.
+    verbose : int
+        1 shows a progress bar where standard error is a terminal.
+
+    Returns
+    -------
+    fit : EmFit
+        In standard units; run until EM settles.
+    report : FitReport
+        With the gradient.
+
+    Raises
+    ------
+    ValueError
+        Where the data or the link do not have what the kind of start needs.
+    """
+    # With less weight than parameters every optimum is one of overfitting.
+    worth_it = n_experts > 1 and problem.link.is_linear and problem.total_weight >= options.n_parameters
+    if options.start == "auto" and options.n_init == "auto" and worth_it:
+        given = moment_starts(problem, n_experts, options.n_parameters, rng)
+        fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
+    else:
+        starts = portfolio(problem, n_experts, options, rng)
+        fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=verbose)
+    return fit, replace(report, gradient=fit.gradient)
+
+
+def search(
+    problem: EmProblem,
+    n_experts: int,
+    rng: np.random.Generator,
+    *,
+    given: Sequence[Start] = (),
+    deadline: Deadline | None = None,
+    settings: SearchSettings | None = None,
+    verbose: int = 0,
+) -> tuple[EmFit, FitReport]:
+    """Look for the best optimum.
+
+    Parameters
+    ----------
+    problem : EmProblem
+        With linear experts.
+    n_experts : int
+        k, at least 2.
+    rng : numpy Generator
+    given : sequence of Start
+        Further starts to begin with.
+    deadline : Deadline, optional
+        How long to search; the best may then take as long again to settle. Without it the work depends on k and
+        the number of rows, and the search ends early when independent climbs have agreed on the best optimum.
+    settings : SearchSettings, optional
+    verbose : int
+        1 shows a progress bar where standard error is a terminal.
+
+    Returns
+    -------
+    fit : EmFit
+        In standard units; run until EM settles.
+    report : FitReport
+    """
+    cpu = time.process_time()
+    deadline, settings = deadline or Deadline(), settings or SearchSettings()
+    some = _some_rows(problem, settings.max_rows, rng)
+    some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha))
+    with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
+        budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
+        plan = Plan(some, n_experts, rng, budget, settings)
+        plan.run(given)
+        best = Certification(problem, budget, settings).best(plan.account.candidates())
+    fit = replace(best.fit, n_iter=best.n_iter)
+    return fit, plan.account.report(problem, best, time.process_time() - cpu)
+
+
+def _some_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> EmProblem:
+    """Return the problem on about n different rows, drawn as a function of their values, where there are more."""
+    share = n / problem.n_distinct
+    if share >= 1:
+        return problem
+    some = problem.subset(row_phase(problem, rng) < share)
+    # Rows may be so near each other that they have the same phase.
+    return some if some.n_rows >= share * problem.n_rows / 2 else problem

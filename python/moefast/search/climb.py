@@ -1,0 +1,95 @@
+"""The climb: iterated local search from one run.
+
+Lourenco, Martin and Stuetzle, "Iterated local search", in: Handbook of Metaheuristics, 2003. The local search is
+EM; a round perturbs the local optimum in several ways (:mod:`moefast.search.moves`, among them split and merge),
+successive halving picks the best of the new runs, and it is accepted where it is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from moefast.em.fit import EmFit
+from moefast.em.problem import EmProblem
+from moefast.search.account import Account, Climb
+from moefast.search.local_optimum import LocalOptimum
+from moefast.search.moves import MOVES
+from moefast.search.run import Run
+from moefast.search.settings import SearchSettings
+from moefast.search.short_runs import ShortRuns
+from moefast.search.starts import Start
+from moefast.search.successive_halving import Round, successive_halving
+
+__all__ = ["IteratedLocalSearch"]
+
+
+class IteratedLocalSearch:
+    """Climbs from local optimum to local optimum by moves.
+
+    Parameters
+    ----------
+    problem : EmProblem
+    em : ShortRuns
+        On this problem.
+    account : Account
+        Is told of each optimum.
+    rng : numpy Generator
+    over : callable
+        Whether the search is over, asked before every round.
+    settings : SearchSettings
+    """
+
+    def __init__(
+        self,
+        problem: EmProblem,
+        em: ShortRuns[EmFit],
+        account: Account,
+        rng: np.random.Generator,
+        over: Callable[[], bool],
+        settings: SearchSettings,
+    ) -> None:
+        self._problem, self._em, self._account = problem, em, account
+        self._rng, self._over, self._settings = rng, over, settings
+
+    def climb(self, run: Run[EmFit], patience: int | None = None) -> Run[EmFit]:
+        """Try rounds of moves until so many in a row have brought nothing, and return where that led."""
+        if patience is None:
+            hopeless = self._account.climbs and not self._account.moves.any_gained()
+            patience = self._settings.short_patience if hopeless else self._settings.patience
+        in_vain = n_moves = 0
+        optimum = LocalOptimum(self._problem, run.fit.mixture)
+        while in_vain < patience and not self._over():
+            better = self._better(run, optimum)
+            n_moves += self._settings.moves_per_round
+            if better is None:
+                in_vain += 1
+                continue
+            run, in_vain = better, 0
+            optimum = LocalOptimum(self._problem, run.fit.mixture)
+            self._account.note(run)
+        self._account.climbs.append(Climb(run, n_moves))
+        return run
+
+    def _better(self, run: Run[EmFit], optimum: LocalOptimum) -> Run[EmFit] | None:
+        """Return where the best of a round of moves leads, None when that is no gain."""
+        settings = self._settings
+        short, medium, long = settings.move_iterations
+        drawn = self._account.moves.draw(settings.moves_per_round, self._rng)
+        starts = [self._start(optimum, move, detour) for move, detour in drawn]
+
+        def advance(runs: Sequence[Run[EmFit]], n_iter: int) -> None:
+            self._em.advance(runs, n_iter, run.to_beat)
+
+        rounds = (Round(settings.moves_kept, medium), Round(1, long))
+        (best,) = successive_halving(self._em.begin(starts, short), rounds, advance)
+        gain = best.log_likelihood - run.log_likelihood
+        if best.health > run.health or (best.health == run.health and not gain > self._account.same):
+            return None
+        self._account.moves.gained[best.kind, best.detour] += 1
+        best.start = run.start
+        return best
+
+    def _start(self, optimum: LocalOptimum, move: str, detour: str) -> Start:
+        return Start(move, lambda: MOVES[move](optimum, self._rng), detour)

@@ -1,0 +1,42 @@
+"""A local optimum with what moves out of it need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em.problem import EmProblem
+from moefast.mixture import Mixture
+
+__all__ = ["LocalOptimum", "Move"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class LocalOptimum:
+    """A mixture near a local optimum, with what the moves need of it.
+
+    Parameters
+    ----------
+    problem : EmProblem
+    mixture : Mixture
+        In standard units.
+
+    Attributes
+    ----------
+    responsibilities : ndarray of shape (n, k)
+    residuals : ndarray of shape (n, k)
+        Of every expert on every row.
+    """
+
+    def __init__(self, problem: EmProblem, mixture: Mixture) -> None:
+        self.problem, self.n_experts = problem, mixture.n_experts
+        self.responsibilities = mixture.responsibilities(problem.Z, problem.t)
+        self.residuals = problem.t[:, None] - mixture.expert_means(problem.Z)
+
+
+Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], Floats]
+"""Returns responsibilities of shape (n, k) from which EM starts again."""

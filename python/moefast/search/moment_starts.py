@@ -1,0 +1,122 @@
+"""Starts from the moments: experts of method 1 (spectral) or 2 (L4), gates by EM with the experts frozen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em.fit import EmStart
+from moefast.em.problem import EmProblem
+from moefast.em.rows import row_phase
+from moefast.l4 import recover as l4
+from moefast.mixture import Mixture
+from moefast.moments.scores import ScoreMoments
+from moefast.search.starts import Start
+from moefast.spectral.directions import far_from_links
+from moefast.spectral.experts import SpectralExperts, recover_from_moments
+from moefast.spectral.recover import first_pass
+from moefast.transforms.polynomial import cubic_transform, quadratic_transform
+
+__all__ = ["l4_start", "moment_starts", "moments_help", "n_independent", "spectral_start"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+_GATE_ITERATIONS = 30
+
+
+def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
+    """Experts from third-order moments, gates by EM with the experts frozen; see :mod:`moefast.spectral`.
+
+    With `half` the moments are those of a random half of the rows, for a second opinion.
+    """
+    keep = row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
+    seed = int(rng.integers(2**31))
+
+    def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, tuple[Floats, Floats, Floats]]:
+        samples = (problem.Z[rows], problem.t[rows], problem.weights[rows])
+        return first_pass(*samples, n_experts, n_threads=problem.options.n_threads), samples
+
+    def make() -> EmStart:
+        everything = np.ones_like(keep)
+        scores, samples = first_look(keep if keep.sum() > 1 else everything)
+        if scores.rank < n_experts:  # too few different rows in this half
+            scores, samples = first_look(everything)
+        found = recover_from_moments(
+            scores,
+            n_experts,
+            link=problem.link,
+            fit_intercept=problem.options.fit_intercept,
+            samples=samples,
+            random_state=seed,
+            n_threads=problem.options.n_threads,
+        )
+        return _with_gates(problem, found)
+
+    return Start("spectral, half the rows" if half else "spectral", make)
+
+
+def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> Start:
+    """Experts that minimise the L4 loss, gates as in :func:`spectral_start`; see :mod:`moefast.l4`."""
+    seed = int(rng.integers(2**31))
+
+    def make() -> EmStart:
+        found = l4.recover_from_samples(
+            problem.Z,
+            problem.t,
+            problem.weights,
+            n_experts,
+            link=problem.link,
+            fit_intercept=problem.options.fit_intercept,
+            random_state=seed,
+            n_threads=problem.options.n_threads,
+        )
+        return _with_gates(problem, found)
+
+    return Start("L4", make)
+
+
+def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
+    """Return the experts with gates by a few steps of EM in which the experts are frozen."""
+    k, d = found.coef.shape
+    start = Mixture(
+        coef=found.coef,
+        intercept=found.intercept,
+        gate_coef=np.zeros((k, d)),
+        gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
+        sigma=np.full(k, found.sigma),
+        link=problem.link,
+    )
+    gated = problem.run(start, means=start.expert_means(problem.Z), max_iter=_GATE_ITERATIONS)
+    return replace(gated.mixture, coef=start.coef, intercept=start.intercept)
+
+
+def moment_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np.random.Generator) -> list[Start]:
+    """Return one start of each method, none where moments do not help."""
+    if not moments_help(problem, n_experts, n_parameters):
+        return []
+    return [spectral_start(problem, n_experts, rng), l4_start(problem, n_experts, rng)]
+
+
+def n_independent(problem: EmProblem) -> int:
+    """Return the number of linearly independent columns."""
+    return int(problem.Z.shape[1]) - len(problem.constant) - len(problem.collinear)
+
+
+def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
+    """Whether moments can show k experts."""
+    enough = n_independent(problem) >= k and problem.total_weight >= n_parameters
+    return enough and _has_moments(problem)
+
+
+def _has_moments(problem: EmProblem) -> bool:
+    """Whether the link's moments show the experts; see :mod:`moefast.transforms`."""
+    if not problem.link.is_linear and far_from_links(float(np.abs(problem.t).max())):
+        return False
+    try:
+        quadratic_transform(problem.link), cubic_transform(problem.link, 0.0)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,6 @@
+"""Method 1 of the papers: experts from third-order moments and the tensor power method."""
+
+from moefast.spectral.experts import SpectralExperts, recover_from_moments
+from moefast.spectral.recover import recover_experts
+
+__all__ = ["SpectralExperts", "recover_experts", "recover_from_moments"]

@@ -1,0 +1,252 @@
+"""The statistics of one EM pass in C++ against a slow oracle, for any number of threads."""
+
+import numpy as np
+import pytest
+
+from moefast import _core
+from oracles import em as em_oracles
+
+NAMES = ("log_likelihood", "totals", "squares", "residuals", "gate_slope", "products")
+EPS = np.finfo(float).eps
+
+
+def settings(**changes):
+    values = {
+        "max_iter": 10,
+        "tol": 1e-8,
+        "expert_intercept": True,
+        "gate_intercept": True,
+        "update_noise": True,
+        "shared_noise": False,
+        "variance_floor": 1e-12,
+        "alpha": 0.0,
+        "gate_alpha": 0.0,
+        "n_threads": 1,
+        "accelerate": False,
+    }
+    return _core.EmSettings(**(values | changes))
+
+
+def statistics(X, y, w, p, *args, n_threads=1):
+    return _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, settings(n_threads=n_threads), *args)
+
+
+def assert_agrees(found, problem, names=NAMES, **given):
+    """To rounding, measured against the sum of the absolute values of the terms of each sum."""
+    X, _, _, p = problem
+    wanted, size = em_oracles.statistics(*problem, **given)
+    # A score is a sum of d + 1 products; its rounding enters through exp and e / s, of order 10 here.
+    rounding = 50 * (X.shape[1] + 1) * EPS * (1 + np.abs(p.experts).max() + np.abs(p.gates).max())
+    for name in names:
+        np.testing.assert_array_less(np.abs(found[name] - wanted[name]), rounding * size[name] + 1e-300, name)
+
+
+# Vectors have up to 8 rows, chunks 384, lanes at least 1024, threads start at 8192: one row around each.
+@pytest.mark.parametrize(
+    "n", [1, 2, 7, 8, 9, 64, 383, 384, 385, 769, 1023, 1024, 1025, 2048, 2111, 8191, 8192, 8193, 17000]
+)
+def test_any_number_of_rows(n):
+    problem = em_oracles.random_problem(n, 3, 3, seed=n)
+    assert_agrees(statistics(*problem), problem)
+
+
+# All remainders of the tiles of pairs and rows; k = 1 has no gate products.
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 24, 60])
+def test_any_number_of_features_and_experts(d, k):
+    problem = em_oracles.random_problem(150, d, k, seed=10 * d + k, spread=1 / np.sqrt(d))
+    found = statistics(*problem)
+    assert_agrees(found, problem)
+    assert found["products"].shape == ((d + 1) * (d + 2) // 2, k + k * (k - 1) // 2)
+
+
+@pytest.mark.parametrize("weights", ["ones", "zeros among them", "huge", "tiny"])
+def test_weights(weights):
+    X, y, w, p = em_oracles.random_problem(200, 3, 3, seed=1)
+    w = {
+        "ones": np.ones(200),
+        "zeros among them": np.where(np.arange(200) % 3 == 0, 0.0, w),
+        "huge": 1e100 * w,
+        "tiny": 1e-100 * w,
+    }[weights]
+    assert_agrees(statistics(X, y, w, p), (X, y, w, p))
+
+
+def test_a_zero_weight_row_counts_for_nothing():
+    """Not even when its values are extreme."""
+    X, y, w, p = em_oracles.random_problem(130, 3, 2, seed=2)
+    w[7] = 0.0
+    wild_X, wild_y = X.copy(), y.copy()
+    wild_X[7], wild_y[7] = 1e6, -1e6
+    plain, wild = statistics(X, y, w, p), statistics(wild_X, wild_y, w, p)
+    for name in NAMES:
+        np.testing.assert_array_equal(plain[name], wild[name], name)
+
+
+def test_given_responsibilities_replace_the_posterior():
+    problem = em_oracles.random_problem(300, 4, 3, seed=3)
+    r = np.random.default_rng(3).dirichlet(np.ones(3), size=300)
+    found = statistics(*problem, r)
+    assert_agrees(found, problem, responsibilities=r)
+    # The likelihood is that of the parameters all the same.
+    assert found["log_likelihood"] == statistics(*problem)["log_likelihood"]
+
+
+def test_frozen_means_replace_the_experts():
+    """Rows of frozen experts that nobody reads stay 0; everything else follows the means."""
+    problem = em_oracles.random_problem(300, 4, 3, seed=4)
+    means = np.random.default_rng(4).normal(size=(300, 3))
+    found = statistics(*problem, None, means)
+    assert_agrees(found, problem, ("log_likelihood", "totals", "squares", "gate_slope"), means=means)
+    wanted, size = em_oracles.statistics(*problem, means=means)
+    atol = 1e-12 * size["products"].max()
+    np.testing.assert_allclose(found["products"][:, 3:], wanted["products"][:, 3:], atol=atol)
+    assert not found["residuals"].any()
+    assert not found["products"][:, :3].any()
+
+
+@pytest.mark.parametrize("n", [100, 8192, 20000])
+def test_threads_do_not_change_a_bit(n):
+    problem = em_oracles.random_problem(n, 6, 4, seed=5)
+    serial = statistics(*problem)
+    for n_threads in (2, 7):
+        parallel = statistics(*problem, n_threads=n_threads)
+        for name in NAMES:
+            np.testing.assert_array_equal(serial[name], parallel[name], name)
+
+
+# Logits of 1e5 overflow exp; (y - mean)^2 / variance of 1e8 underflows every density.
+@pytest.mark.parametrize(
+    ("gate_scale", "variance"), [(1e5, 1.0), (1e-300, 1.0), (1.0, 1e-8), (1e5, 1e-200), (1, 1e200)]
+)
+def test_extreme_parameters_stay_finite(gate_scale, variance):
+    X, y, w, p = em_oracles.random_problem(200, 3, 3, seed=6)
+    p.gates *= gate_scale
+    p.variance[:] = variance * np.array([1.0, 2.0, 3.0])
+    found = statistics(X, y, w, p)
+    wanted, _ = em_oracles.statistics(X, y, w, p)
+    assert all(np.isfinite(found[name]).all() for name in NAMES)
+    assert found["log_likelihood"] == pytest.approx(float(wanted["log_likelihood"]), rel=1e-9)
+    np.testing.assert_allclose(found["totals"].sum(), w.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_slopes_are_gradients_of_the_log_likelihood(k):
+    """By finite differences: residuals / s^2 for the experts, gate_slope for the gates."""
+    X, y, w, p = em_oracles.random_problem(80, 3, k, seed=7)
+    found = statistics(X, y, w, p)
+
+    def at(experts=p.experts, gates=p.gates):
+        return em_oracles.log_likelihood(X, y, w, em_oracles.Parameters(experts, gates, p.variance))
+
+    gates = em_oracles.numerical_gradient(lambda g: at(gates=g), p.gates)
+    experts = em_oracles.numerical_gradient(lambda a: at(experts=a), p.experts)
+    np.testing.assert_allclose(found["gate_slope"], gates, atol=1e-6)
+    np.testing.assert_allclose(found["residuals"] / p.variance[:, None], experts, atol=1e-6)
+
+
+def test_gate_products_are_the_hessian_of_the_m_step():
+    """With the responsibilities fixed, minus the derivative of gate_slope by the gates."""
+    X, y, w, p = em_oracles.random_problem(80, 2, 3, seed=8)
+    r = np.random.default_rng(8).dirichlet(np.ones(3), size=80)
+    products = statistics(X, y, w, p, r)["products"][:, 3:]
+    blocks = {(0, 0): 0, (0, 1): 1, (1, 1): 2}  # a row for each pair of gates i <= j < k - 1
+    for (i, j), row in blocks.items():
+        for a, b in [(0, 0), (0, 2), (1, 1), (1, 2), (2, 2)]:
+
+            def slope(shift, j=j, b=b, i=i, a=a):
+                gates = p.gates.copy()
+                gates[j, b] += shift[0]
+                moved = em_oracles.Parameters(p.experts, gates, p.variance)
+                return statistics(X, y, w, moved, r)["gate_slope"][i, a]
+
+            curvature = -em_oracles.numerical_gradient(slope, np.zeros(1))[0]
+            assert products[b * (b + 1) // 2 + a, row] == pytest.approx(curvature, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X", np.zeros(5)),
+        ("X", np.zeros((5, 3))),
+        ("y", np.zeros(4)),
+        ("y", np.zeros((5, 1))),
+        ("w", np.zeros(6)),
+        ("experts", np.zeros((2, 2))),
+        ("experts", np.zeros(3)),
+        ("gates", np.zeros((3, 3))),
+        ("variance", np.ones(3)),
+        ("variance", np.array([1.0, 0.0])),
+        ("variance", np.array([1.0, np.nan])),
+        ("responsibilities", np.zeros((5, 3))),
+        ("means", np.zeros((4, 2))),
+    ],
+)
+@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+def test_wrong_shapes_are_refused(function, name, value):
+    # An X that is too wide is told by the first argument that should have as many columns.
+    culprit = "experts" if name == "X" and value.ndim == 2 else name
+    with pytest.raises(ValueError, match=f"^{culprit} must"):
+        function(**(arguments() | {name: value}))
+
+
+@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+@pytest.mark.parametrize(
+    ("names", "culprit"), [("X y w responsibilities means", "X"), ("experts gates variance", "experts")]
+)
+def test_nothing_to_work_on_is_refused(function, names, culprit):
+    given = arguments()
+    empty = {name: given[name][:0] for name in names.split()}
+    with pytest.raises(ValueError, match=f"^{culprit} must have at least one row"):
+        function(**(given | empty))
+
+
+# The core insists on float64 in C order: a silent copy of a big X would cost more than the pass.
+@pytest.mark.parametrize("name", ["X", "y", "w", "experts", "gates", "variance", "responsibilities", "means"])
+@pytest.mark.parametrize("change", ["float32", "strided", "list"])
+@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+def test_conversions_are_refused(function, name, change):
+    given = arguments()
+    value = given[name]
+    given[name] = {
+        "float32": value.astype(np.float32),
+        "strided": np.repeat(value, 2, axis=-1)[..., ::2],
+        "list": list(value),
+    }[change]
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        function(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_iter", -1),
+        ("tol", -1e-3),
+        ("tol", np.nan),
+        ("variance_floor", 0.0),
+        ("variance_floor", np.inf),
+        ("alpha", -1.0),
+        ("alpha", np.nan),
+        ("gate_alpha", -1.0),
+        ("gate_alpha", np.inf),
+        ("n_threads", 0),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        settings(**{name: value})
+
+
+def arguments():
+    X, y, w, p = em_oracles.random_problem(5, 2, 2, seed=9)
+    return {
+        "X": X,
+        "y": y,
+        "w": w,
+        "experts": p.experts,
+        "gates": p.gates,
+        "variance": p.variance,
+        "settings": settings(),
+        "responsibilities": np.full((5, 2), 0.5),
+        "means": np.zeros((5, 2)),
+    }

@@ -1,0 +1,39 @@
+"""Equal rows are found by their values, exactly."""
+
+import numpy as np
+import pytest
+
+from moefast import _core
+
+
+def groups_by_sorting(X, y):
+    """The same partition by numpy's sort, numbered by first appearance."""
+    table = np.column_stack([X, y]) + 0.0
+    _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=int)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse.ravel()]
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (7, 0), (500, 1), (3000, 4)])
+def test_groups_are_those_of_a_sort(n, d):
+    rng = np.random.default_rng(n)
+    X = np.ascontiguousarray(rng.integers(0, 3, size=(n, d)).astype(float))
+    y = rng.integers(0, 4, size=n).astype(float)
+    np.testing.assert_array_equal(_core.equal_rows(X, y), groups_by_sorting(X, y))
+
+
+def test_all_rows_of_a_continuous_table_differ():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20_000, 3)), rng.normal(size=20_000)
+    np.testing.assert_array_equal(_core.equal_rows(X, y), np.arange(20_000))
+
+
+def test_one_bit_makes_a_row_different_and_the_sign_of_zero_does_not():
+    X = np.array([[1.0], [np.nextafter(1.0, 2.0)], [0.0], [-0.0], [1.0]])
+    np.testing.assert_array_equal(_core.equal_rows(X, np.zeros(5)), [0, 1, 2, 2, 0])
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"y must have shape \(3,\)"):
+        _core.equal_rows(np.zeros((3, 1)), np.zeros(2))

@@ -1,0 +1,447 @@
+"""MixtureOfExpertsRegressor: what it promises about its figures, units, weights and labels."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kstest, norm
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+
+from moefast import MixtureOfExpertsRegressor
+from moefast.datasets import make_moe
+from moefast.em import EmOptions, EmProblem
+from moefast.search.given_starts import best_of_starts
+from moefast.search.starts import Start
+from oracles import em as em_oracles
+
+X, Y, TRUTH = make_moe(600, 3, 3, noise=[0.1, 0.2, 0.3], expert_intercept=1.0, gate_intercept=0.5, random_state=4)
+# Here the moments alone find the experts: gates orthogonal to them, enough rows.
+EASY_X, EASY_Y, _ = make_moe(4000, 4, 2, noise=0.3, orthogonal_gate=True, random_state=7)
+FITTED = (
+    "coef_",
+    "intercept_",
+    "gate_coef_",
+    "gate_intercept_",
+    "sigma_",
+    "shares_",
+    "log_likelihood_",
+    "n_iter_",
+)
+
+
+def fit(X=X, y=Y, sample_weight=None, n_experts=3, **parameters):
+    parameters = {"random_state": 0} | parameters
+    return MixtureOfExpertsRegressor(n_experts, **parameters).fit(X, y, sample_weight)
+
+
+def parameters_of(model):
+    return em_oracles.Parameters(
+        np.column_stack([model.coef_, model.intercept_]),
+        np.column_stack([model.gate_coef_, model.gate_intercept_]),
+        model.sigma_**2,
+    )
+
+
+def assert_same(a, b, names=FITTED, rtol=0.0, atol=0.0):
+    for name in names:
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=atol, err_msg=name)
+
+
+# ---- methods -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"noise": "shared"}, {"n_experts": 1}, {"fit_intercept": False}])
+def test_methods_agree_with_the_oracle(parameters):
+    model = fit(**parameters)
+    p = parameters_of(model)
+    log_gate, _, e = em_oracles.log_terms(X, Y, p)
+    gate, means = np.exp(log_gate), Y[:, None] - e
+    mean = (gate * means).sum(axis=1)
+    std = np.sqrt((gate * (p.variance + means**2)).sum(axis=1) - mean**2)
+    rows = em_oracles.row_log_likelihood(X, Y, p)
+    tight = {"rtol": 1e-9, "atol": 1e-12}
+    np.testing.assert_allclose(model.predict(X), mean.astype(float), **tight)
+    np.testing.assert_allclose(model.predict(X, return_std=True)[0], model.predict(X))
+    np.testing.assert_allclose(model.predict(X, return_std=True)[1], std.astype(float), **tight)
+    np.testing.assert_allclose(model.predict_proba(X), gate.astype(float), **tight)
+    np.testing.assert_allclose(model.responsibilities(X, Y), em_oracles.posterior(X, Y, p).astype(float), **tight)
+    np.testing.assert_allclose(model.score_samples(X, Y), rows.astype(float), **tight)
+    assert model.log_likelihood(X, Y) == pytest.approx(float(rows.sum()), rel=1e-12)
+    assert model.log_likelihood_ == pytest.approx(float(rows.sum()), rel=1e-10)
+    assert model.score(X, Y) == pytest.approx(r2_score(Y, mean.astype(float)))
+    np.testing.assert_allclose(model.shares_, em_oracles.posterior(X, Y, p).mean(axis=0).astype(float), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    # experts k (d + 1), gates (k - 1) (d + 1), noise k, for d = 3
+    [
+        ({"n_experts": 1}, 4 + 1),
+        ({"n_experts": 3}, 12 + 8 + 3),
+        ({"n_experts": 3, "noise": "shared"}, 12 + 8 + 1),
+        ({"n_experts": 2, "fit_intercept": False}, 6 + 4 + 2),
+        ({"n_experts": 2, "fit_gate_intercept": False}, 8 + 3 + 2),
+    ],
+)
+def test_information_criteria_by_hand(parameters, count):
+    model = fit(**parameters)
+    w = np.random.default_rng(0).uniform(0.5, 2.0, size=600)
+    assert model.n_parameters_ == count
+    assert model.aic(X, Y) == pytest.approx(2 * count - 2 * model.log_likelihood_)
+    assert model.bic(X, Y) == pytest.approx(np.log(600) * count - 2 * model.log_likelihood_)
+    weighted = w @ model.score_samples(X, Y)
+    assert model.log_likelihood(X, Y, w) == pytest.approx(weighted)
+    assert model.bic(X, Y, w) == pytest.approx(np.log(w.sum()) * count - 2 * weighted)
+
+
+def test_samples_follow_the_model():
+    """Their distribution function at the sample is uniform, at one x and over all of them."""
+    model = fit()
+    one = np.repeat(X[:1], 20_000, axis=0)
+    for at in (one, X[np.arange(20_000) % 600]):
+        gate, means = model.predict_proba(at), at @ model.coef_.T + model.intercept_
+        draws = model.sample(at, random_state=1)
+        level = (gate * norm.cdf(draws[:, None], means, model.sigma_)).sum(axis=1)
+        assert kstest(level, "uniform").pvalue > 1e-3
+    np.testing.assert_array_equal(model.sample(X, random_state=5), model.sample(X, random_state=5))
+    assert (model.sample(X, random_state=5) != model.sample(X, random_state=6)).all()
+
+
+def test_summary_has_every_number_by_name():
+    table = pd.DataFrame(X, columns=["age", "dose", "flow rate"])
+    model = fit(table)
+    text = model.summary()
+    rows = {line[:11].strip(): line for line in reversed(text.splitlines())}  # experts stand above gates
+    for j, name in enumerate(["age", "dose", "flow rate"]):
+        assert all(f"{a:.4g}" in rows[name] for a in model.coef_[:, j])
+        assert any(all(f"{w:.4g}" in line for w in model.gate_coef_[:, j]) for line in text.splitlines())
+    assert all(f"{s:.4g}" in rows["sigma"] for s in model.sigma_)
+    for figure in (model.log_likelihood_, model.aic(table, Y), model.bic(table, Y)):
+        assert f"{figure:.3f}" in text
+    assert "x0" in fit().summary()
+
+
+def test_columns_of_a_data_frame():
+    table = pd.DataFrame(X, columns=["age", "dose", "flow rate"])
+    model = fit(table)
+    assert_same(model, fit())
+    assert list(model.feature_names_in_) == ["age", "dose", "flow rate"]
+    assert not hasattr(fit(), "feature_names_in_")
+    np.testing.assert_array_equal(model.predict(table), fit().predict(X))
+
+
+# ---- the form of the answer ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 3])
+def test_shapes_and_conventions(n_experts):
+    model = fit(n_experts=n_experts)
+    assert model.coef_.shape == model.gate_coef_.shape == (n_experts, 3)
+    assert model.intercept_.shape == model.gate_intercept_.shape == model.sigma_.shape == (n_experts,)
+    assert not model.gate_coef_[-1].any()
+    assert model.gate_intercept_[-1] == 0
+    assert (np.diff(model.shares_) <= 0).all()
+    assert model.shares_.sum() == pytest.approx(1)
+    assert model.n_features_in_ == 3
+    assert model.converged_ is True
+    assert isinstance(model.log_likelihood_, float)
+
+
+def test_labels_do_not_change_with_the_seed():
+    """All seeds that reach one optimum give its experts in one order."""
+    models = [fit(random_state=seed) for seed in range(10)]
+    best = max(m.log_likelihood_ for m in models)
+    there = [m for m in models if m.log_likelihood_ > best - 1e-3]
+    assert len(there) >= 5
+    for model in there:
+        assert_same(model, there[0], ("coef_", "intercept_", "gate_coef_", "sigma_"), atol=0.02)
+
+
+def test_random_state_decides_and_threads_do_not():
+    X, y, _ = make_moe(9000, 3, 2, noise=0.3, random_state=5)  # threads start at 8192 rows
+    model = fit(X, y, n_experts=2, n_init=3, n_threads=1)
+    for n_threads in (2, 7, None):
+        assert_same(model, fit(X, y, n_experts=2, n_init=3, n_threads=n_threads))
+    assert_same(model, fit(X, y, n_experts=2, n_init=3, random_state=np.random.default_rng(0)))
+    other = fit(X, y, n_experts=2, n_init=3, random_state=1)
+    assert any((getattr(other, name) != getattr(model, name)).any() for name in ("coef_", "gate_coef_"))
+
+
+def test_clone_and_pickle():
+    model = fit(noise="shared", alpha=0.5)
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "coef_")
+    again = pickle.loads(pickle.dumps(model))
+    assert_same(again, model)
+    assert again.fit_report_ == model.fit_report_
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_the_fit_report():
+    model = fit(n_init=5)
+    report = model.fit_report_
+    kinds = [start.kind for start in report.starts]
+    assert len(kinds) == 5
+    assert kinds[0].startswith("spectral")
+    assert "random assignment" in kinds
+    winner = report.starts[report.chosen]
+    assert winner.log_likelihood == pytest.approx(model.log_likelihood_, rel=1e-12)
+    assert winner.log_likelihood == max(start.log_likelihood for start in report.starts)
+    assert (winner.n_iter, winner.status, winner.collapsed) == (model.n_iter_, "converged", ())
+    assert (report.out_of_time, report.collapsed) == (False, ())
+
+
+@pytest.mark.parametrize(("start", "kind"), [("spectral", "spectral"), ("random", "random assignment")])
+def test_one_kind_of_start(start, kind):
+    report = fit(start=start, n_init=3).fit_report_
+    assert len(report.starts) == 3
+    assert all(s.kind.startswith(kind) for s in report.starts)
+
+
+def test_more_starts_never_do_worse():
+    """Every start of the shorter list is in the longer one when all are random."""
+    likelihoods = [fit(start="random", n_init=n, random_state=3).log_likelihood_ for n in (1, 4, 16)]
+    assert np.diff(likelihoods).min() > -1e-3
+
+
+@pytest.mark.parametrize("n_init", ["auto", 5])
+def test_time_budget_cuts_the_starts_but_not_the_first_start(n_init):
+    report = fit(EASY_X, EASY_Y, n_experts=2, time_budget=1e-9, n_init=n_init, n_threads=1).fit_report_
+    assert report.out_of_time
+    assert len(report.starts) == 1
+    assert not fit(time_budget=1e9, n_init=2).fit_report_.out_of_time
+
+
+# ---- weights -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [{}, {"noise": "shared"}, {"polish": False}, {"n_experts": 1}])
+def test_a_zero_weight_removes_the_row_exactly(parameters):
+    parameters = {"n_experts": 2} | parameters
+    wild, out = EASY_X.copy(), np.arange(4000) % 3 == 0
+    wild[out] = 1e30
+    weights = np.where(out, 0.0, np.random.default_rng(0).uniform(0.5, 2, size=4000))
+    a = fit(wild, EASY_Y, weights, **parameters)
+    b = fit(EASY_X[~out], EASY_Y[~out], weights[~out], **parameters)
+    assert_same(a, b)
+    assert a.fit_report_ == b.fit_report_
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"noise": "shared"}, {"polish": False}, {"n_experts": 1}, {"alpha": 5}]
+)
+def test_an_integer_weight_repeats_the_row(parameters):
+    parameters = {"n_experts": 2} | parameters
+    weights = np.random.default_rng(1).integers(0, 4, size=4000)
+    a = fit(EASY_X, EASY_Y, weights, **parameters)
+    b = fit(np.repeat(EASY_X, weights, axis=0), np.repeat(EASY_Y, weights), **parameters)
+    # Two starts may tie, so that rounding chooses the winner: how many iterations it took is not compared.
+    assert_same(a, b, [name for name in FITTED if name != "n_iter_"], rtol=1e-8, atol=1e-9)
+    assert a.training_weight_ == b.training_weight_ == weights.sum()
+    np.testing.assert_allclose(
+        [start.log_likelihood for start in a.fit_report_.starts],
+        [start.log_likelihood for start in b.fit_report_.starts],
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
+@pytest.mark.parametrize("n_experts", [2, 3])
+def test_integer_weights_with_fewer_rows_than_parameters(n_experts):
+    """Every expert can fit every row there; rounding must not choose among them. The gates are compared too."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X, y, weights = rng.uniform(size=(15, 30)), rng.integers(0, 3, size=15), rng.integers(0, 5, size=15)
+        a = fit(X, y, weights, n_experts=n_experts)
+        b = fit(np.repeat(X, weights, axis=0), np.repeat(y, weights), n_experts=n_experts)
+        assert_same(a, b, ("coef_", "intercept_", "sigma_", "gate_coef_", "gate_intercept_"), atol=1e-4)
+
+
+# ---- units ---------------------------------------------------------------------------------------------
+
+RESCALINGS = [
+    (np.ones(3), np.zeros(3), 1.0, 100.0),
+    (np.ones(3), np.array([5.0, -20.0, 1e3]), 1.0, 0.0),
+    (np.array([1e-3, 1.0, 1e6]), np.zeros(3), 2e4, 0.0),
+    (np.array([7.0, 0.1, 1e-9]), np.array([50.0, 3.0, -1e-7]), 1e-6, -3.0),
+]
+
+
+@pytest.mark.parametrize(("x_scale", "x_shift", "y_scale", "y_shift"), RESCALINGS)
+@pytest.mark.parametrize("noise", ["per_expert", "shared"])
+def test_the_fit_follows_the_units(x_scale, x_shift, y_scale, y_shift, noise):
+    """The same model in other units; the log-likelihood moves by -n log y_scale."""
+    plain, moved = (
+        fit(noise=noise, tol=1e-12),
+        fit(X * x_scale + x_shift, Y * y_scale + y_shift, noise=noise, tol=1e-12),
+    )
+    coef = plain.coef_ * y_scale / x_scale
+    gates = plain.gate_coef_ / x_scale
+    gap = {"rtol": 1e-4, "atol": 1e-4}  # random starts are others in other units, and so is the last iterate
+    np.testing.assert_allclose(moved.coef_ * x_scale / y_scale, plain.coef_, **gap)
+    np.testing.assert_allclose(moved.gate_coef_ * x_scale, plain.gate_coef_, **gap)
+    np.testing.assert_allclose(
+        (moved.intercept_ - y_shift + coef @ x_shift) / y_scale, plain.intercept_, atol=1e-2
+    )
+    np.testing.assert_allclose(moved.gate_intercept_ + gates @ x_shift, plain.gate_intercept_, atol=1e-2)
+    np.testing.assert_allclose(moved.sigma_ / y_scale, plain.sigma_, **gap)
+    assert moved.log_likelihood_ == pytest.approx(plain.log_likelihood_ - 600 * np.log(y_scale), abs=1e-3)
+    predicted = moved.predict(X * x_scale + x_shift)
+    np.testing.assert_allclose((predicted - y_shift) / y_scale, plain.predict(X), atol=1e-3)
+
+
+def test_means_a_million_standard_deviations_away():
+    far = X + 1e6
+    model, plain = fit(far, Y + 1e6, tol=1e-12), fit(tol=1e-12)
+    np.testing.assert_allclose(model.coef_, plain.coef_, atol=1e-5)
+    np.testing.assert_allclose(model.predict(far) - 1e6, plain.predict(X), atol=1e-5)
+    assert model.log_likelihood_ == pytest.approx(plain.log_likelihood_, abs=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1e150, 1e-150])
+@pytest.mark.parametrize("column", [0, 2, "y"])
+def test_huge_and_tiny_units_work(unit, column):
+    """Third powers of these leave the range of float64; standard units do not."""
+    scaled_X, scaled_y = X.copy(), Y.copy()
+    if column == "y":
+        scaled_y = Y * unit
+    else:
+        scaled_X[:, column] *= unit
+    model, plain = fit(scaled_X, scaled_y, tol=1e-12), fit(tol=1e-12)
+    scale = unit if column == "y" else 1.0
+    np.testing.assert_allclose(model.predict(scaled_X) / scale, plain.predict(X), atol=1e-4)
+    assert model.log_likelihood_ == pytest.approx(plain.log_likelihood_ - 600 * np.log(scale), abs=1e-3)
+
+
+@pytest.mark.parametrize("names", [None, ["age", "dose", "flow rate"]])
+@pytest.mark.parametrize(("x_unit", "y_unit", "culprit"), [(1e-200, 1e160, "X"), (1e-160, 1e200, "y")])
+def test_coefficients_out_of_range_name_the_column(names, x_unit, y_unit, culprit):
+    table = pd.DataFrame(X * [1.0, x_unit, 1.0], columns=names)
+    where = "y" if culprit == "y" else r"X column 'dose'" if names else "X column 1"
+    with pytest.raises(OverflowError, match=f"rescale {where}"):
+        fit(table if names else table.to_numpy(), Y * y_unit)
+
+
+@pytest.mark.parametrize(("x_unit", "y_unit"), [(1e150, 1.0), (1e-150, 1.0), (1.0, 1e120), (1.0, 1e-120)])
+def test_moments_follow_the_units(x_unit, y_unit):
+    """Without polish too: cubes of such units would leave the range, so moments are taken in standard ones."""
+    data, response, _ = make_moe(5000, 3, 2, random_state=0)
+    plain = fit(data, response, n_experts=2, polish=False)
+    scaled = fit(data * [1.0, x_unit, 1.0], response * y_unit, n_experts=2, polish=False)
+    units = y_unit / np.array([1.0, x_unit, 1.0])
+    np.testing.assert_allclose(scaled.coef_ / units, plain.coef_, rtol=1e-6)
+    np.testing.assert_allclose(scaled.sigma_ / y_unit, plain.sigma_, rtol=1e-6)
+
+
+# ---- special cases -------------------------------------------------------------------------------------
+
+
+def test_one_expert_is_least_squares():
+    model = fit(n_experts=1)
+    wanted = np.linalg.lstsq(np.column_stack([X, np.ones(600)]), Y, rcond=None)[0]
+    np.testing.assert_allclose(np.append(model.coef_, model.intercept_), wanted, rtol=1e-9)
+    assert not model.gate_coef_.any()
+    np.testing.assert_array_equal(model.predict_proba(X), 1.0)
+
+
+def test_shared_noise():
+    assert len(set(fit(noise="shared").sigma_)) == 1
+    assert len(set(fit().sigma_)) == 3
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "tanh", "relu"])
+def test_nonlinear_experts_without_polish(link):
+    """Directions from the moments, gates by EM: the right experts explain most of the response."""
+    X, y, truth = make_moe(60_000, 5, 2, link=link, noise=0.05, orthogonal_gate=True, random_state=6)
+    model = fit(X, y, n_experts=2, link=link, polish=False)
+    cosines = model.coef_ @ truth.coef.T / np.linalg.norm(model.coef_, axis=1, keepdims=True)
+    assert cosines.max(axis=0).min() > 0.95
+    noise = np.mean((y - truth.mean(X)) ** 2)
+    assert np.mean((y - model.predict(X)) ** 2) < 1.2 * noise
+    assert model.fit_report_.starts[0].kind == "spectral, unpolished"
+    assert model.log_likelihood_ == pytest.approx(model.log_likelihood(X, y), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["n_experts", "noise", "link", "fit_intercept"])
+def test_a_fit_does_not_change_with_parameters_set_afterwards(name):
+    """Not until fit is called again, and not when that fails."""
+    model = fit()
+    before = model.n_parameters_, model.bic(X, Y), model.predict(X), model.summary()
+    model.set_params(**{name: {"n_experts": 9, "noise": "shared", "link": "tanh", "fit_intercept": False}[name]})
+    assert before[:2] == (model.n_parameters_, model.bic(X, Y))
+    np.testing.assert_array_equal(before[2], model.predict(X))
+    assert before[3] == model.summary()
+
+
+def test_a_sound_optimum_is_preferred_to_a_collapsed_one():
+    """An expert that fits three rows exactly wins by likelihood: the smaller the floor, the more."""
+    rng = np.random.default_rng(0)
+    X, y, truth = make_moe(300, 2, 2, noise=0.5, random_state=rng)
+    problem = EmProblem(X, y, np.ones(300), EmOptions(noise_floor=1e-12))
+    owner = np.eye(2)[(np.arange(300) < 3).astype(int)]
+    standard = truth.to_standard(problem.standardisation)
+    sound = Start("sound", lambda: standard)
+    tempting = Start("tempting", lambda: owner)
+    fit, report = best_of_starts(problem, [tempting, sound])
+    collapsed, other = report.starts
+    assert collapsed.collapsed == (1,)
+    assert collapsed.log_likelihood > other.log_likelihood
+    assert (report.chosen, report.collapsed, fit.collapsed) == (1, (), ())
+    # With nothing better to choose it is returned, and told.
+    assert best_of_starts(problem, [tempting])[1].collapsed == (1,)
+
+
+# ---- links are what they do, not what they are called ---------------------------------------------------
+
+
+def test_a_link_that_is_called_linear_is_not_taken_for_it():
+    def linear(z):
+        return z**3
+
+    X, y, _ = make_moe(200, 3, 2, random_state=0)
+    cubes = MixtureOfExpertsRegressor(2, link=linear, random_state=0).fit(X, y)
+    assert not cubes.link_.is_linear
+    assert abs(cubes.log_likelihood_ - MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).log_likelihood_) > 1
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        (lambda z: np.where(z > 0, np.nan, z), "is not finite"),
+        (lambda z: np.tanh(z).sum(), "of the shape it is given"),
+        (lambda z: z + 1j, "real numbers"),
+    ],
+)
+@pytest.mark.parametrize("polish", [True, False])
+def test_a_link_that_misbehaves_is_named(link, message, polish):
+    X, y, _ = make_moe(200, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match=rf"link '<lambda>'.*{message}"):
+        MixtureOfExpertsRegressor(2, link=link, polish=polish).fit(X, y)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-100, 1e100, 1e200])
+def test_the_standard_deviation_follows_the_units_of_y(unit):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    plain, scaled = (MixtureOfExpertsRegressor(2, random_state=0).fit(X, u * y) for u in (1.0, unit))
+    expected = plain.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(scaled.predict(X, return_std=True)[1] / unit, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_rows_far_beyond_the_data_are_an_error_not_nan(method):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    model = MixtureOfExpertsRegressor(2, random_state=0).fit(1e-3 * X, y)  # coefficients of about 1000
+    far = np.zeros((5, 3))
+    far[3] = [1e307, 1.7e308, -1e307]
+    with pytest.raises(OverflowError, match=r"row 3 .*X column 1"):
+        getattr(model, method)(far)
+
+
+@pytest.mark.parametrize("budget", [True, np.inf, 0, -1.0, "1"])
+def test_a_time_budget_that_is_none_is_refused(budget):
+    X, y, _ = make_moe(300, 3, 2, random_state=0)
+    with pytest.raises(ValueError, match="time_budget"):
+        MixtureOfExpertsRegressor(2, time_budget=budget).fit(X, y)

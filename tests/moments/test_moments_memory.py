@@ -1,0 +1,111 @@
+"""What an accumulator needs: said beforehand, refused when it would not fit, kept while it works."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from moefast import MomentAccumulator
+from moefast.transforms import PolynomialTransform
+
+CUBE = PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, order=3)
+
+
+def _available(monkeypatch, n_bytes):
+    monkeypatch.setattr("moefast.moments.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=n_bytes))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_does_not_fit_is_refused_with_the_figure_and_the_alternative(monkeypatch, dtype):
+    _available(monkeypatch, 10e9)
+    # C(204, 4) = 70 058 751 numbers of 8 bytes in 5 channels: 2.8 GB for one copy.
+    with pytest.raises(MemoryError) as caught:
+        MomentAccumulator(200, 4, dtype, n_threads=1)
+    message = str(caught.value)
+    assert message.startswith("moments of order 4 of 200 features need 11.8 GB, and 10 GB are available")
+    assert "projected_moments" in message
+    assert "two_pass" in message
+    assert MomentAccumulator(20, 4, dtype).memory < 1e9
+
+
+def test_one_channel_may_fit_where_five_do_not(monkeypatch):
+    needed = MomentAccumulator(60, 4, n_threads=1).memory
+    _available(monkeypatch, needed - 1)
+    with pytest.raises(MemoryError, match="order 4 of 60 features"):
+        MomentAccumulator(60, 4, n_threads=1)
+    # A fifth of the sums; panels and pending rows are the same.
+    assert needed / 5 < MomentAccumulator(60, 4, n_threads=1, transform=CUBE).memory < needed / 4
+    _available(monkeypatch, needed + 1)
+    assert MomentAccumulator(60, 4, n_threads=1).memory == needed
+
+
+@pytest.mark.parametrize(("d", "order"), [(4000, 4), (4000, 3)])
+def test_sizes_beyond_any_machine_are_refused_at_once(d, order):
+    with pytest.raises(MemoryError, match=rf"order {order} of {d} features need [\d.e+]+ GB"):
+        MomentAccumulator(d, order)
+
+
+PEAK = """
+import sys
+import numpy as np
+from moefast import MomentAccumulator
+from moefast.transforms import PolynomialTransform
+
+d, order, dtype, n_threads, transform = eval(sys.argv[1])
+P = PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, 3) if transform else None
+rng = np.random.default_rng(0)
+n = 2 * 4096 + 50
+X, y = rng.normal(size=(n, d)).astype(dtype), rng.normal(size=n).astype(dtype)
+MomentAccumulator(2, 2, dtype).update(X[:, :2], y)
+
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+before = peak()
+accumulator = MomentAccumulator(d, order, dtype, n_threads, transform=P)
+accumulator.update(X[:1000], y[:1000]).update(X, y).update(X, y)
+print(peak() - before, accumulator.memory)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+@pytest.mark.parametrize(
+    "case",
+    [
+        (60, 4, "float64", 1, False),
+        (60, 4, "float32", 2, False),
+        (80, 4, "float64", 1, True),
+        (150, 3, "float64", 2, False),
+    ],
+)
+def test_an_update_keeps_to_its_memory(case):
+    done = subprocess.run([sys.executable, "-c", PEAK, repr(case)], capture_output=True, text=True, check=True)
+    peak, memory = map(float, done.stdout.split())
+    # The allocator and the stacks of threads need some; besides, nothing.
+    assert 0.6 * memory < peak < memory + 4e6
+
+
+# ---- rows far into memory --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_beyond_two_to_the_31_elements_and_32_bytes(dtype, tmp_path):
+    """The file has holes but for these rows: it takes no space and no memory."""
+    big = np.memmap(tmp_path / "sparse", dtype, "w+", shape=3_000_000_000)
+    step = 990_000_000  # elements from row to row; the third and fourth begin beyond 2^30 and 2^31
+    X = np.lib.stride_tricks.as_strided(big, (4, 3), (step * big.itemsize, big.itemsize))
+    y = big[10 :: step - 1][:4]
+    rng = np.random.default_rng(0)
+    X[...], y[...] = rng.normal(size=X.shape), rng.normal(size=4)
+    assert X[3, 0] == big[3 * step] != 0
+    columns = np.lib.stride_tricks.as_strided(big, (3, 4), (big.itemsize, step * big.itemsize))
+    for rows, response in ((X, y), (X[::-1], y[::-1]), (columns, y[:3])):
+        found = MomentAccumulator(rows.shape[1], 4, np.dtype(dtype).name).update(rows, response)
+        near = MomentAccumulator(rows.shape[1], 4, np.dtype(dtype).name).update(rows.copy(), response.copy())
+        assert found.to_bytes() == near.to_bytes()
