@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.links import Link, get_link
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.validation import check_choice
 
 __all__ = ["make_moe", "random_mixture"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def make_moe(

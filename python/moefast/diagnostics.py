@@ -8,12 +8,12 @@ limit that is a tolerance plus what sampling alone brings about.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tabulate import tabulate
 
+from moefast._typing import Floats
 from moefast.links import Link
 from moefast.mixture import Mixture, check_experts, check_mixture
 from moefast.moments.accumulator import MomentAccumulator
@@ -26,7 +26,6 @@ from moefast.validation import check_samples
 
 __all__ = ["Check", "SpectralDiagnosis", "diagnose"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Tolerances: effects of this size leave a bias of a few hundredths in the directions (docs/method.md).
 _MOMENT, _COMMON, _COSINE, _GAP, _VARIANCE = 0.2, 0.1, 0.2, 0.5, 0.05
@@ -146,7 +145,8 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
             "model must be a Mixture, a fitted MixtureOfExpertsRegressor or SpectralExperts, got "
             f"{type(model).__name__}"
         )
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     if isinstance(model, Mixture):
         check_mixture("model", model, X.shape[1])
     else:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtr
 
-__all__ = ["LINKS", "Link", "get_link"]
+from moefast._typing import Floats
 
-Floats: TypeAlias = npt.NDArray[np.float64]
+__all__ = ["LINKS", "Link", "get_link"]
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
+from moefast._typing import Floats
 from moefast.links import LINKS, Link
 from moefast.standardisation import Standardisation
 
 __all__ = ["GatedExperts", "Mixture", "check_experts", "check_mixture"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class GatedExperts(ABC):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.estimators.summary import feature_names
 from moefast.io.atomic import replacing
 from moefast.search.detours import ANNEALED, DIRECT, OTHER_NOISE
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["picture_format", "plot_experts", "plot_search", "require_matplotlib", "save_figure"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _MAX_POINTS = 5000
 _MAX_FEATURES = 12

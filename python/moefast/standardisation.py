@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from moefast._typing import Floats
 
 __all__ = ["Standardisation", "coef_in_units", "location_and_scale", "refuse_denormal_response"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:

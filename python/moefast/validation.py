@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, time, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
+
+from moefast._typing import Floats
+from moefast.samples import Samples
 
 __all__ = [
     "check_choice",
@@ -23,13 +26,11 @@ __all__ = [
     "check_verbose",
     "check_weights",
     "column_names",
-    "drop_weightless",
     "explain_conversion",
     "flat_response",
     "refuse_misread",
+    "weighted_samples",
 ]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def column_names(X: Any) -> list[str] | None:
@@ -219,15 +220,13 @@ def check_response(y: Any, n_samples: int) -> Floats:
     return np.asarray(y)
 
 
-def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Floats, Floats]:
+def check_samples(X: Any, y: Any, sample_weight: Any = None) -> Samples:
     """Check (X, y, sample_weight) for the plain functions of the package.
 
     Returns
     -------
-    X : ndarray of shape (n_samples, n_features), float64
-    y : ndarray of shape (n_samples,), float64
-    sample_weight : ndarray of shape (n_samples,), float64
-        Rows of weight zero have been removed from all three.
+    Samples
+        Without the rows of weight zero.
 
     Raises
     ------
@@ -246,19 +245,20 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> tuple[Floats, Fl
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     y = check_response(y, len(X))
-    weights = check_weights(sample_weight, len(y))
-    return drop_weightless(X, y, weights)
+    return weighted_samples(X, y, check_weights(sample_weight, len(y)), names)
 
 
-def drop_weightless(X: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Remove the rows of weight zero, so that they cannot influence anything.
+def weighted_samples(X: Floats, y: Floats, weights: Floats, names: Sequence[str] | None) -> Samples:
+    """Return checked samples without the rows of weight zero, so that these cannot influence anything.
 
     X comes back C-ordered whatever it was: sums by BLAS differ in the last bit between memory layouts.
     """
     keep = weights > 0
     if not keep.all():
         X, y, weights = X[keep], y[keep], weights[keep]
-    return np.ascontiguousarray(X), np.ascontiguousarray(y), weights
+    return Samples(
+        np.ascontiguousarray(X), np.ascontiguousarray(y), weights, None if names is None else tuple(names)
+    )
 
 
 def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1) -> None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from moefast._typing import Floats
 from moefast.baselines.losses import MixtureLoss
 from moefast.baselines.minibatch import Descent
 from moefast.em.finite import refuse_infinite
@@ -32,7 +33,6 @@ from moefast.validation import check_choice, check_function, check_integer, chec
 
 __all__ = ["GradientFit", "fit_gradient_descent"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Of a response whose squares stay in range.
 _LARGEST_UNIT = 1e150
@@ -191,7 +191,8 @@ def fit_gradient_descent(
         check_number("sigma", sigma, open_low=True)
     check_number("tol", tol)
     check_function("on_epoch", on_epoch)
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     options = EmOptions(fit_intercept=fit_intercept, fit_gate_intercept=fit_gate_intercept)
     problem = EmProblem(X, y, weights, options, link)
     unit = problem.standardisation.y_scale

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
@@ -28,7 +27,6 @@ from moefast.validation import check_choice, check_integer, check_samples
 
 __all__ = ["EmStartKind", "GradientFit", "fit_gradient_descent", "fit_joint_em", "fit_joint_em_many"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 EmStartKind: TypeAlias = Literal["random assignment", "random parameters", "kmeans", "annealed"]
 
@@ -165,7 +163,8 @@ def fit_joint_em_many(
         raise ValueError(
             f'start={start!r} serves linear experts, got link={link.name!r}; use start="random parameters"'
         )
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     check_integer("n_experts", n_experts, high=len(y))
     problem = EmProblem(X, y, weights, EmOptions.given(options), link)
     rng = get_generator(random_state)

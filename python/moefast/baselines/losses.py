@@ -22,17 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.links import Link
 from moefast.mixture import Mixture
 
 __all__ = ["MixtureLoss"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Numbers in an intermediate array of shape (2k - 1, S, rows): a handful of these stay in the second-level cache,
 # and the allocator does not give them back to the system after each block, which costs more than the arithmetic.

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.baselines.losses import MixtureLoss
 from moefast.mixture import Mixture
 
 __all__ = ["Descent"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Half decades. Those of SGD are in units of what the curvature allows, see Descent.rate_grid.
 _RATES = {"sgd": 10 ** (np.arange(-7, 1) / 2), "adam": 10 ** (np.arange(-7, -1) / 2)}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from moefast._typing import Floats
 
 if TYPE_CHECKING:
     from moefast.em.problem import EmProblem
 
 __all__ = ["column_list", "most_extreme_column", "refuse_infinite"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def most_extreme_column(problem: EmProblem, names: Sequence[str] | None) -> str:

@@ -8,11 +8,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.mixture import GatedExperts, Mixture
 
 __all__ = ["EmFit", "EmStart", "FitResult", "HardAssignment"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

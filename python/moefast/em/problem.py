@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpstrf
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, FitResult, HardAssignment
 from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
@@ -47,7 +48,6 @@ __all__ = [
     "fit_em",
 ]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Cubes of a response that cannot be rescaled stay in range.
 _LARGEST_RESPONSE = 1e100
@@ -458,7 +458,8 @@ def fit_em(
     >>> fit.converged, bool(abs(fit.mixture.coef - truth.coef).max() < 0.02)
     (True, True)
     """
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     if not isinstance(start, Mixture):
         raise TypeError(f"start must be a Mixture, got {type(start).__name__}")
     check_mixture("start", start, X.shape[1])

@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from moefast._typing import Floats
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import FitResult
 from moefast.em.options import EmOptions
@@ -23,6 +24,7 @@ from moefast.estimators.prediction import MixturePredictions
 from moefast.estimators.summary import GateTable, summary_text
 from moefast.exceptions import DegenerateDataWarning
 from moefast.randomness import RandomState
+from moefast.samples import Samples
 from moefast.search.report import FitReport
 from moefast.validation import (
     check_choice,
@@ -32,14 +34,13 @@ from moefast.validation import (
     check_verbose,
     check_weights,
     column_names,
-    drop_weightless,
     explain_conversion,
     refuse_misread,
+    weighted_samples,
 )
 
 __all__ = ["MixtureEstimator"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Estimator = TypeVar("Estimator", bound="MixtureEstimator")
 
 
@@ -105,14 +106,15 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
             raise explain_conversion(given, error, response) from None
         check_finite(X, names)
         y = check_response(y, len(X))
-        X, y, weights = drop_weightless(X, y, check_weights(sample_weight, len(y)))
+        samples = weighted_samples(X, y, check_weights(sample_weight, len(y)), names)
+        y = samples.y
         k, asked_for = self._asked_for()
         if len(y) < k:
             raise ValueError(
                 f"n_samples={len(y)} rows of positive weight are fewer than {asked_for}; "
                 "ask for fewer experts or give more data"
             )
-        self._fit(X, y, weights, options, names)
+        self._fit(samples, options)
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:
@@ -123,7 +125,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         """Return the number of experts and how to call it in an error."""
 
     @abstractmethod
-    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
+    def _fit(self, samples: Samples, options: EmOptions) -> None:
         """Fit on checked samples, and only at the end set the fitted attributes."""
 
     def _em_options(self, starts: Sequence[str]) -> EmOptions:
@@ -164,7 +166,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         order: npt.NDArray[np.intp],
         parameters: Sequence[Floats],
         n_parameters: int,
-        names: list[str] | None,
+        names: Sequence[str] | None,
     ) -> None:
         """Set what every fit tells of itself, and warn; experts come to stand in the order given.
 

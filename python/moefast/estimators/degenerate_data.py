@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.em.finite import column_list
 from moefast.em.fit import FitResult
 from moefast.em.problem import EmProblem
@@ -20,8 +19,6 @@ __all__ = [
     "refuse_infinite_predictions",
     "warn_of_degenerate_data",
 ]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def warn_of_degenerate_data(problem: EmProblem, n_parameters: int, names: Sequence[str] | None) -> None:

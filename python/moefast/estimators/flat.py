@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -21,6 +22,7 @@ from moefast.l4 import recover as l4
 from moefast.links import Link, get_link
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
+from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.budget import Deadline
 from moefast.search.portfolio import StartOptions
@@ -29,8 +31,6 @@ from moefast.spectral.recover import recover_from_samples
 from moefast.validation import check_flag, check_integer
 
 __all__ = ["MixtureOfExpertsRegressor"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class MixtureOfExpertsRegressor(MixtureEstimator):
@@ -183,7 +183,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
+    def _fit(self, samples: Samples, options: EmOptions) -> None:
+        X, y, weights, names = samples.X, samples.y, samples.sample_weight, samples.names
         rng = get_generator(self.random_state)
         link = get_link(self.link)
         problem = EmProblem(X, y, weights, options, link)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
@@ -20,14 +20,13 @@ from moefast.hierarchy.em import HierarchicalProblem
 from moefast.hierarchy.mixture import HierarchicalMixture, nodes_of_level
 from moefast.hierarchy.starts import hierarchical_portfolio
 from moefast.randomness import RandomState, get_generator
+from moefast.samples import Samples
 from moefast.search.budget import Deadline
 from moefast.search.given_starts import best_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.validation import check_integer
 
 __all__ = ["HierarchicalMixtureOfExpertsRegressor"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
@@ -163,7 +162,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, X: Floats, y: Floats, weights: Floats, options: EmOptions, names: list[str] | None) -> None:
+    def _fit(self, samples: Samples, options: EmOptions) -> None:
+        X, y, weights, names = samples.X, samples.y, samples.sample_weight, samples.names
         branches = tuple(int(b) for b in self.branches)
         flat = EmProblem(X, y, weights, options)
         problem = HierarchicalProblem(flat, branches)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from moefast._typing import Floats
 from moefast.mixture import GatedExperts
 from moefast.randomness import RandomState, get_generator
 from moefast.validation import (
@@ -22,8 +22,6 @@ from moefast.validation import (
 )
 
 __all__ = ["MixturePredictions", "in_range"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class MixturePredictions:

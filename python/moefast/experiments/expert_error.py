@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from moefast._typing import Floats
 from moefast.datasets import random_mixture
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import bootstrap_interval, chord_errors
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 _QUICK_SIZES = (10_000, 30_000)

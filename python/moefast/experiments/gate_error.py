@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from moefast._typing import Floats
 from moefast.datasets import make_moe
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _FEATURES = 10
 _NOISE = 0.1

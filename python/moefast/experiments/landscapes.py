@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import minimum_filter
 
+from moefast._typing import Floats
 from moefast.datasets import random_mixture
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _FEATURES = 10
 _NOISE = 0.1

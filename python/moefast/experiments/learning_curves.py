@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from moefast import l4
+from moefast._typing import Floats
 from moefast.baselines.gradient_descent import fit_gradient_descent
 from moefast.datasets import make_moe
 from moefast.em.options import EmOptions
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _FEATURES = 10
 _NOISE = 0.1

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from moefast._typing import Floats
 from moefast.mixture import Mixture
 
 __all__ = ["bootstrap_interval", "chord_errors", "gate_error", "match_experts", "unit_rows"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
+from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.pictures import colours_of, new_figure
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _FOLDS = 5
 _BUNDLED = "diabetes (scikit-learn)"

@@ -9,12 +9,12 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 from sklearn.linear_model import LinearRegression
 
 from moefast import l4, spectral
+from moefast._typing import Floats
 from moefast.baselines.joint_em import EmStartKind, fit_joint_em
 from moefast.datasets import random_mixture
 from moefast.em.options import EmOptions
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPERIMENT"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _BASE: dict[str, Any] = {
     "n": 5000,

@@ -10,19 +10,18 @@ Source: Makkuva, Oh, Kannan, Viswanath, "Learning in Gated Neural Networks", AIS
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
 __all__ = ["descend_gates"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # A step has to gain this share of what its slope promises (Armijo), or it is halved, this often at most.
 _ENOUGH, _HALVINGS = 1e-4, 60

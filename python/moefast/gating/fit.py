@@ -17,11 +17,12 @@ Neural Networks", AISTATS 2020 (L_log).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -31,8 +32,6 @@ from moefast.mixture import Mixture, check_experts
 from moefast.validation import check_choice, check_flag, check_samples
 
 __all__ = ["fit_gates", "gates_of_problem"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 # Decades between the noise and y beyond which densities leave the range.
@@ -111,7 +110,8 @@ def fit_gates(
     check_flag("update_noise", update_noise)
     if method == "gradient" and update_noise:
         raise ValueError("update_noise needs method='em': gradient descent keeps the noise")
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     problem = EmProblem(X, y, weights, EmOptions.given(options))
     return gates_of_problem(problem, X, experts, sigma, method=method, update_noise=update_noise)
 

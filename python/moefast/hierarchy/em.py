@@ -26,8 +26,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.em.fit import FitResult, HardAssignment
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -36,7 +36,6 @@ from moefast.mixture import Mixture
 
 __all__ = ["HierarchicalFit", "HierarchicalProblem", "HierarchicalStart", "log_densities_as_means"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 HierarchicalStart: TypeAlias = "HierarchicalMixture | HardAssignment | Floats"
 """Where a run begins: parameters in standard units, or an assignment to leaves for the first M-step, hard or as

@@ -16,18 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.links import LINKS, Link
 from moefast.mixture import GatedExperts
 from moefast.standardisation import Standardisation
 
 __all__ = ["HierarchicalMixture", "log_sum_exp", "nodes_of_level"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def log_sum_exp(values: Floats, axis: int) -> Floats:

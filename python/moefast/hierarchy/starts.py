@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from moefast._typing import Floats
 from moefast.hierarchy.em import HierarchicalProblem, log_densities_as_means
 from moefast.mixture import Mixture
 from moefast.search.budget import Deadline
@@ -22,7 +23,6 @@ from moefast.search.starts import Start, least_squares_start, random_assignment_
 
 __all__ = ["balanced_groups", "hierarchical_portfolio"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Order: TypeAlias = npt.NDArray[np.intp]
 
 _CLUSTERINGS = 10

@@ -16,18 +16,16 @@ Source: Makkuva, Oh, Kannan, Viswanath, "Learning in Gated Neural Networks", AIS
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.tensors.power_method import power_iteration
 from moefast.tensors.symmetric import SymmetricTensor, pack
 from moefast.validation import check_number, check_weights
 
 __all__ = ["L4Loss", "StochasticL4Loss"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Of mu, lam and learning rates: their products stay in range.
 LARGEST_FACTOR = 1e50

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from moefast._typing import Floats
 from moefast.l4.experts import L4Experts, L4Run
 from moefast.l4.loss import LARGEST_FACTOR, L4Loss, StochasticL4Loss
 from moefast.l4.solvers import Descent, descend_by_batches, descend_by_curvature
@@ -41,7 +41,6 @@ from moefast.validation import check_choice, check_flag, check_function, check_i
 
 __all__ = ["L4Experts", "L4Run", "recover_experts"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # mu T4(u, u, u, u) / lam along the heaviest direction when mu is chosen: bounded from below by far, and the
 # experts' own values still count.
@@ -185,7 +184,8 @@ def recover_experts(
         check_number("sigma", sigma)
     check_flag("fit_intercept", fit_intercept)
     link = get_link(link)
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     found = recover_from_samples(
         X,
         y,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import OptimizeResult, minimize
 
+from moefast._typing import Floats
 from moefast.l4.loss import L4Loss, StochasticL4Loss
 
 __all__ = ["Descent", "descend_by_batches", "descend_by_curvature", "learning_rates"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # A candidate this long has left every minimum behind: where |a|^2 = lam / (lam - mu T(u, u, u, u)) is the length
 # at a minimum, mu T would have to be within a thousandth of lam.

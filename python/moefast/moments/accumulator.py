@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.moments import byte_parts
 from moefast.moments.memory import refuse_too_large
 from moefast.moments.scores import ScoreMoments
@@ -28,7 +29,6 @@ from moefast.validation import (
 
 __all__ = ["MomentAccumulator"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _MAGIC = b"moefast moments\0"
 _VERSION = 2

@@ -19,13 +19,13 @@ Source of the identity: Janzamin, Sedghi, Anandkumar, "Score function features f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import softmax
 from sklearn.base import clone
 
+from moefast._typing import Floats
 from moefast.moments.scores import ScoreMoments, score_correction
 from moefast.moments.two_pass import TwoPassMoments, centred_response, projected_mean
 from moefast.randomness import RandomState, get_generator
@@ -33,7 +33,6 @@ from moefast.transforms.polynomial import ResponseTransform
 
 __all__ = ["InputMixture", "MixtureMoments", "get_input_mixture"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Rows with a smaller posterior are left out of a component's sums.
 _NEGLIGIBLE = 1e-20

@@ -10,16 +10,15 @@ With :math:`z = L^T (x - \bar x)` of mean 0 and covariance I:
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform
 
 __all__ = ["ScoreMoments", "score_correction"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Directions of x with less than this share of the largest variance (of unit-scaled columns) count as none.
 _RANK_TOLERANCE = 1e-10

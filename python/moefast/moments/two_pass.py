@@ -8,20 +8,19 @@ known before the pass, and the samples are read twice.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.moments.scores import ScoreMoments, score_correction
 from moefast.threads import resolve_threads
 from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform
 from moefast.validation import check_integer, check_samples
 
 __all__ = ["TwoPassMoments", "projected_moments", "projected_score_tensor"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def projected_moments(
@@ -76,7 +75,8 @@ def projected_moments(
     >>> bool(np.allclose(moments[:2, :2, 2], (X[:, :2].T * y) @ X[:, :2] / 1000))
     True
     """
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     check_integer("order", order, low=2, high=4)
     W = np.ascontiguousarray(directions, dtype=np.float64)
     if W.ndim != 2 or len(W) != X.shape[1] or W.shape[1] == 0:

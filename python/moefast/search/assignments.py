@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from moefast._typing import Floats
 from moefast.em.problem import EmProblem
 from moefast.em.rows import rounded_phase, row_phase
 
 __all__ = ["KINDS", "nearest_rows"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Labels: TypeAlias = npt.NDArray[np.int32]
 
 _LLOYD_ITERATIONS = 3

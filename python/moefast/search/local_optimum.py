@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
 __all__ = ["LocalOptimum", "Move"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class LocalOptimum:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.em.fit import EmStart
 from moefast.em.problem import EmProblem
 from moefast.em.rows import row_phase
@@ -22,7 +22,6 @@ from moefast.transforms.polynomial import cubic_transform, quadratic_transform
 
 __all__ = ["l4_start", "moment_starts", "moments_help", "n_independent", "spectral_start"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 _GATE_ITERATIONS = 30
 

@@ -6,20 +6,16 @@ function of the rows' values, as starts are; see :mod:`moefast.search.assignment
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
+from moefast._typing import Floats
 from moefast.em.rows import row_phase
 from moefast.search.assignments import nearest_rows
 from moefast.search.local_optimum import LocalOptimum, Move
 from moefast.search.split_and_merge import split_by_hyperplane, split_by_residual
 
 __all__ = ["MOVES", "flatten", "hand_over", "tilt"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def _normalised(R: Floats) -> Floats:

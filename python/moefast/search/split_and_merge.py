@@ -8,16 +8,14 @@ criterion.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.search.local_optimum import LocalOptimum
 
 __all__ = ["split_by_hyperplane", "split_by_residual"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:

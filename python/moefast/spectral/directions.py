@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.links import Link
 from moefast.transforms.optimal import marginal_sigma, optimal_transform
 from moefast.transforms.polynomial import (
@@ -29,8 +29,6 @@ __all__ = [
     "far_from_links",
     "scale_directions",
 ]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 # A response this many times larger or smaller than 1 is not that of a link: its fourth powers leave the range.

@@ -3,11 +3,10 @@ r"""From score moments to experts: T2, T3, directions, signs, weights, noise; se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.links import Link
 from moefast.moments.scores import ScoreMoments
 from moefast.moments.two_pass import TwoPassMoments
@@ -16,8 +15,6 @@ from moefast.spectral.directions import MomentSource, ResponseScale, check_numbe
 from moefast.tensors.power_method import TensorPairs, power_iteration, subspace_whitening
 
 __all__ = ["SpectralExperts", "recover_from_moments"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

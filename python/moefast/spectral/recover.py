@@ -20,12 +20,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from moefast._typing import Floats
 from moefast.links import Link, get_link
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.moments.input_mixture import InputMixture, MixtureMoments, get_input_mixture
@@ -37,8 +37,6 @@ from moefast.standardisation import coef_in_units, location_and_scale, refuse_de
 from moefast.validation import check_choice, check_flag, check_number, check_samples
 
 __all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def recover_experts(
@@ -125,7 +123,8 @@ def recover_experts(
         check_number("sigma", sigma)
     check_flag("fit_intercept", fit_intercept)
     link = get_link(link)
-    X, y, weights = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight)
+    X, y, weights = samples.X, samples.y, samples.sample_weight
     law = get_input_mixture(x_distribution, X, weights, random_state)
     result = recover_from_samples(
         X,

@@ -12,19 +12,17 @@ models", JMLR 2014.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.randomness import RandomState, get_generator
 from moefast.tensors.symmetric import SymmetricTensor, pack
 from moefast.validation import check_integer
 
 __all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,16 @@ Only the unique entries :math:`T_{abc..}, a \le b \le c \le ..` are kept: a sixt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import moefast._core as _core
+from moefast._typing import Floats
 from moefast.validation import refuse_misread
 
 __all__ = ["SymmetricTensor"]
-
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class SymmetricTensor:

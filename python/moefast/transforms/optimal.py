@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 from scipy.special import eval_hermitenorm, roots_hermitenorm
 
+from moefast._typing import Floats
 from moefast.links import Link, get_link
 from moefast.standardisation import location_and_scale
 from moefast.transforms.polynomial import check_sigma, for_hashable, link_spread, mean_slope, refuse_vanishing
@@ -38,7 +39,6 @@ from moefast.validation import check_integer, check_response, check_weights
 
 __all__ = ["OptimalTransform", "marginal_sigma", "optimal_transform"]
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 # Quadrature in z: the normal mass beyond is below 1e-18. The table in y reaches from g(-6) to g(6) and 8 standard
 # deviations of the noise more (mass beyond: 2e-9); further out the transform is constant.

@@ -1,0 +1,60 @@
+"""The samples: rows of features with their responses and weights, checked once and handed down as one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moefast._typing import Floats
+
+__all__ = ["Samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Rows (x_n, y_n) with weights w_n, in the units of the data; see :func:`moefast.validation.check_samples`.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d), float64
+    y : ndarray of shape (n,), float64
+    sample_weight : ndarray of shape (n,), float64
+        Positive: rows of weight zero have been left out.
+    names : tuple of str or None
+        Of the columns of X, for messages; None where they have none.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit together.
+    """
+
+    X: Floats
+    y: Floats
+    sample_weight: Floats
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.X.ndim != 2:
+            raise ValueError(f"X must have shape (n, d), got {self.X.shape}")
+        for what, values in (("y", self.y), ("sample_weight", self.sample_weight)):
+            if values.shape != self.X.shape[:1]:
+                raise ValueError(f"{what} must have shape ({len(self.X)},), got {values.shape}")
+        if self.names is not None and len(self.names) != self.X.shape[1]:
+            raise ValueError(f"names must name the {self.X.shape[1]} columns of X, got {self.names}")
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.y)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return int(self.X.shape[1])
+
+    @property
+    def share(self) -> Floats:
+        """Return the weights divided by their sum, shape (n,)."""
+        return np.asarray(self.sample_weight / self.sample_weight.sum())
