@@ -19,6 +19,7 @@ from tabulate import tabulate
 from moefast import MomentAccumulator
 from moefast.moments.strategy import choose_strategy, strategy_costs
 from moefast.moments.two_pass import projected_score_tensor
+from moefast.samples import Samples
 from moefast.transforms import PolynomialTransform
 
 CASES = {3: [5, 10, 15, 20, 30, 50, 100, 200], 4: [5, 10, 15, 20, 30, 50]}
@@ -47,7 +48,7 @@ def measure(d, q, order):
 
     def two_pass():
         moments = MomentAccumulator(d, 2, n_threads=1).update(X, y, weights).score_moments()
-        return projected_score_tensor(X, y, weights, moments, order, transform, W, 1)
+        return projected_score_tensor(Samples(X, y, weights), moments, order, transform, W, 1)
 
     (one, T), (two, projected) = seconds(one_pass, 3), seconds(two_pass, 5)
     np.testing.assert_allclose(projected, T, rtol=0, atol=1e-10 * np.abs(T).max())

@@ -16,11 +16,13 @@ from tabulate import tabulate
 from moefast._typing import Floats
 from moefast.links import Link
 from moefast.mixture import Mixture, check_experts, check_mixture
-from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
-from moefast.spectral.directions import ResponseScale
+from moefast.moments.source import first_pass
+from moefast.samples import Samples
 from moefast.spectral.experts import SpectralExperts
-from moefast.standardisation import location_and_scale, refuse_denormal_response
+from moefast.spectral.response import ResponseScale
+from moefast.standardisation import Standardisation
 from moefast.transforms.polynomial import hermite_moment
 from moefast.validation import check_samples
 
@@ -146,31 +148,26 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
             f"{type(model).__name__}"
         )
     samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
     if isinstance(model, Mixture):
-        check_mixture("model", model, X.shape[1])
+        check_mixture("model", model, samples.n_features)
     else:
-        check_experts("model", model, X.shape[1])
-    share = weights / weights.sum()
+        check_experts("model", model, samples.n_features)
+    share = samples.share
     rows = float(1.0 / (share @ share))  # how many rows of equal weight these are worth
-    scale = location_and_scale(X, share)[1]
-    scale = np.where(scale > 0, scale, 1.0)
-    y_spread = float(location_and_scale(y[:, None], share)[1][0])
-    refuse_denormal_response(y_spread)
-    y_scale = (y_spread or 1.0) if model.link.is_linear else 1.0
-    X, y = X / scale, y / y_scale
-    moments = MomentAccumulator(X.shape[1], 2).update(X, y, weights).score_moments()
+    units = Standardisation.of(samples, y="deviation" if model.link.is_linear else "own")
+    standard = units.samples(samples)
+    moments = first_pass(standard, len(model.coef), MomentOptions(strategy="two_pass"))
     if moments.rank == 0:
         raise ValueError("X has no column that varies: there is nothing for the moments to see")
-    Z = (X - moments.x_mean) @ moments.whitening
+    Z = (standard.X - moments.x_mean) @ moments.whitening
     into_z = moments.covariance @ moments.whitening  # x = mean + into_z z on the support of x
     with np.errstate(over="ignore", invalid="ignore"):
-        V = (model.coef * scale / y_scale) @ into_z
-        intercept = model.intercept / y_scale + (model.coef * scale / y_scale) @ moments.x_mean
+        coef, intercept = units.expert_to_standard(model.coef, model.intercept)
+        V, intercept = coef @ into_z, intercept + coef @ moments.x_mean
         norms = np.linalg.norm(V, axis=1)
-    if not (norms < _FAR).all() or not (np.abs(model.sigma) / y_scale < _FAR).all():
+    if not (norms < _FAR).all() or not (np.abs(model.sigma) / units.y_scale < _FAR).all():
         raise OverflowError("model is out of all proportion to the data; was it fitted to other units?")
-    gates = _gate_check(model, (scale[:, None] * into_z), V)
+    gates = _gate_check(model, (units.x_scale[:, None] * into_z), V)
     spectrum = _spectrum(moments, model.link)
     checks = (
         _normality(Z, share, rows),
@@ -179,7 +176,7 @@ def diagnose(X: Any, y: Any, model: Any, *, sample_weight: Any = None) -> Spectr
         _intercept_check(model, intercept, norms),
         gates,
         _gap_check(spectrum, len(V)),
-        _variance_check(model, X * scale, y, share, rows, y_scale, norms),
+        _variance_check(model, samples, units, norms),
     )
     return SpectralDiagnosis(checks, spectrum)
 
@@ -269,7 +266,8 @@ def _gate_check(model: Mixture | SpectralExperts, into_z: Floats, V: Floats) -> 
 
 
 def _spectrum(moments: ScoreMoments, link: Link) -> Floats:
-    transform = ResponseScale.of(moments, link, 0.0, True).transform(2)  # the noise has no influence on it
+    options = MomentOptions(link, sigma=0.0)  # the noise has no influence on the quadratic transform
+    transform = ResponseScale.of(moments, options).transform(2)
     T2 = moments.score_tensor(2, transform) / transform.constant
     return np.asarray(np.sort(np.linalg.eigvalsh(T2))[::-1])
 
@@ -287,24 +285,20 @@ def _gap_check(spectrum: Floats, k: int) -> Check:
 
 
 def _variance_check(
-    model: Mixture | SpectralExperts,
-    X: Floats,
-    y: Floats,
-    share: Floats,
-    rows: float,
-    y_scale: float,
-    norms: Floats,
+    model: Mixture | SpectralExperts, samples: Samples, units: Standardisation, norms: Floats
 ) -> Check:
     """Mean square of y against what experts and noise make it, over the variance of y."""
+    share, y = samples.share, units.response(samples.y)
+    rows = float(1.0 / (share @ share))
     if isinstance(model, Mixture):
-        weights = share @ model.gate_proba(X)
-        noise = float(weights @ (model.sigma / y_scale) ** 2)
+        proportions = share @ model.gate_proba(samples.X)
+        noise = float(proportions @ (model.sigma / units.y_scale) ** 2)
     else:
-        weights, noise = model.weights, (model.sigma / y_scale) ** 2
+        proportions, noise = model.proportions, (model.sigma / units.y_scale) ** 2
     mean = float(share @ y)
     centre = mean if model.link.is_linear else 0.0
     square = (y - centre) ** 2
-    explained = float(weights @ norms**2) if model.link.is_linear else hermite_moment(model.link, 2, 0)[0]
+    explained = float(proportions @ norms**2) if model.link.is_linear else hermite_moment(model.link, 2, 0)[0]
     observed, variance = float(share @ square), float(share @ (y - mean) ** 2)
     spread = float(np.sqrt(share @ (square - observed) ** 2))
     unit = max(variance, 1e-300)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.samples import Samples
 
-__all__ = ["Standardisation", "coef_in_units", "location_and_scale", "refuse_denormal_response"]
+__all__ = ["Spread", "Standardisation", "location_and_scale"]
+
+
+# What becomes of a column: mean 0 and standard deviation 1; its standard deviation, or its root mean square, is
+# the unit and zero stays where it is; its own units.
+Units: TypeAlias = Literal["centred", "deviation", "root mean square", "own"]
 
 
 def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
     """Return (values - mean) / scale, also where the difference leaves the range but the quotient does not."""
+    if not np.any(mean):
+        return np.asarray(values / scale)
     with np.errstate(over="ignore"):
         difference = values - mean
     if np.isfinite(difference).all():
@@ -21,32 +29,39 @@ def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
     return np.asarray(values / scale - mean / scale)
 
 
-def refuse_denormal_response(spread: float) -> None:
-    """Raise OverflowError for a standard deviation of y that float64 holds with fewer digits than others."""
-    if 0 < spread < np.finfo(np.float64).tiny:
-        raise OverflowError(
-            f"y has a standard deviation of {spread:.3g}, where float64 loses its digits and the noise would "
-            "become 0; rescale y"
-        )
+@dataclass(frozen=True)
+class Spread:
+    """Weighted means and standard deviations of samples, safe for huge and tiny values.
 
-
-def coef_in_units(coef: Floats, x_scale: Floats, y_scale: float) -> Floats:
-    """Return the slopes (..., d) of experts in units of the scales in those of the data.
-
-    Raises
-    ------
-    OverflowError
-        When they leave the range of float64; the column is named.
+    Attributes
+    ----------
+    x_mean, x_deviation : ndarray of shape (n_features,)
+        A column whose values differ by rounding only has its own value as the mean and deviation 0.
+    y_mean, y_deviation : float
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = np.asarray(coef * (y_scale / x_scale))
-    if not np.isfinite(found).all():
-        j = int(np.flatnonzero(~np.isfinite(found).reshape(-1, len(x_scale)).all(axis=0))[0])
-        raise OverflowError(
-            f"the coefficients leave the range of float64 in the units of the data; rescale X column {j}, whose "
-            f"standard deviation is {x_scale[j]:.3g}, or y"
-        )
-    return found
+
+    x_mean: Floats
+    x_deviation: Floats
+    y_mean: float
+    y_deviation: float
+
+    @classmethod
+    def of(cls, samples: Samples) -> Spread:
+        """Measure samples.
+
+        Raises
+        ------
+        OverflowError
+            For a standard deviation of y that float64 holds with fewer digits than others.
+        """
+        x_mean, x_deviation = location_and_scale(samples.X, samples.share)
+        y_mean, y_deviation = location_and_scale(samples.y[:, None], samples.share)
+        if 0 < y_deviation[0] < np.finfo(np.float64).tiny:
+            raise OverflowError(
+                f"y has a standard deviation of {y_deviation[0]:.3g}, where float64 loses its digits and the "
+                "noise would become 0; rescale y"
+            )
+        return cls(x_mean, x_deviation, float(y_mean[0]), float(y_deviation[0]))
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,27 @@ class Standardisation:
     y_mean: float
     y_scale: float
 
+    @classmethod
+    def of(cls, samples: Samples | Spread, *, x: Units = "deviation", y: Units = "deviation") -> Standardisation:
+        """Return the units of samples; a column of scale 0 keeps its own unit.
+
+        Parameters
+        ----------
+        samples : Samples or Spread
+        x, y : {"centred", "deviation", "root mean square", "own"}
+            What features and response become: of mean 0 and standard deviation 1; not shifted and divided by their
+            standard deviation (moments about the means need no more), or by their root mean square (where zero
+            means something); what they were.
+        """
+        spread = samples if isinstance(samples, Spread) else Spread.of(samples)
+        x_mean, x_scale = _shift_and_unit(x, spread.x_mean, spread.x_deviation)
+        y_mean, y_scale = _shift_and_unit(y, np.array(spread.y_mean), np.array(spread.y_deviation))
+        return cls(x_mean, x_scale, float(y_mean), float(y_scale))
+
+    def samples(self, samples: Samples) -> Samples:
+        """Return samples in standard units."""
+        return replace(samples, X=self.features(samples.X), y=self.response(samples.y))
+
     def features(self, X: Floats) -> Floats:
         """Return X in standard units, C-ordered."""
         return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
@@ -77,6 +113,27 @@ class Standardisation:
         coef = coef * (self.y_scale / self.x_scale)
         return coef, self.y_mean + self.y_scale * intercept - coef @ self.x_mean
 
+    def finite_expert_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Do the same as :meth:`expert_to_units`.
+
+        Raises
+        ------
+        OverflowError
+            When the result leaves the range of float64; the column is named.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            coef, intercept = self.expert_to_units(coef, intercept)
+        bad = ~np.isfinite(coef).reshape(-1, len(self.x_scale)).all(axis=0)
+        if bad.any():
+            j = int(np.argmax(bad))
+            raise OverflowError(
+                f"the coefficients leave the range of float64 in the units of the data; rescale X column {j}, "
+                f"whose standard deviation is {self.x_scale[j]:.3g}, or y"
+            )
+        if not np.isfinite(intercept).all():
+            raise OverflowError("the intercepts leave the range of float64 in the units of the data; rescale y")
+        return coef, intercept
+
     def expert_to_standard(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Undo :meth:`expert_to_units`."""
         return coef * (self.x_scale / self.y_scale), (intercept + coef @ self.x_mean - self.y_mean) / self.y_scale
@@ -89,6 +146,13 @@ class Standardisation:
     def gate_to_standard(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Undo :meth:`gate_to_units`."""
         return coef * self.x_scale, intercept + coef @ self.x_mean
+
+
+def _shift_and_unit(units: Units, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+    if units == "own":
+        return np.zeros_like(mean), np.ones_like(mean)
+    scale = np.hypot(deviation, mean) if units == "root mean square" else deviation
+    return mean if units == "centred" else np.zeros_like(mean), np.where(scale > 0, scale, 1.0)
 
 
 def location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from moefast import MomentAccumulator
 from moefast.datasets import make_moe
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture
+from moefast.moments import MomentOptions
 from moefast.spectral import recover_experts, recover_from_moments
 from oracles import moments as oracles
 
@@ -61,8 +62,8 @@ def test_experts_of_every_link_are_found_without_knowing_the_noise(link, k):
 def test_from_moments_alone_the_noise_is_rough_and_the_experts_do_not_mind(link):
     X, y, _ = make_moe(ROWS[2], D, 2, link=link, noise=noise(link), orthogonal_gate=True, random_state=0)
     moments = MomentAccumulator(D, 3).update(X, y).score_moments()
-    rough = recover_from_moments(moments, 2, link=get_link(link), random_state=0)
-    known = recover_from_moments(moments, 2, link=get_link(link), sigma=noise(link), random_state=0)
+    rough = recover_from_moments(moments, 2, MomentOptions(get_link(link)), random_state=0)
+    known = recover_from_moments(moments, 2, MomentOptions(get_link(link), noise(link)), random_state=0)
     error = 4.0 * np.std(y**2) / np.sqrt(len(y))  # four standard errors of s^2 = mean(y^2) - E[g(Z)^2]
     assert rough.sigma**2 == pytest.approx(noise(link) ** 2, abs=error)
     assert np.linalg.norm(rough.coef - known.coef, axis=1).max() < 0.02

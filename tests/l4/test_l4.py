@@ -11,7 +11,7 @@ from moefast import l4, spectral
 from moefast.datasets import make_moe
 from moefast.links import get_link
 from moefast.mixture import Mixture
-from moefast.spectral.directions import ResponseScale
+from moefast.spectral.response import ResponseScale
 from moefast.transforms import quadratic_transform, quartic_transform
 
 SOLVERS = ("tensor", "sgd")
@@ -86,7 +86,7 @@ def test_everything_else_in_the_answer_fits_the_truth(link, solver):
     found = l4.recover_experts(X, y, k, link=link, solver=solver, n_starts=3, random_state=0)
     order = matches(found.coef, truth)[1]
     np.testing.assert_allclose(found.coef, truth.coef[order], rtol=0, atol=0.1)
-    np.testing.assert_allclose(found.weights, truth.gate_proba(X).mean(axis=0)[order], rtol=0, atol=0.05)
+    np.testing.assert_allclose(found.proportions, truth.gate_proba(X).mean(axis=0)[order], rtol=0, atol=0.05)
     np.testing.assert_allclose(found.intercept, 0.0, atol=0.05)
     if link == "linear":  # the small difference of two large numbers
         assert 0.0 < found.sigma < 0.2
@@ -137,7 +137,7 @@ def test_one_expert(sign):
     y = sign * X[:, 0] + 0.1 * rng.normal(size=20_000)
     found = l4.recover_experts(X, y, 1, n_starts=2, random_state=0)
     np.testing.assert_allclose(found.coef, [[sign, 0.0, 0.0]], atol=0.05)
-    np.testing.assert_array_equal(found.weights, [1.0])
+    np.testing.assert_array_equal(found.proportions, [1.0])
 
 
 def test_without_intercepts_they_are_zero():
@@ -266,7 +266,7 @@ def test_a_constant_response_warns_and_stays_finite(k):
     X = np.random.default_rng(0).normal(size=(100, 3))
     with pytest.warns(ConvergenceWarning, match="show no experts"):
         found = l4.recover_experts(X, np.ones(100), k, n_starts=2, random_state=0)
-    for values in (found.coef, found.intercept, found.weights, found.sigma, found.losses):
+    for values in (found.coef, found.intercept, found.proportions, found.sigma, found.losses):
         assert np.isfinite(values).all()
 
 

@@ -12,7 +12,8 @@ from sklearn.mixture import GaussianMixture
 from moefast import MomentAccumulator
 from moefast.links import get_link
 from moefast.mixture import Mixture
-from moefast.moments.input_mixture import InputMixture, MixtureMoments, get_input_mixture
+from moefast.moments.input_mixture import InputMixture, MixtureMoments, input_mixture_of
+from moefast.samples import Samples
 from moefast.spectral import recover_experts
 from moefast.transforms import PolynomialTransform
 from moefast.transforms.optimal import optimal_transform
@@ -50,7 +51,7 @@ def test_the_mean_of_f_times_the_score_is_that_of_the_derivative(order):
             derivative += mean * reduce(np.multiply.outer, [vector] * order)
 
     first = MomentAccumulator(2, 2).update(X, f, weights).score_moments()
-    moments = MixtureMoments(X, f, weights, first, PLANE)
+    moments = MixtureMoments(Samples(X, f, weights), first, PLANE)
     back = first.covariance @ first.whitening  # x = mean + back z, so a derivative in z is back' that in x
     if order == 1:
         found, expected = moments.cross_moment(), back.T @ derivative
@@ -82,7 +83,7 @@ def test_a_mixture_of_one_is_the_normal_distribution():
     X, y, w = oracles.sample(2000, 4)
     first = MomentAccumulator(4, 4).update(X, y, w).score_moments()
     law = InputMixture(np.ones(1), first.x_mean[None], first.covariance[None])
-    moments = MixtureMoments(X, y, w, first, law)
+    moments = MixtureMoments(Samples(X, y, w), first, law)
     np.testing.assert_allclose(moments.cross_moment(), first.cross_moment(), rtol=0, atol=1e-12)
     for order in (2, 3, 4):
         expected = first.score_tensor(order, IDENTITY)
@@ -97,8 +98,8 @@ def test_a_transform_that_is_no_polynomial_goes_through_too():
     X, y, w = oracles.sample(3000, 2)
     first = MomentAccumulator(2, 2).update(X, y, w).score_moments()
     h = optimal_transform("relu", 0.2)
-    expected = MixtureMoments(X, h(y), w, first, PLANE).score_tensor(3, IDENTITY)
-    found = MixtureMoments(X, y, w, first, PLANE).score_tensor(3, h)
+    expected = MixtureMoments(Samples(X, h(y), w), first, PLANE).score_tensor(3, IDENTITY)
+    found = MixtureMoments(Samples(X, y, w), first, PLANE).score_tensor(3, h)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
@@ -167,9 +168,9 @@ def test_the_answer_does_not_depend_on_the_units_of_x():
 def test_a_mixture_of_scikit_learn_is_taken_fitted_or_not(kind):
     X, _, _, _ = sample("linear", np.asarray(ACROSS), np.array([0.5, 0.5]), 500, 0)
     model = GaussianMixture(2, covariance_type=kind, random_state=0)
-    law = get_input_mixture(model, X, np.ones(len(X)))
+    law = input_mixture_of(model, Samples(X, X[:, 0], np.ones(len(X))))
     assert not hasattr(model, "means_")  # the user's object is not touched
-    fitted = get_input_mixture(model.fit(X), X, np.arange(len(X)) + 1.0)
+    fitted = input_mixture_of(model.fit(X), Samples(X, X[:, 0], np.arange(len(X)) + 1.0))
     np.testing.assert_allclose(law.covariances, fitted.covariances)
     np.testing.assert_allclose(law.posteriors(X), model.predict_proba(X), rtol=0, atol=1e-10)
 

@@ -45,14 +45,6 @@ def test_whitened_samples_have_mean_zero_and_covariance_one():
     np.testing.assert_allclose(moments.cross_moment(), (share * (y - share @ y)) @ Z, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_the_mean_of_the_transformed_response(transform):
-    X, y, w = sample()
-    assert moments_of(X, y, w).transform_mean(transform) == pytest.approx(
-        np.average(transform(y), weights=w), rel=1e-12
-    )
-
-
 def _copy(X):
     return np.column_stack([X, X[:, 0]])
 

@@ -8,6 +8,7 @@ from moefast import MomentAccumulator
 from moefast.datasets import make_moe
 from moefast.links import get_link
 from moefast.mixture import Mixture
+from moefast.moments import MomentOptions
 from moefast.spectral import recover_experts, recover_from_moments
 from oracles import moments as oracles
 
@@ -65,8 +66,8 @@ def test_everything_else_in_the_answer_fits_the_truth(link):
     order = [0, 1] if found.coef[0] @ truth.coef[0] > found.coef[1] @ truth.coef[0] else [1, 0]
     assert found.converged
     assert (np.sum(found.coef * truth.coef[order], axis=1) > 0.9).all()  # the sign too
-    assert found.weights.sum() == pytest.approx(1.0)
-    np.testing.assert_allclose(found.weights[order], truth.gate_proba(X).mean(axis=0), rtol=0, atol=0.05)
+    assert found.proportions.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(found.proportions[order], truth.gate_proba(X).mean(axis=0), rtol=0, atol=0.05)
     np.testing.assert_allclose(found.intercept, 0.0, rtol=0, atol=0.05)
     np.testing.assert_allclose(np.linalg.norm(found.directions, axis=1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(found.spectrum[:2].sum(), 1.0, rtol=0, atol=0.15)  # sum_i p_i |a_i|^2
@@ -96,7 +97,7 @@ def test_one_expert(link, sign):
     X, y = draw(truth, 50_000, 0)
     found = recover_experts(X, y, 1, link=link, random_state=0)
     assert np.linalg.norm(found.coef - truth.coef) < 0.05
-    np.testing.assert_array_equal(found.weights, [1.0])
+    np.testing.assert_array_equal(found.proportions, [1.0])
 
 
 def test_linear_experts_may_have_any_common_norm_noise_and_intercept():
@@ -107,7 +108,7 @@ def test_linear_experts_may_have_any_common_norm_noise_and_intercept():
     moved = recover_experts(X, 50.0 * y - 7.0, 2, random_state=0)
     np.testing.assert_allclose(moved.coef, 50.0 * plain.coef, rtol=0, atol=1e-6)
     np.testing.assert_allclose(moved.intercept, 50.0 * plain.intercept - 7.0, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(moved.weights, plain.weights, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(moved.proportions, plain.proportions, rtol=0, atol=1e-8)
     assert moved.sigma == pytest.approx(50.0 * plain.sigma, rel=1e-6)
 
 
@@ -195,7 +196,9 @@ def test_accumulated_moments_give_the_same_experts():
         accumulator.update(X[part], y[part])
     # The noise is given: from moments alone it is estimated more roughly.
     options = {"sigma": SIGMA, "random_state": 0}
-    by_parts = recover_from_moments(accumulator.score_moments(), 2, link=get_link("tanh"), **options)
+    by_parts = recover_from_moments(
+        accumulator.score_moments(), 2, MomentOptions(get_link("tanh"), SIGMA), random_state=0
+    )
     # To rounding: recover_experts divides the columns by their standard deviations first.
     whole = recover_experts(X, y, 2, link="tanh", **options)
     np.testing.assert_allclose(by_parts.coef, whole.coef, rtol=0, atol=1e-9)
@@ -247,7 +250,7 @@ def test_a_constant_response_warns_and_stays_finite(k, link):
     with pytest.warns(ConvergenceWarning, match="degenerate"):
         found = recover_experts(X, np.ones(100), k, link=link, random_state=0)
     assert not found.converged
-    for values in (found.coef, found.intercept, found.weights, found.sigma):
+    for values in (found.coef, found.intercept, found.proportions, found.sigma):
         assert np.isfinite(values).all()
 
 

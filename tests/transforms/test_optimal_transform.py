@@ -11,7 +11,9 @@ from scipy.stats import norm
 from moefast import MomentAccumulator
 from moefast.datasets import make_moe
 from moefast.links import LINKS, Link, get_link
+from moefast.moments import MomentOptions
 from moefast.moments.two_pass import TwoPassMoments
+from moefast.samples import Samples
 from moefast.spectral import recover_experts, recover_from_moments
 from moefast.transforms import cubic_transform, quadratic_transform, quartic_transform
 from moefast.transforms.optimal import marginal_sigma, optimal_transform
@@ -198,7 +200,7 @@ def test_the_score_tensor_of_any_transform_is_the_sum_over_rows():
     X, y, w = oracles.sample(400, 4)
     h = optimal_transform("relu", 0.3)
     first = MomentAccumulator(4, 2).update(X, y, w).score_moments()
-    moments = TwoPassMoments(X, y, w, first)
+    moments = TwoPassMoments(Samples(X, y, w), first)
     for order in (2, 3, 4):
         expected = oracles.score_tensor(X, h(y), w, first.whitening, order)
         found = moments.score_tensor(order, h)
@@ -211,6 +213,6 @@ def test_one_pass_has_no_optimal_transform():
         recover_experts(X, y, 2, link="relu", strategy="one_pass", transform="optimal")
     moments = MomentAccumulator(3, 3).update(X, y).score_moments()
     with pytest.raises(ValueError, match="samples for a second pass"):
-        recover_from_moments(moments, 2, link=get_link("relu"), transform="optimal")
+        recover_from_moments(moments, 2, MomentOptions(get_link("relu"), transform="optimal"))
     with pytest.raises(TypeError, match="polynomials only, not OptimalTransform"):
         moments.score_tensor(3, optimal_transform("relu", 0.1))

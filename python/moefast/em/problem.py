@@ -32,7 +32,8 @@ from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
 from moefast.em.rows import row_groups
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture, check_mixture
-from moefast.standardisation import Standardisation, location_and_scale, refuse_denormal_response
+from moefast.samples import Samples
+from moefast.standardisation import Spread, Standardisation
 from moefast.threads import resolve_threads
 from moefast.transforms.polynomial import hermite_moment
 from moefast.validation import check_samples
@@ -95,32 +96,26 @@ class EmProblem:
         self.link = link
         self.weights = np.ascontiguousarray(weights)
         centre_x = options.fit_intercept and options.fit_gate_intercept
-        share = self.weights / self.weights.sum()
-        x_mean, x_spread = location_and_scale(X, share)
-        y_mean, y_spread = location_and_scale(y[:, None], share)
-        refuse_denormal_response(float(y_spread[0]))
-        self.constant = [int(j) for j in np.flatnonzero(x_spread == 0)] if centre_x else []
-        self.constant_response, self.y_level = bool(y_spread[0] == 0), float(y_mean[0])
-        # Without centring the second moment about zero takes the place of the variance.
-        centre_y = options.fit_intercept and link.is_linear
-        x_scale = x_spread if centre_x else np.hypot(x_spread, x_mean)
-        y_scale = float(y_spread[0] if centre_y else np.hypot(y_spread[0], y_mean[0]))
-        if not link.is_homogeneous:
-            y_scale = 1.0
-            if max(y_spread[0], abs(y_mean[0])) > _LARGEST_RESPONSE:
-                raise OverflowError(
-                    f"y has a mean of {y_mean[0]:.3g} and a standard deviation of {y_spread[0]:.3g}, beyond "
-                    f"{_LARGEST_RESPONSE:g}; link {link.name!r} leaves y its units, so rescale y"
-                )
-        elif not link.is_linear:  # an expert whose linear form has variance 1 keeps it
-            y_scale /= float(np.sqrt(hermite_moment(link, 2, 0)[0]))
-        self.response_std = float(y_spread[0]) or 1.0
-        self.standardisation = Standardisation(
-            x_mean=x_mean if centre_x else np.zeros_like(x_mean),
-            x_scale=np.where(x_scale > 0, x_scale, 1.0),
-            y_mean=float(y_mean[0]) if centre_y else 0.0,
-            y_scale=y_scale if y_scale > 0 else 1.0,
+        samples = Samples(X, y, self.weights)
+        spread = Spread.of(samples)
+        self.constant = [int(j) for j in np.flatnonzero(spread.x_deviation == 0)] if centre_x else []
+        self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
+        self.response_std = spread.y_deviation or 1.0
+        self.standardisation = Standardisation.of(
+            spread,
+            x="centred" if centre_x else "root mean square",
+            y="centred" if options.fit_intercept and link.is_linear else "root mean square",
         )
+        if not link.is_homogeneous:
+            self.standardisation = replace(self.standardisation, y_scale=1.0)
+            if max(spread.y_deviation, abs(spread.y_mean)) > _LARGEST_RESPONSE:
+                raise OverflowError(
+                    f"y has a mean of {spread.y_mean:.3g} and a standard deviation of {spread.y_deviation:.3g}, "
+                    f"beyond {_LARGEST_RESPONSE:g}; link {link.name!r} leaves y its units, so rescale y"
+                )
+        elif not link.is_linear and y.any():  # an expert whose linear form has variance 1 keeps it
+            unit = float(np.sqrt(hermite_moment(link, 2, 0)[0]))
+            self.standardisation = replace(self.standardisation, y_scale=self.standardisation.y_scale / unit)
         self.Z = self.standardisation.features(X)
         self.t = np.ascontiguousarray(self.standardisation.response(y))
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -21,6 +20,7 @@ from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
 from moefast.links import Link, get_link
 from moefast.mixture import Mixture
+from moefast.moments.options import MomentOptions
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
@@ -197,7 +197,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
             )
             fit = problem.to_units(fit)
         else:
-            fit, report = self._fit_unpolished(problem, X, y, link, rng)
+            fit, report = self._fit_unpolished(problem, samples, rng)
         order = _canonical_order(fit)
         mixture = fit.mixture.ordered(order)
         parameters = (
@@ -215,21 +215,13 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.sigma_, self.link_ = mixture.sigma, link
 
     def _fit_unpolished(
-        self, problem: EmProblem, X: Floats, y: Floats, link: Link, rng: np.random.Generator
+        self, problem: EmProblem, samples: Samples, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
         recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
-        experts = recover(
-            X,
-            y,
-            problem.weights,
-            int(self.n_experts),
-            link=link,
-            fit_intercept=self.fit_intercept,
-            random_state=rng,
-            n_threads=self.n_threads,
-        )
-        fit = gates_of_problem(problem, X, experts, max(experts.sigma, 1e-300), update_noise=True)
+        options = MomentOptions(problem.link, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
+        experts = recover(samples, int(self.n_experts), options, random_state=rng)
+        fit = gates_of_problem(problem, samples.X, experts, max(experts.sigma, 1e-300), update_noise=True)
         fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
         kind = "L4" if self.start == "l4" else "spectral"
         start = StartReport(f"{kind}, unpolished", "", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)

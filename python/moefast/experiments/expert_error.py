@@ -19,7 +19,9 @@ from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
 from moefast.links import LINKS
 from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.options import MomentOptions
 from moefast.moments.strategy import choose_strategy
+from moefast.samples import Samples
 from moefast.spectral.experts import recover_from_moments
 
 if TYPE_CHECKING:
@@ -76,11 +78,9 @@ def run(cell: Cell) -> list[Row]:
                 found = recover_from_moments(
                     moments.score_moments(),
                     k,
-                    link=LINKS[link],
-                    sigma=noise,
-                    samples=(X[:n], y[:n], np.ones(n)),
+                    MomentOptions(LINKS[link], sigma=noise, n_threads=1),
+                    samples=Samples(X[:n], y[:n], np.ones(n)),
                     random_state=rng,
-                    n_threads=1,
                 )
                 error = float(chord_errors(found.coef, truth.coef).max())
                 rows.append({"link": link, "k": k, "d": d, "seed": seed, "n": n, "error": error})

@@ -25,7 +25,7 @@ from moefast.l4.loss import L4Loss
 from moefast.mixture import Mixture
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.moments.scores import ScoreMoments
-from moefast.tensors.power_method import subspace_whitening
+from moefast.spectral.whitening import subspace_whitening
 from moefast.transforms.polynomial import quadratic_transform, quartic_transform
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ class L4Run:
     Attributes
     ----------
     coef : ndarray of shape (k, d)
-    intercept, weights : ndarray of shape (k,)
+    intercept, proportions : ndarray of shape (k,)
     sigma : float
     directions : ndarray of shape (k, rank)
         Unit vectors, signs set, in whitened coordinates of x.
@@ -32,7 +32,7 @@ class L4Run:
 
     coef: Floats
     intercept: Floats
-    weights: Floats
+    proportions: Floats
     sigma: float
     directions: Floats
     losses: Floats
@@ -80,9 +80,9 @@ class L4Experts:
         return self.runs[self.best].intercept
 
     @property
-    def weights(self) -> Floats:
+    def proportions(self) -> Floats:
         """p_i = E[p_i(x)], estimated, shape (k,)."""
-        return self.runs[self.best].weights
+        return self.runs[self.best].proportions
 
     @property
     def sigma(self) -> float:

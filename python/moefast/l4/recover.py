@@ -21,30 +21,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from moefast._typing import Floats
 from moefast.l4.experts import L4Experts, L4Run
-from moefast.l4.loss import LARGEST_FACTOR, L4Loss, StochasticL4Loss
-from moefast.l4.solvers import Descent, descend_by_batches, descend_by_curvature
+from moefast.l4.loss import L4Loss
+from moefast.l4.options import L4Options
+from moefast.l4.problem import L4Problem
+from moefast.l4.solvers import descend_by_batches, descend_by_curvature
 from moefast.links import Link, get_link
-from moefast.moments.two_pass import TwoPassMoments
+from moefast.moments.options import MomentOptions
 from moefast.randomness import RandomState, get_generator
-from moefast.spectral.directions import (
-    MomentSource,
-    ResponseScale,
-    ScaledExperts,
-    check_number_of_experts,
-    scale_directions,
-)
-from moefast.spectral.recover import first_pass, scaled_samples, strategy_for
-from moefast.standardisation import coef_in_units
-from moefast.tensors.power_method import subspace_whitening
-from moefast.tensors.symmetric import SymmetricTensor
-from moefast.validation import check_choice, check_flag, check_function, check_integer, check_number, check_samples
+from moefast.samples import Samples
+from moefast.standardisation import Standardisation
+from moefast.validation import check_integer, check_samples
 
 __all__ = ["L4Experts", "L4Run", "recover_experts"]
 
 
-# mu T4(u, u, u, u) / lam along the heaviest direction when mu is chosen: bounded from below by far, and the
-# experts' own values still count.
-_SHARE = 0.25
 # Losses this near each other are of one minimum.
 _SAME = 1e-9
 
@@ -164,51 +154,13 @@ def recover_experts(
     >>> bool(min(c.max(axis=1).min() for c in cosines) > 0.99)  # signs included, from every start
     True
     """
-    check_choice("solver", solver, ("tensor", "sgd"))
-    check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
-    check_choice("transform", transform, ("polynomial", "optimal"))
-    counts = {"n_experts": n_experts, "n_starts": n_starts, "max_iter": max_iter, "n_epochs": n_epochs}
-    for name, count in counts.items():
-        check_integer(name, count)
-    check_flag("whiten", whiten)
-    check_function("on_epoch", on_epoch)
-    for name, value in (("mu", mu), ("learning_rate", learning_rate), ("batch_size", batch_size)):
-        if isinstance(value, str) and value == "auto":
-            continue
-        if name == "batch_size":
-            check_integer(name, value)
-        else:
-            check_number(name, value, open_low=name == "learning_rate", high=LARGEST_FACTOR)
-    check_number("lam", lam, open_low=True, high=LARGEST_FACTOR)
-    if sigma is not None:
-        check_number("sigma", sigma)
-    check_flag("fit_intercept", fit_intercept)
-    link = get_link(link)
-    samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
-    found = recover_from_samples(
-        X,
-        y,
-        weights,
-        n_experts,
-        link=link,
-        sigma=sigma,
-        solver=solver,
-        whiten=bool(whiten),
-        mu=mu,
-        lam=lam,
-        n_starts=n_starts,
-        max_iter=max_iter,
-        n_epochs=n_epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        strategy=strategy,
-        transform=transform,
-        fit_intercept=fit_intercept,
-        on_epoch=on_epoch,
-        random_state=random_state,
-        n_threads=n_threads,
+    check_integer("n_experts", n_experts)
+    moments = MomentOptions(
+        get_link(link), sigma, strategy, transform, fit_intercept=fit_intercept, n_threads=n_threads
     )
+    options = L4Options(solver, whiten, mu, lam, n_starts, max_iter, n_epochs, batch_size, learning_rate, on_epoch)
+    samples = check_samples(X, y, sample_weight)
+    found = recover_from_samples(samples, n_experts, moments, options, random_state=random_state)
     _warn_about(found.largest_value, found.mu, found.lam, bool(whiten))
     if not found.converged:
         best = found.runs[found.best]
@@ -224,132 +176,53 @@ def recover_experts(
 
 
 def recover_from_samples(
-    X: Floats,
-    y: Floats,
-    weights: Floats,
+    samples: Samples,
     n_experts: int,
+    moments: MomentOptions,
+    options: L4Options | None = None,
     *,
-    link: Link,
-    sigma: float | None = None,
-    solver: str = "tensor",
-    whiten: bool = True,
-    mu: float | str = "auto",
-    lam: float = 2.0,
-    n_starts: int = 10,
-    max_iter: int = 200,
-    n_epochs: int = 30,
-    batch_size: int | str = "auto",
-    learning_rate: float | str = "auto",
-    strategy: str = "auto",
-    transform: str = "polynomial",
-    fit_intercept: bool = True,
-    on_epoch: Callable[[int, Floats], None] | None = None,
     random_state: RandomState = None,
-    n_threads: int | None = None,
 ) -> L4Experts:
-    """Do the same as :func:`recover_experts` from checked samples, without warnings; parameters as there."""
-    samples, x_scale, y_scale = scaled_samples(X, y, weights, link)
-    n_directions = n_experts if whiten else X.shape[1]
-    strategy = strategy_for(strategy, transform, link)
-    first = first_pass(*samples, n_directions, order=4, strategy=strategy, n_threads=n_threads)
-    check_number_of_experts(n_experts, first)
-    scaled_sigma = None if sigma is None else sigma / y_scale
-    optimal = transform == "optimal"
-    response = ResponseScale.of(first, link, scaled_sigma, fit_intercept, optimal=optimal, samples=samples)
-    source = TwoPassMoments(*samples, first, n_threads)
-    problem = _Problem(samples, source, response, n_experts, whiten)
+    """Do the same as :func:`recover_experts` from checked samples, without warnings.
 
-    largest = L4Loss(problem.tensor, 0.0, lam).largest_value()
-    factor = _SHARE * lam / (largest or 1.0) if mu == "auto" else float(mu)
-    whole = L4Loss(problem.tensor, factor, lam)
+    Raises
+    ------
+    ValueError
+        For an `x_distribution` other than "gaussian", which the method does not have.
+    """
+    options = L4Options() if options is None else options
+    if not isinstance(moments.x_distribution, str):
+        raise ValueError(f"x_distribution must be 'gaussian' for the L4 loss, got {moments.x_distribution!r}")
+    units = Standardisation.of(samples, y="deviation" if moments.link.is_linear else "own")
+    problem = L4Problem.of(units.samples(samples), n_experts, moments.in_units(units), options.whiten)
+
+    largest = L4Loss(problem.tensor, 0.0, options.lam).largest_value()
+    loss = L4Loss(problem.tensor, options.mu_for(largest), options.lam)
     rng = get_generator(random_state)
-    starts = rng.normal(size=(n_starts, n_experts, whole.dim))
+    starts = rng.normal(size=(options.n_starts, n_experts, loss.dim))
     starts /= np.linalg.norm(starts, axis=-1, keepdims=True)
 
     def tell(epoch: int, candidates: Floats) -> None:
-        assert on_epoch is not None
-        on_epoch(epoch, coef_in_units(np.stack([problem.experts(A).coef for A in candidates]), x_scale, y_scale))
+        if options.on_epoch is not None:
+            experts = [problem.experts(A) for A in candidates]
+            options.on_epoch(
+                epoch, np.stack([units.finite_expert_to_units(e.coef, e.intercept)[0] for e in experts])
+            )
 
-    if solver == "tensor":
-        descents = [descend_by_curvature(whole, start, max_iter) for start in starts]
+    if options.solver == "tensor":
+        descents = [descend_by_curvature(loss, start, options.max_iter) for start in starts]
     else:
-        descents = descend_by_batches(
-            problem.stochastic_loss(factor, lam),
-            whole,
-            starts,
-            n_epochs=n_epochs,
-            batch_size=max(1, len(y) // 100) if batch_size == "auto" else int(batch_size),
-            learning_rate=None if learning_rate == "auto" else float(learning_rate),
-            rng=rng,
-            on_epoch=tell if on_epoch is not None else None,
-        )
-    runs = tuple(problem.run(descent, x_scale, y_scale) for descent in descents)
+        descents = descend_by_batches(problem.stochastic_loss(loss), loss, starts, options, rng, tell)
+    runs = tuple(problem.run(descent, units) for descent in descents)
     return L4Experts(
         runs=runs,
         best=_lowest([float(run.losses[-1]) for run in runs]),
-        spectrum=problem.spectrum,
-        mu=factor,
-        lam=float(lam),
+        spectrum=problem.whitening.spectrum,
+        mu=loss.mu,
+        lam=loss.lam,
         largest_value=largest,
-        link=link,
+        link=moments.link,
     )
-
-
-class _Problem:
-    """T4 in the coordinates of the loss, and the way from candidates in them to experts."""
-
-    def __init__(
-        self,
-        samples: tuple[Floats, Floats, Floats],
-        moments: MomentSource,
-        response: ResponseScale,
-        k: int,
-        whiten: bool,
-    ) -> None:
-        self.samples, self.moments, self.response = samples, moments, response
-        second, self.fourth = response.transform(2), response.transform(4)
-        self.T2 = moments.score_tensor(2, second) / second.constant
-        W, back, self.spectrum = subspace_whitening(self.T2, k, moments.whitening)
-        if whiten:
-            self.W, self.back, self.scale = W, back, float(k)
-        else:
-            # Unit experts are what |a|^2 - 1 wants; T2 has sum_i p_i |a_i|^2 for its trace.
-            square = float(np.maximum(self.spectrum[:k], 0.0).sum()) if response.link.is_linear else 1.0
-            self.W = self.back = np.eye(moments.rank)
-            self.scale = square**2 or 1.0
-        T4 = moments.score_tensor(4, self.fourth, self.W) / (self.fourth.constant * self.scale)
-        self.tensor = T4 if whiten else SymmetricTensor.from_dense(T4)
-
-    def stochastic_loss(self, mu: float, lam: float) -> StochasticL4Loss:
-        """Return the loss whose mean over all rows is that on the tensor."""
-        X, y, weights = self.samples
-        Q = self.fourth(y)
-        return StochasticL4Loss(
-            (X - self.moments.x_mean) @ (self.moments.whitening @ self.W),
-            (Q - np.average(Q, weights=weights)) / (self.fourth.constant * self.scale),
-            mu,
-            lam,
-            gram=self.W.T @ self.W,
-            sample_weight=weights,
-        )
-
-    def experts(self, candidates: Floats) -> ScaledExperts:
-        """Return the experts of candidates of shape (k, dim), in the units of the moments."""
-        return scale_directions(candidates @ self.back.T, self.moments, self.T2, self.response)
-
-    def run(self, descent: Descent, x_scale: Floats, y_scale: float) -> L4Run:
-        """Return the experts of a descent in the units of the data."""
-        found = self.experts(descent.candidates)
-        return L4Run(
-            coef=coef_in_units(found.coef, x_scale, y_scale),
-            intercept=found.intercept * y_scale,
-            weights=found.weights,
-            sigma=found.sigma * y_scale,
-            directions=found.directions,
-            losses=descent.losses,
-            status=descent.status,
-            n_iter=descent.n_iter,
-        )
 
 
 def _lowest(losses: list[float]) -> int:

@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult, minimize
 
 from moefast._typing import Floats
 from moefast.l4.loss import L4Loss, StochasticL4Loss
+from moefast.l4.options import L4Options
 
 __all__ = ["Descent", "descend_by_batches", "descend_by_curvature", "learning_rates"]
 
@@ -122,10 +123,7 @@ def descend_by_batches(
     loss: StochasticL4Loss,
     whole: L4Loss,
     starts: Floats,
-    *,
-    n_epochs: int,
-    batch_size: int,
-    learning_rate: float | None,
+    options: L4Options,
     rng: np.random.Generator,
     on_epoch: Callable[[int, Floats], None] | None = None,
 ) -> list[Descent]:
@@ -140,9 +138,8 @@ def descend_by_batches(
     whole : L4Loss
         The same loss over all samples, for the learning curves and the rates.
     starts : ndarray of shape (n_starts, m, dim)
-    n_epochs, batch_size : int
-    learning_rate : float or None
-        The first rate.
+    options : L4Options
+        `n_epochs`, `batch_size` and `learning_rate` matter.
     rng : numpy.random.Generator
         For the order of the rows.
     on_epoch : callable, optional
@@ -152,8 +149,9 @@ def descend_by_batches(
     -------
     list of Descent
     """
+    n_epochs, batch_size = options.n_epochs, options.rows_of_batch(loss.n)
     edges = range(0, loss.n, batch_size)
-    rates = iter(learning_rates(whole, n_epochs * len(edges), learning_rate))
+    rates = iter(learning_rates(whole, n_epochs * len(edges), options.first_rate))
     A = starts.copy()
     curves = [np.asarray(whole.value(A))]
     if on_epoch is not None:

@@ -2,6 +2,7 @@
 
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.moments.input_mixture import InputMixture
+from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
 from moefast.moments.strategy import choose_strategy, strategy_costs
 from moefast.moments.two_pass import TwoPassMoments, projected_moments, projected_score_tensor
@@ -9,6 +10,7 @@ from moefast.moments.two_pass import TwoPassMoments, projected_moments, projecte
 __all__ = [
     "InputMixture",
     "MomentAccumulator",
+    "MomentOptions",
     "ScoreMoments",
     "TwoPassMoments",
     "choose_strategy",

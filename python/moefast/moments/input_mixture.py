@@ -29,9 +29,10 @@ from moefast._typing import Floats
 from moefast.moments.scores import ScoreMoments, score_correction
 from moefast.moments.two_pass import TwoPassMoments, centred_response, projected_mean
 from moefast.randomness import RandomState, get_generator
+from moefast.samples import Samples
 from moefast.transforms.polynomial import ResponseTransform
 
-__all__ = ["InputMixture", "MixtureMoments", "get_input_mixture"]
+__all__ = ["InputMixture", "MixtureMoments", "check_input_law", "input_mixture_of"]
 
 
 # Rows with a smaller posterior are left out of a component's sums.
@@ -132,57 +133,62 @@ class InputMixture:
         return np.asarray(sum(parts))
 
 
-def get_input_mixture(
-    x_distribution: Any, X: Floats, weights: Floats, random_state: RandomState = None
-) -> InputMixture | None:
-    """Return the law that a user's `x_distribution` names, None for "gaussian".
-
-    Parameters
-    ----------
-    x_distribution : "gaussian", InputMixture or sklearn.mixture.GaussianMixture
-        A GaussianMixture that is not fitted is cloned and fitted to X.
-    X : ndarray of shape (n, d)
-    weights : ndarray of shape (n,)
-        Of the rows; scikit-learn's mixtures cannot be fitted with unequal ones.
-    random_state : int, Generator, RandomState or None
-        For a GaussianMixture that is not fitted and has none of its own.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        For another number of features, or unequal weights and a mixture that is not fitted.
-    """
+def check_input_law(x_distribution: Any) -> None:
+    """Raise unless `x_distribution` is "gaussian", an InputMixture or a GaussianMixture."""
     if isinstance(x_distribution, str):
         if x_distribution != "gaussian":
             raise ValueError(
                 f"x_distribution must be 'gaussian', an InputMixture or a GaussianMixture, got {x_distribution!r}"
             )
-        return None
-    if not isinstance(x_distribution, InputMixture):
-        from sklearn.mixture import GaussianMixture  # slow to import, and nobody else needs it
+        return
+    if isinstance(x_distribution, InputMixture):
+        return
+    from sklearn.mixture import GaussianMixture  # slow to import, and nobody else needs it
 
-        if isinstance(x_distribution, GaussianMixture):
-            x_distribution = _from_sklearn(x_distribution, X, weights, random_state)
-    if not isinstance(x_distribution, InputMixture):
+    if not isinstance(x_distribution, GaussianMixture):
         raise TypeError(
             "x_distribution must be 'gaussian', an InputMixture or a GaussianMixture, got "
             f"{type(x_distribution).__name__}"
         )
-    if x_distribution.means.shape[1] != X.shape[1]:
-        raise ValueError(f"x_distribution has {x_distribution.means.shape[1]} features, X has {X.shape[1]}")
-    return x_distribution
 
 
-def _from_sklearn(model: Any, X: Floats, weights: Floats, random_state: RandomState) -> InputMixture:
+def input_mixture_of(
+    x_distribution: Any, samples: Samples, random_state: RandomState = None
+) -> InputMixture | None:
+    """Return the law of x that a checked `x_distribution` names, None for "gaussian".
+
+    Parameters
+    ----------
+    x_distribution : "gaussian", InputMixture or sklearn.mixture.GaussianMixture
+        A GaussianMixture that is not fitted is cloned and fitted to X.
+    samples : Samples
+        scikit-learn's mixtures cannot be fitted with unequal weights.
+    random_state : int, Generator, RandomState or None
+        For a GaussianMixture that is not fitted and has none of its own.
+
+    Raises
+    ------
+    ValueError
+        For another number of features, or unequal weights and a mixture that is not fitted.
+    """
+    if isinstance(x_distribution, str):
+        return None
+    if not isinstance(x_distribution, InputMixture):
+        x_distribution = _from_sklearn(x_distribution, samples, random_state)
+    law: InputMixture = x_distribution
+    if law.means.shape[1] != samples.n_features:
+        raise ValueError(f"x_distribution has {law.means.shape[1]} features, X has {samples.n_features}")
+    return law
+
+
+def _from_sklearn(model: Any, samples: Samples, random_state: RandomState) -> InputMixture:
     if not hasattr(model, "means_"):
-        if np.ptp(weights) > 0:
+        if np.ptp(samples.sample_weight) > 0:
             raise ValueError(
                 "x_distribution: scikit-learn's GaussianMixture cannot be fitted with sample weights; give a "
                 "fitted one"
             )
-        largest = np.abs(X).max(axis=0)
+        largest = np.abs(samples.X).max(axis=0)
         if largest.max() > _LARGEST:
             j = int(largest.argmax())
             raise OverflowError(
@@ -192,7 +198,7 @@ def _from_sklearn(model: Any, X: Floats, weights: Floats, random_state: RandomSt
         model = clone(model)
         if model.random_state is None:  # numpy's global state is nobody's business here
             model.set_params(random_state=int(get_generator(random_state).integers(2**31)))
-        model.fit(X)
+        model.fit(samples.X)
     c, d = model.means_.shape
     covariances = np.asarray(model.covariances_, dtype=np.float64)
     if model.covariance_type == "tied":
@@ -209,8 +215,7 @@ class MixtureMoments(TwoPassMoments):
 
     Parameters
     ----------
-    X, y, weights : ndarray of shape (n, d), (n,), (n,), float64
-        Weights positive.
+    samples : Samples
     moments : ScoreMoments
         Of these samples: their means and whitening give the coordinates z = whitening' (x - x_mean).
     law : InputMixture
@@ -219,47 +224,47 @@ class MixtureMoments(TwoPassMoments):
     """
 
     def __init__(
-        self,
-        X: Floats,
-        y: Floats,
-        weights: Floats,
-        moments: ScoreMoments,
-        law: InputMixture,
-        n_threads: int | None = None,
+        self, samples: Samples, moments: ScoreMoments, law: InputMixture, n_threads: int | None = None
     ) -> None:
-        super().__init__(X, y, weights, moments, n_threads)
-        if moments.rank < X.shape[1]:
+        super().__init__(samples, moments, n_threads)
+        if moments.rank < samples.n_features:
             raise ValueError(
-                f"x_distribution: X has {moments.rank} linearly independent columns of {X.shape[1]}; leave "
-                "constant and collinear ones out"
+                f"x_distribution: X has {moments.rank} linearly independent columns of {samples.n_features}; "
+                "leave constant and collinear ones out"
             )
         self.law = law
         self._in_z = law.transformed(self.whitening.T, self.x_mean)
-        self._posteriors = self._in_z.posteriors((X - self.x_mean) @ self.whitening)
+        self._posteriors = self._in_z.posteriors(self._Z())
+
+    def _Z(self) -> Floats:
+        return np.asarray((self.samples.X - self.x_mean) @ self.whitening)
 
     def cross_moment(self) -> Floats:
         """Return the mean of (y - mean y) S_1(z), shape (rank,)."""
-        X, y, weights = self.samples
-        share = weights / weights.sum()
-        Z = (X - self.x_mean) @ self.whitening
+        Z, residual = self._Z(), self.samples.y - self.y_mean
+        share = self.samples.share
         total = np.zeros(self.rank)
         for p, mean, S in zip(self._posteriors.T, self._in_z.means, self._in_z.covariances, strict=True):
-            total += np.linalg.solve(S, (share * p * (y - self.y_mean)) @ (Z - mean))
+            total += np.linalg.solve(S, (share * p * residual) @ (Z - mean))
         return total
 
     def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (h(y) - mean h(y)) S_m(z) along directions; see ScoreMoments.score_tensor."""
-        X, y, weights = self.samples
-        W = np.eye(self.rank) if directions is None else directions
-        t, P = centred_response(y, weights, transform)
-        total = np.zeros((W.shape[1],) * order)
+        if directions is None:
+            directions = np.eye(self.rank)
+        total = np.zeros((directions.shape[1],) * order)
+        if self.y_variance == 0:  # h(y) - mean h(y) of a constant response is rounding
+            return total
+        transformed, P = centred_response(self.samples, transform)
         for p, mean, S in zip(self._posteriors.T, self.law.means, self._in_z.covariances, strict=True):
             rows = p > _NEGLIGIBLE
             if not rows.any():
                 continue
-            row_weights = weights[rows] * p[rows]
-            along = np.linalg.solve(S, W)  # u = S^-1 (z - m) along W is (z - m) along S^-1 W
-            V = np.ascontiguousarray(self.whitening @ along)
-            moments = projected_mean(X[rows], t[rows], row_weights, V, mean, P, order, self.n_threads)
-            total += row_weights.sum() / weights.sum() * score_correction(moments, W.T @ along)
+            own = Samples(transformed.X[rows], transformed.y[rows], transformed.sample_weight[rows] * p[rows])
+            along = np.linalg.solve(S, directions)  # u = S^-1 (z - m) along D is (z - m) along S^-1 D
+            moments = projected_mean(
+                own, P, order, np.ascontiguousarray(self.whitening @ along), mean, self.n_threads
+            )
+            weight = own.sample_weight.sum() / self.samples.sample_weight.sum()
+            total += weight * score_correction(moments, directions.T @ along)
         return total

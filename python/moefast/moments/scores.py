@@ -25,14 +25,14 @@ _RANK_TOLERANCE = 1e-10
 
 
 def score_correction(moments: Floats, gram: Floats) -> Floats:
-    r"""Return mean h S_m(z) along directions W from the mean of h times the monomials of (W' z, 1).
+    r"""Return mean h S_m(z) along directions D from the mean of h times the monomials of (D' z, 1).
 
     Parameters
     ----------
     moments : ndarray of shape (q + 1,) * m
-        Mean of :math:`h \, v^{\otimes m}`, v = (W' z, 1); m = 2, 3 or 4.
+        Mean of :math:`h \, v^{\otimes m}`, v = (D' z, 1); m = 2, 3 or 4.
     gram : ndarray of shape (q, q)
-        W' W: the covariance of W' z.
+        D' D: the covariance of D' z.
 
     Returns
     -------
@@ -122,10 +122,6 @@ class ScoreMoments:
         moment: Floats = self.whitening.T @ first
         return moment
 
-    def transform_mean(self, transform: PolynomialTransform) -> float:
-        """Return the mean of P(y)."""
-        return float(self._mean(0, list(transform.channels_about(self.y_mean, self._sums.n_channels))))
-
     def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (P(y) - mean P(y)) S_m(z), seen along some directions.
 
@@ -136,7 +132,7 @@ class ScoreMoments:
         transform : PolynomialTransform
             P.
         directions : ndarray of shape (rank, q), optional
-            W: T(W, ..., W) is returned. Only the q-dimensional projection is ever formed. The default is
+            D: T(D, ..., D) is returned. Only the q-dimensional projection is ever formed. The default is
             the identity.
 
         Returns
@@ -150,16 +146,16 @@ class ScoreMoments:
             )
         if order not in range(2, self.order + 1):
             raise ValueError(f"order must lie between 2 and {self.order}, that of the moments, got {order!r}")
-        W = np.eye(self.rank) if directions is None else np.asarray(directions, dtype=np.float64)
-        if W.ndim != 2 or len(W) != self.rank:
-            raise ValueError(f"directions must have shape ({self.rank}, q), got {W.shape}")
-        d, q = len(self.x_mean), W.shape[1]
+        D = np.eye(self.rank) if directions is None else np.asarray(directions, dtype=np.float64)
+        if D.ndim != 2 or len(D) != self.rank:
+            raise ValueError(f"directions must have shape ({self.rank}, q), got {D.shape}")
+        d, q = len(self.x_mean), D.shape[1]
         channels = list(transform.channels_about(self.y_mean, self._sums.n_channels))
         # Less the mean: the constant falls out, so a constant response leaves exact zeros.
         channels[0] = 0.0
         channels[0] = -float(self._mean(0, channels))
-        V = np.zeros((d + 1, q + 1))  # u = (x - mean, 1) goes to (W' z, 1)
-        V[:d, :q] = self.whitening @ W
+        V = np.zeros((d + 1, q + 1))  # u = (x - mean, 1) goes to (D' z, 1)
+        V[:d, :q] = self.whitening @ D
         V[d, q] = 1.0
         if order == self.order:
             moments = self._sums.contract(channels, V)
@@ -168,4 +164,4 @@ class ScoreMoments:
             moments = self._mean(order, channels)
             for _ in range(order):  # one index after the other; the last becomes the first
                 moments = np.tensordot(moments, V, axes=(0, 0))
-        return score_correction(np.asarray(moments), W.T @ W)
+        return score_correction(np.asarray(moments), D.T @ D)

@@ -1,6 +1,6 @@
 r"""Moments along a few directions: the second of two passes over the samples.
 
-With directions W (d x q) the moments of :math:`z = W^T (x - m)` of order three take :math:`q^3` numbers where the
+With directions D (d x q) the moments of :math:`D^T (x - m)` of order three take :math:`q^3` numbers where the
 tensor of all features takes :math:`d^3`. What is lost: the directions, and with them the transform, must be
 known before the pass, and the samples are read twice.
 """
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import moefast._core as _core
 from moefast._typing import Floats
 from moefast.moments.scores import ScoreMoments, score_correction
+from moefast.samples import Samples
 from moefast.threads import resolve_threads
 from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform
 from moefast.validation import check_integer, check_samples
@@ -34,14 +35,14 @@ def projected_moments(
     sample_weight: Any = None,
     n_threads: int | None = None,
 ) -> Floats:
-    r"""Return the weighted mean of :math:`P(y) \, v^{\otimes m}`, :math:`v = (W^T (x - m), 1)`, in one pass.
+    r"""Return the weighted mean of :math:`P(y) \, v^{\otimes m}`, :math:`v = (D^T (x - m), 1)`, in one pass.
 
     Parameters
     ----------
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
     directions : array-like of shape (d, q)
-        W.
+        D.
     transform : PolynomialTransform
         P.
     order : {2, 3, 4}
@@ -76,54 +77,58 @@ def projected_moments(
     True
     """
     samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
+    d = samples.n_features
     check_integer("order", order, low=2, high=4)
-    W = np.ascontiguousarray(directions, dtype=np.float64)
-    if W.ndim != 2 or len(W) != X.shape[1] or W.shape[1] == 0:
-        raise ValueError(f"directions must have shape ({X.shape[1]}, q), got {W.shape}")
-    m = np.zeros(X.shape[1]) if offset is None else np.ascontiguousarray(offset, dtype=np.float64)
-    if m.shape != (X.shape[1],):
-        raise ValueError(f"offset must have shape ({X.shape[1]},), got {m.shape}")
-    for name, values in (("directions", W), ("offset", m), ("transform", np.array(transform.coefficients))):
+    D = np.ascontiguousarray(directions, dtype=np.float64)
+    if D.ndim != 2 or len(D) != d or D.shape[1] == 0:
+        raise ValueError(f"directions must have shape ({d}, q), got {D.shape}")
+    m = np.zeros(d) if offset is None else np.ascontiguousarray(offset, dtype=np.float64)
+    if m.shape != (d,):
+        raise ValueError(f"offset must have shape ({d},), got {m.shape}")
+    for name, values in (("directions", D), ("offset", m), ("transform", np.array(transform.coefficients))):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} contains NaN or infinity")
-    return projected_mean(X, y, weights, W, m, transform, order, n_threads)
+    return projected_mean(samples, transform, order, D, m, n_threads)
 
 
 def projected_mean(
-    X: Floats,
-    y: Floats,
-    weights: Floats,
-    W: Floats,
-    offset: Floats,
+    samples: Samples,
     transform: PolynomialTransform,
     order: int,
+    directions: Floats,
+    offset: Floats,
     n_threads: int | None,
 ) -> Floats:
     """Do the same as :func:`projected_moments` on checked arguments."""
     P = list(map(float, transform.coefficients))
     sums = _core.projected_moments64(
-        X, y, weights, W, offset, order, P, float(transform.about), resolve_threads(n_threads)
+        samples.X,
+        samples.y,
+        samples.sample_weight,
+        directions,
+        offset,
+        order,
+        P,
+        float(transform.about),
+        resolve_threads(n_threads),
     )
-    sums = sums.recentred(np.zeros(W.shape[1] + 1))
+    sums = sums.recentred(np.zeros(directions.shape[1] + 1))
     return np.asarray(sums.to_dense([1.0]) / sums.weight)
 
 
-def centred_response(
-    y: Floats, weights: Floats, transform: ResponseTransform
-) -> tuple[Floats, PolynomialTransform]:
-    """Return (t, P) with P(t) = h(y) - mean h(y): a polynomial of y, or of t = h(y) where h is none."""
-    level = float(np.average(transform(y), weights=weights))
+def centred_response(samples: Samples, transform: ResponseTransform) -> tuple[Samples, PolynomialTransform]:
+    """Return (samples, P) with P(their y) = h(y) - mean h(y): their y is h(y) itself where h is no polynomial."""
+    h = transform(samples.y)
+    level = float(np.average(h, weights=samples.sample_weight))
     if not isinstance(transform, PolynomialTransform):
-        return np.ascontiguousarray(transform(y)), PolynomialTransform((-level, 1.0), transform.constant, order=1)
+        identity = PolynomialTransform((-level, 1.0), transform.constant, order=1)
+        return replace(samples, y=np.ascontiguousarray(h)), identity
     constant, *rest = transform.coefficients or (0.0,)
-    return y, replace(transform, coefficients=(constant - level, *rest))
+    return samples, replace(transform, coefficients=(constant - level, *rest))
 
 
 def projected_score_tensor(
-    X: Floats,
-    y: Floats,
-    weights: Floats,
+    samples: Samples,
     moments: ScoreMoments,
     order: int,
     transform: ResponseTransform,
@@ -134,10 +139,7 @@ def projected_score_tensor(
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float64
-    y : ndarray of shape (n,), float64
-    weights : ndarray of shape (n,), float64
-        Positive.
+    samples : Samples
     moments : ScoreMoments
         Of a first pass over the same samples, of any order: its means and whitening are used.
     order : {2, 3, 4}
@@ -145,16 +147,18 @@ def projected_score_tensor(
     transform : PolynomialTransform, OptimalTransform
         h, not necessarily a polynomial.
     directions : ndarray of shape (rank, q)
-        W, in whitened coordinates.
+        In whitened coordinates.
     n_threads : int or None
 
     Returns
     -------
     ndarray of shape (q,) * order
     """
-    t, P = centred_response(y, weights, transform)
-    W = np.ascontiguousarray(moments.whitening @ directions)
-    mean = projected_mean(X, t, weights, W, moments.x_mean, P, order, n_threads)
+    if moments.y_variance == 0:  # h(y) - mean h(y) of a constant response is rounding
+        return np.zeros((directions.shape[1],) * order)
+    transformed, P = centred_response(samples, transform)
+    along = np.ascontiguousarray(moments.whitening @ directions)
+    mean = projected_mean(transformed, P, order, along, moments.x_mean, n_threads)
     return score_correction(mean, directions.T @ directions)
 
 
@@ -163,17 +167,14 @@ class TwoPassMoments:
 
     Parameters
     ----------
-    X, y, weights : ndarray of shape (n, d), (n,), (n,), float64
-        Weights positive.
+    samples : Samples
     moments : ScoreMoments
         Of these samples.
     n_threads : int or None
     """
 
-    def __init__(
-        self, X: Floats, y: Floats, weights: Floats, moments: ScoreMoments, n_threads: int | None = None
-    ) -> None:
-        self.samples = (X, y, weights)
+    def __init__(self, samples: Samples, moments: ScoreMoments, n_threads: int | None = None) -> None:
+        self.samples = samples
         self.moments = moments
         self.n_threads = n_threads
         self.x_mean, self.y_mean, self.y_variance = moments.x_mean, moments.y_mean, moments.y_variance
@@ -194,5 +195,6 @@ class TwoPassMoments:
             degree = len(transform.coefficients) - 1
             if max(order, degree) <= self.moments.order:
                 return self.moments.score_tensor(order, transform, directions)
-        W = np.eye(self.rank) if directions is None else directions
-        return projected_score_tensor(*self.samples, self.moments, order, transform, W, self.n_threads)
+        if directions is None:
+            directions = np.eye(self.rank)
+        return projected_score_tensor(self.samples, self.moments, order, transform, directions, self.n_threads)

@@ -7,17 +7,18 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from moefast._typing import Floats
 from moefast.em.fit import EmStart
 from moefast.em.problem import EmProblem
 from moefast.em.rows import row_phase
 from moefast.l4 import recover as l4
 from moefast.mixture import Mixture
+from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
+from moefast.moments.source import first_pass
+from moefast.samples import Samples
 from moefast.search.starts import Start
-from moefast.spectral.directions import far_from_links
 from moefast.spectral.experts import SpectralExperts, recover_from_moments
-from moefast.spectral.recover import first_pass
+from moefast.spectral.response import far_from_links
 from moefast.transforms.polynomial import cubic_transform, quadratic_transform
 
 __all__ = ["l4_start", "moment_starts", "moments_help", "n_independent", "spectral_start"]
@@ -34,24 +35,18 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
     keep = row_phase(problem, rng) < 0.5 if half else np.ones(len(problem.t), dtype=bool)
     seed = int(rng.integers(2**31))
 
-    def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, tuple[Floats, Floats, Floats]]:
-        samples = (problem.Z[rows], problem.t[rows], problem.weights[rows])
-        return first_pass(*samples, n_experts, n_threads=problem.options.n_threads), samples
+    options = _moment_options(problem)
+
+    def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, Samples]:
+        samples = Samples(problem.Z[rows], problem.t[rows], problem.weights[rows])
+        return first_pass(samples, n_experts, options), samples
 
     def make() -> EmStart:
         everything = np.ones_like(keep)
         scores, samples = first_look(keep if keep.sum() > 1 else everything)
         if scores.rank < n_experts:  # too few different rows in this half
             scores, samples = first_look(everything)
-        found = recover_from_moments(
-            scores,
-            n_experts,
-            link=problem.link,
-            fit_intercept=problem.options.fit_intercept,
-            samples=samples,
-            random_state=seed,
-            n_threads=problem.options.n_threads,
-        )
+        found = recover_from_moments(scores, n_experts, options, samples=samples, random_state=seed)
         return _with_gates(problem, found)
 
     return Start("spectral, half the rows" if half else "spectral", make)
@@ -62,19 +57,16 @@ def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> St
     seed = int(rng.integers(2**31))
 
     def make() -> EmStart:
-        found = l4.recover_from_samples(
-            problem.Z,
-            problem.t,
-            problem.weights,
-            n_experts,
-            link=problem.link,
-            fit_intercept=problem.options.fit_intercept,
-            random_state=seed,
-            n_threads=problem.options.n_threads,
-        )
+        samples = Samples(problem.Z, problem.t, problem.weights)
+        found = l4.recover_from_samples(samples, n_experts, _moment_options(problem), random_state=seed)
         return _with_gates(problem, found)
 
     return Start("L4", make)
+
+
+def _moment_options(problem: EmProblem) -> MomentOptions:
+    em = problem.options
+    return MomentOptions(problem.link, fit_intercept=em.fit_intercept, n_threads=em.n_threads)
 
 
 def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
@@ -84,7 +76,7 @@ def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mi
         coef=found.coef,
         intercept=found.intercept,
         gate_coef=np.zeros((k, d)),
-        gate_intercept=np.log(found.weights) - np.log(found.weights[-1]),
+        gate_intercept=np.log(found.proportions) - np.log(found.proportions[-1]),
         sigma=np.full(k, found.sigma),
         link=problem.link,
     )

@@ -2,17 +2,20 @@ r"""From score moments to experts: T2, T3, directions, signs, weights, noise; se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from moefast._typing import Floats
 from moefast.links import Link
+from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
-from moefast.moments.two_pass import TwoPassMoments
+from moefast.moments.source import MomentSource, with_second_pass
 from moefast.randomness import RandomState
-from moefast.spectral.directions import MomentSource, ResponseScale, check_number_of_experts, scale_directions
-from moefast.tensors.power_method import TensorPairs, power_iteration, subspace_whitening
+from moefast.samples import Samples
+from moefast.spectral.directions import check_number_of_experts, scale_directions
+from moefast.spectral.response import ResponseScale
+from moefast.spectral.whitening import subspace_whitening
+from moefast.standardisation import Standardisation
+from moefast.tensors.power_method import TensorPairs, power_iteration
 
 __all__ = ["SpectralExperts", "recover_from_moments"]
 
@@ -27,7 +30,7 @@ class SpectralExperts:
         a_i. For a link other than linear the norm is 1 in whitened coordinates.
     intercept : ndarray of shape (k,)
         b_i: the common one; the moments do not show differences.
-    weights : ndarray of shape (k,)
+    proportions : ndarray of shape (k,)
         p_i = E[p_i(x)], estimated.
     sigma : float
         The common noise, given or estimated.
@@ -43,7 +46,7 @@ class SpectralExperts:
 
     coef: Floats
     intercept: Floats
-    weights: Floats
+    proportions: Floats
     sigma: float
     directions: Floats
     spectrum: Floats
@@ -55,39 +58,70 @@ class SpectralExperts:
         """Whether every direction settled."""
         return self.pairs.converged
 
+    def to_units(self, units: Standardisation) -> SpectralExperts:
+        """Return experts found in standard units in those of the data.
+
+        Raises
+        ------
+        OverflowError
+            When they leave the range of float64; the column is named.
+        """
+        coef, intercept = units.finite_expert_to_units(self.coef, self.intercept)
+        return replace(self, coef=coef, intercept=intercept, sigma=self.sigma * units.y_scale)
+
 
 def recover_from_moments(
     moments: ScoreMoments | MomentSource,
     n_experts: int,
+    options: MomentOptions | None = None,
     *,
-    link: Link,
-    sigma: float | None = None,
-    fit_intercept: bool = True,
-    transform: str = "polynomial",
-    samples: tuple[Floats, Floats, Floats] | None = None,
+    samples: Samples | None = None,
     random_state: RandomState = None,
-    n_threads: int | None = None,
 ) -> SpectralExperts:
-    """Do the same as :func:`moefast.spectral.recover_experts` from moments; parameters as there.
+    """Do the same as :func:`moefast.spectral.recover_experts` from moments.
 
-    Accumulated moments of order 2 need `samples`, the (X, y, weights) they are of, for a second pass. So does
-    ``transform="optimal"``.
+    Parameters
+    ----------
+    moments : ScoreMoments or MomentSource
+    n_experts : int
+    options : MomentOptions, optional
+    samples : Samples, optional
+        What the moments are of, for a second pass, which moments of order 2 need and ``transform="optimal"``.
+    random_state : int, Generator, RandomState or None
+
+    Returns
+    -------
+    SpectralExperts
+        In the units of the moments.
+
+    Raises
+    ------
+    ValueError
+        For more experts than linearly independent columns, a link that the method cannot serve, or a second pass
+        without samples.
+
+    Examples
+    --------
+    >>> from moefast import MomentAccumulator
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.spectral import recover_from_moments
+    >>> X, y, truth = make_moe(10_000, 5, 2, orthogonal_gate=True, random_state=0)
+    >>> accumulator = MomentAccumulator(5)
+    >>> for start in range(0, 10_000, 1000):
+    ...     accumulator = accumulator.update(X[start : start + 1000], y[start : start + 1000])
+    >>> recover_from_moments(accumulator.score_moments(), 2, random_state=0).coef.shape
+    (2, 5)
     """
-    source: MomentSource = moments
-    if isinstance(moments, ScoreMoments) and (moments.order < 3 or transform == "optimal"):
-        if samples is None:
-            raise ValueError("moments of order 3 are needed, or order 2 and the samples for a second pass")
-        source = TwoPassMoments(*samples, moments, n_threads)
+    options = MomentOptions() if options is None else options
+    if samples is not None:
+        options = options.with_law_of(samples, random_state)
+    source = with_second_pass(moments, samples, options) if isinstance(moments, ScoreMoments) else moments
     check_number_of_experts(n_experts, source)
-    optimal = transform == "optimal"
-    response = ResponseScale.of(source, link, sigma, fit_intercept, optimal=optimal, samples=samples)
+    response = ResponseScale.of(source, options, samples)
     second, third = response.transform(2), response.transform(3)
-
     T2 = source.score_tensor(2, second) / second.constant
-    W, back, spectrum = subspace_whitening(T2, n_experts, source.whitening)
-    T3 = source.score_tensor(3, third, W)
-    if source.y_variance == 0:  # P(y) - mean P(y) of a constant response is rounding, not to be decomposed
-        T3 = np.zeros_like(T3)
-    pairs = power_iteration(T3 / third.constant, n_experts, random_state=random_state)
-    scaled = scale_directions(pairs.vectors @ back.T, source, T2, response)
-    return SpectralExperts(**vars(scaled), spectrum=spectrum, pairs=pairs, link=link)
+    whitening = subspace_whitening(T2, n_experts, source.whitening)
+    T3 = source.score_tensor(3, third, whitening.into) / third.constant
+    pairs = power_iteration(T3, n_experts, random_state=random_state)
+    scaled = scale_directions(pairs.vectors @ whitening.back.T, source, T2, response)
+    return SpectralExperts(**vars(scaled), spectrum=whitening.spectrum, pairs=pairs, link=options.link)

@@ -19,22 +19,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from moefast._typing import Floats
 from moefast.links import Link, get_link
-from moefast.moments.accumulator import MomentAccumulator
-from moefast.moments.input_mixture import InputMixture, MixtureMoments, get_input_mixture
-from moefast.moments.scores import ScoreMoments
-from moefast.moments.strategy import choose_strategy
+from moefast.moments.options import MomentOptions
+from moefast.moments.source import moment_source
 from moefast.randomness import RandomState
+from moefast.samples import Samples
 from moefast.spectral.experts import SpectralExperts, recover_from_moments
-from moefast.standardisation import coef_in_units, location_and_scale, refuse_denormal_response
-from moefast.validation import check_choice, check_flag, check_number, check_samples
+from moefast.standardisation import Standardisation
+from moefast.validation import check_samples
 
 __all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
 
@@ -117,133 +113,29 @@ def recover_experts(
     >>> bool(cosines.max(axis=1).min() > 0.99)
     True
     """
-    check_choice("strategy", strategy, ("auto", "one_pass", "two_pass"))
-    check_choice("transform", transform, ("polynomial", "optimal"))
-    if sigma is not None:
-        check_number("sigma", sigma)
-    check_flag("fit_intercept", fit_intercept)
-    link = get_link(link)
-    samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
-    law = get_input_mixture(x_distribution, X, weights, random_state)
-    result = recover_from_samples(
-        X,
-        y,
-        weights,
-        n_experts,
-        link=link,
-        sigma=sigma,
-        fit_intercept=fit_intercept,
-        strategy=strategy,
-        transform=transform,
-        law=law,
-        random_state=random_state,
-        n_threads=n_threads,
-    )
-    if not result.converged:
+    options = MomentOptions(get_link(link), sigma, strategy, transform, x_distribution, fit_intercept, n_threads)
+    found = recover_from_samples(check_samples(X, y, sample_weight), n_experts, options, random_state=random_state)
+    if not found.converged:
         warnings.warn(
             f"the tensor power method did not settle on {n_experts} directions: "
-            + ", ".join(result.pairs.statuses),
+            + ", ".join(found.pairs.statuses),
             ConvergenceWarning,
             stacklevel=2,
         )
-    return result
+    return found
 
 
 def recover_from_samples(
-    X: Floats,
-    y: Floats,
-    weights: Floats,
-    n_experts: int,
-    *,
-    link: Link,
-    sigma: float | None = None,
-    fit_intercept: bool = True,
-    strategy: str = "auto",
-    transform: str = "polynomial",
-    law: InputMixture | None = None,
-    random_state: RandomState = None,
-    n_threads: int | None = None,
+    samples: Samples, n_experts: int, options: MomentOptions, *, random_state: RandomState = None
 ) -> SpectralExperts:
-    """Do the same as :func:`recover_experts` from checked samples; parameters as there, `law` is that of x.
+    """Do the same as :func:`recover_experts` from checked samples, without warnings.
 
     Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
     stay in range whatever the units.
     """
-    samples, x_scale, y_scale = scaled_samples(X, y, weights, link)
-    strategy = strategy_for(strategy, transform, link, law)
-    first = first_pass(*samples, n_experts, strategy=strategy, n_threads=n_threads)
-    source: ScoreMoments | MixtureMoments = first
-    if law is not None:
-        in_units = law.transformed(np.diag(1.0 / x_scale), np.zeros(len(x_scale)))
-        source = MixtureMoments(*samples, first, in_units, n_threads)
-    found = recover_from_moments(
-        source,
-        n_experts,
-        samples=samples,
-        link=link,
-        sigma=None if sigma is None else sigma / y_scale,
-        fit_intercept=fit_intercept,
-        transform=transform,
-        random_state=random_state,
-        n_threads=n_threads,
-    )
-    return replace(
-        found,
-        coef=coef_in_units(found.coef, x_scale, y_scale),
-        intercept=found.intercept * y_scale,
-        sigma=found.sigma * y_scale,
-    )
-
-
-def scaled_samples(
-    X: Floats, y: Floats, weights: Floats, link: Link
-) -> tuple[tuple[Floats, Floats, Floats], Floats, float]:
-    """Return the samples with columns, and y where the link is linear, divided by their spread; both scales."""
-    share = weights / weights.sum()
-    x_scale = location_and_scale(X, share)[1]
-    x_scale = np.where(x_scale > 0, x_scale, 1.0)
-    y_spread = float(location_and_scale(y[:, None], share)[1][0])
-    refuse_denormal_response(y_spread)
-    y_scale = (y_spread or 1.0) if link.is_linear else 1.0
-    return (X / x_scale, y / y_scale, weights), x_scale, y_scale
-
-
-def strategy_for(strategy: str, transform: str, link: Link, law: InputMixture | None = None) -> str:
-    """Return "two_pass" where nothing else will do, and the strategy as it is elsewhere.
-
-    Raises
-    ------
-    ValueError
-        For "one_pass" where it will not do.
-    """
-    for name, needed in (
-        ('transform="optimal"', transform == "optimal" and not link.is_linear),
-        ("an input mixture", law is not None),
-    ):
-        if needed and strategy == "one_pass":
-            raise ValueError(
-                f'strategy="one_pass" has moments of powers of x and y alone, {name} is no polynomial of them: '
-                'use strategy="two_pass" or "auto"'
-            )
-        strategy = "two_pass" if needed else strategy
-    return strategy
-
-
-def first_pass(
-    X: Floats,
-    y: Floats,
-    weights: Floats,
-    n_directions: int,
-    *,
-    order: int = 3,
-    strategy: str = "auto",
-    n_threads: int | None = None,
-) -> ScoreMoments:
-    """Return what :func:`recover_from_moments` starts from: moments of an order, or of 2 before a second pass.
-
-    Parameters as for :func:`recover_experts`, checked.
-    """
-    chosen = choose_strategy(X.shape[1], n_directions, order) if strategy == "auto" else strategy
-    first = order if chosen == "one_pass" else 2
-    return MomentAccumulator(X.shape[1], first, n_threads=n_threads).update(X, y, weights).score_moments()
+    options = options.with_law_of(samples, random_state)
+    units = Standardisation.of(samples, y="deviation" if options.link.is_linear else "own")
+    standard, options = units.samples(samples), options.in_units(units)
+    source = moment_source(standard, n_experts, options)
+    found = recover_from_moments(source, n_experts, options, samples=standard, random_state=random_state)
+    return found.to_units(units)

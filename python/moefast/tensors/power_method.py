@@ -22,7 +22,7 @@ from moefast.randomness import RandomState, get_generator
 from moefast.tensors.symmetric import SymmetricTensor, pack
 from moefast.validation import check_integer
 
-__all__ = ["TensorPairs", "power_iteration", "subspace_whitening"]
+__all__ = ["TensorPairs", "power_iteration"]
 
 
 @dataclass(frozen=True)
@@ -114,44 +114,3 @@ def power_iteration(
     starts = np.ascontiguousarray(rng.normal(size=(n_restarts, tensor.dim)))
     values, vectors, residuals, n_iter, statuses = _core.power_iteration(tensor._core, starts, rank, max_iter, tol)
     return TensorPairs(values, vectors, residuals, tuple(n_iter), tuple(statuses))
-
-
-def with_fixed_signs(vectors: Floats, seen: Floats) -> Floats:
-    """Flip columns of `vectors` such that the largest entry of each column of `seen` is positive.
-
-    Eigenvectors come with arbitrary signs that a change in the last bit of the data can flip; restarts drawn in
-    their coordinates would then be others.
-    """
-    largest = np.take_along_axis(seen, np.abs(seen).argmax(axis=0)[None], axis=0)[0]
-    return np.asarray(vectors * np.where(largest < 0, -1.0, 1.0))
-
-
-def subspace_whitening(T2: Floats, rank: int, frame: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Return W with W' T2 W = I on the leading eigenvectors of T2.
-
-    Parameters
-    ----------
-    T2 : ndarray of shape (r, r)
-        Symmetric; positive semi-definite up to sampling error.
-    rank : int
-        The number of directions k <= r.
-    frame : ndarray of shape (d, r), optional
-        Coordinates in which the signs of the eigenvectors are fixed: those of the features, which unlike
-        whitened ones have no arbitrary signs themselves.
-
-    Returns
-    -------
-    W : ndarray of shape (r, rank)
-    back : ndarray of shape (r, rank)
-        The pseudo-inverse of W', which takes eigenvectors back: v_i is parallel to back @ u_i.
-    spectrum : ndarray of shape (r,)
-        All eigenvalues, in decreasing order. Eigenvalues of the leading ones that are not clearly positive
-        are lifted to 1e-3 of the first one, so that noise cannot blow up W.
-    """
-    values, vectors = np.linalg.eigh(T2)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    vectors = with_fixed_signs(vectors, vectors if frame is None else frame @ vectors)
-    lifted = np.maximum(values[:rank], 1e-3 * float(np.abs(values).max()))
-    lifted = np.where(lifted > 0, lifted, 1.0)  # no signal at all: T3 is zero too
-    U = vectors[:, :rank]
-    return U / np.sqrt(lifted), U * np.sqrt(lifted), values
