@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from flat_fits import EASY_X, EASY_Y, X, Y, assert_same, fit
 from scipy.stats import kstest, norm
 from sklearn.base import clone
 from sklearn.metrics import r2_score
@@ -16,25 +17,6 @@ from moefast.search.given_starts import best_of_starts
 from moefast.search.starts import Start
 from oracles import em as em_oracles
 
-X, Y, TRUTH = make_moe(600, 3, 3, noise=[0.1, 0.2, 0.3], expert_intercept=1.0, gate_intercept=0.5, random_state=4)
-# Here the moments alone find the experts: gates orthogonal to them, enough rows.
-EASY_X, EASY_Y, _ = make_moe(4000, 4, 2, noise=0.3, orthogonal_gate=True, random_state=7)
-FITTED = (
-    "coef_",
-    "intercept_",
-    "gate_coef_",
-    "gate_intercept_",
-    "sigma_",
-    "shares_",
-    "log_likelihood_",
-    "n_iter_",
-)
-
-
-def fit(X=X, y=Y, sample_weight=None, n_experts=3, **parameters):
-    parameters = {"random_state": 0} | parameters
-    return MixtureOfExpertsRegressor(n_experts, **parameters).fit(X, y, sample_weight)
-
 
 def parameters_of(model):
     return em_oracles.Parameters(
@@ -42,11 +24,6 @@ def parameters_of(model):
         np.column_stack([model.gate_coef_, model.gate_intercept_]),
         model.sigma_**2,
     )
-
-
-def assert_same(a, b, names=FITTED, rtol=0.0, atol=0.0):
-    for name in names:
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=rtol, atol=atol, err_msg=name)
 
 
 # ---- methods -------------------------------------------------------------------------------------------
@@ -215,127 +192,6 @@ def test_time_budget_cuts_the_starts_but_not_the_first_start(n_init):
     assert not fit(time_budget=1e9, n_init=2).fit_report_.out_of_time
 
 
-# ---- weights -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("parameters", [{}, {"noise": "shared"}, {"polish": False}, {"n_experts": 1}])
-def test_a_zero_weight_removes_the_row_exactly(parameters):
-    parameters = {"n_experts": 2} | parameters
-    wild, out = EASY_X.copy(), np.arange(4000) % 3 == 0
-    wild[out] = 1e30
-    weights = np.where(out, 0.0, np.random.default_rng(0).uniform(0.5, 2, size=4000))
-    a = fit(wild, EASY_Y, weights, **parameters)
-    b = fit(EASY_X[~out], EASY_Y[~out], weights[~out], **parameters)
-    assert_same(a, b)
-    assert a.fit_report_ == b.fit_report_
-
-
-@pytest.mark.parametrize(
-    "parameters", [{}, {"noise": "shared"}, {"polish": False}, {"n_experts": 1}, {"alpha": 5}]
-)
-def test_an_integer_weight_repeats_the_row(parameters):
-    parameters = {"n_experts": 2} | parameters
-    weights = np.random.default_rng(1).integers(0, 4, size=4000)
-    a = fit(EASY_X, EASY_Y, weights, **parameters)
-    b = fit(np.repeat(EASY_X, weights, axis=0), np.repeat(EASY_Y, weights), **parameters)
-    # Two starts may tie, so that rounding chooses the winner: how many iterations it took is not compared.
-    assert_same(a, b, [name for name in FITTED if name != "n_iter_"], rtol=1e-8, atol=1e-9)
-    assert a.training_weight_ == b.training_weight_ == weights.sum()
-    np.testing.assert_allclose(
-        [start.log_likelihood for start in a.fit_report_.starts],
-        [start.log_likelihood for start in b.fit_report_.starts],
-        rtol=1e-9,
-    )
-
-
-@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
-@pytest.mark.parametrize("n_experts", [2, 3])
-def test_integer_weights_with_fewer_rows_than_parameters(n_experts):
-    """Every expert can fit every row there; rounding must not choose among them. The gates are compared too."""
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        X, y, weights = rng.uniform(size=(15, 30)), rng.integers(0, 3, size=15), rng.integers(0, 5, size=15)
-        a = fit(X, y, weights, n_experts=n_experts)
-        b = fit(np.repeat(X, weights, axis=0), np.repeat(y, weights), n_experts=n_experts)
-        assert_same(a, b, ("coef_", "intercept_", "sigma_", "gate_coef_", "gate_intercept_"), atol=1e-4)
-
-
-# ---- units ---------------------------------------------------------------------------------------------
-
-RESCALINGS = [
-    (np.ones(3), np.zeros(3), 1.0, 100.0),
-    (np.ones(3), np.array([5.0, -20.0, 1e3]), 1.0, 0.0),
-    (np.array([1e-3, 1.0, 1e6]), np.zeros(3), 2e4, 0.0),
-    (np.array([7.0, 0.1, 1e-9]), np.array([50.0, 3.0, -1e-7]), 1e-6, -3.0),
-]
-
-
-@pytest.mark.parametrize(("x_scale", "x_shift", "y_scale", "y_shift"), RESCALINGS)
-@pytest.mark.parametrize("noise", ["per_expert", "shared"])
-def test_the_fit_follows_the_units(x_scale, x_shift, y_scale, y_shift, noise):
-    """The same model in other units; the log-likelihood moves by -n log y_scale."""
-    plain, moved = (
-        fit(noise=noise, tol=1e-12),
-        fit(X * x_scale + x_shift, Y * y_scale + y_shift, noise=noise, tol=1e-12),
-    )
-    coef = plain.coef_ * y_scale / x_scale
-    gates = plain.gate_coef_ / x_scale
-    gap = {"rtol": 1e-4, "atol": 1e-4}  # random starts are others in other units, and so is the last iterate
-    np.testing.assert_allclose(moved.coef_ * x_scale / y_scale, plain.coef_, **gap)
-    np.testing.assert_allclose(moved.gate_coef_ * x_scale, plain.gate_coef_, **gap)
-    np.testing.assert_allclose(
-        (moved.intercept_ - y_shift + coef @ x_shift) / y_scale, plain.intercept_, atol=1e-2
-    )
-    np.testing.assert_allclose(moved.gate_intercept_ + gates @ x_shift, plain.gate_intercept_, atol=1e-2)
-    np.testing.assert_allclose(moved.sigma_ / y_scale, plain.sigma_, **gap)
-    assert moved.log_likelihood_ == pytest.approx(plain.log_likelihood_ - 600 * np.log(y_scale), abs=1e-3)
-    predicted = moved.predict(X * x_scale + x_shift)
-    np.testing.assert_allclose((predicted - y_shift) / y_scale, plain.predict(X), atol=1e-3)
-
-
-def test_means_a_million_standard_deviations_away():
-    far = X + 1e6
-    model, plain = fit(far, Y + 1e6, tol=1e-12), fit(tol=1e-12)
-    np.testing.assert_allclose(model.coef_, plain.coef_, atol=1e-5)
-    np.testing.assert_allclose(model.predict(far) - 1e6, plain.predict(X), atol=1e-5)
-    assert model.log_likelihood_ == pytest.approx(plain.log_likelihood_, abs=1e-3)
-
-
-@pytest.mark.parametrize("unit", [1e150, 1e-150])
-@pytest.mark.parametrize("column", [0, 2, "y"])
-def test_huge_and_tiny_units_work(unit, column):
-    """Third powers of these leave the range of float64; standard units do not."""
-    scaled_X, scaled_y = X.copy(), Y.copy()
-    if column == "y":
-        scaled_y = Y * unit
-    else:
-        scaled_X[:, column] *= unit
-    model, plain = fit(scaled_X, scaled_y, tol=1e-12), fit(tol=1e-12)
-    scale = unit if column == "y" else 1.0
-    np.testing.assert_allclose(model.predict(scaled_X) / scale, plain.predict(X), atol=1e-4)
-    assert model.log_likelihood_ == pytest.approx(plain.log_likelihood_ - 600 * np.log(scale), abs=1e-3)
-
-
-@pytest.mark.parametrize("names", [None, ["age", "dose", "flow rate"]])
-@pytest.mark.parametrize(("x_unit", "y_unit", "culprit"), [(1e-200, 1e160, "X"), (1e-160, 1e200, "y")])
-def test_coefficients_out_of_range_name_the_column(names, x_unit, y_unit, culprit):
-    table = pd.DataFrame(X * [1.0, x_unit, 1.0], columns=names)
-    where = "y" if culprit == "y" else r"X column 'dose'" if names else "X column 1"
-    with pytest.raises(OverflowError, match=f"rescale {where}"):
-        fit(table if names else table.to_numpy(), Y * y_unit)
-
-
-@pytest.mark.parametrize(("x_unit", "y_unit"), [(1e150, 1.0), (1e-150, 1.0), (1.0, 1e120), (1.0, 1e-120)])
-def test_moments_follow_the_units(x_unit, y_unit):
-    """Without polish too: cubes of such units would leave the range, so moments are taken in standard ones."""
-    data, response, _ = make_moe(5000, 3, 2, random_state=0)
-    plain = fit(data, response, n_experts=2, polish=False)
-    scaled = fit(data * [1.0, x_unit, 1.0], response * y_unit, n_experts=2, polish=False)
-    units = y_unit / np.array([1.0, x_unit, 1.0])
-    np.testing.assert_allclose(scaled.coef_ / units, plain.coef_, rtol=1e-6)
-    np.testing.assert_allclose(scaled.sigma_ / y_unit, plain.sigma_, rtol=1e-6)
-
-
 # ---- special cases -------------------------------------------------------------------------------------
 
 
@@ -394,7 +250,7 @@ def test_a_sound_optimum_is_preferred_to_a_collapsed_one():
     assert best_of_starts(problem, [tempting])[1].collapsed == (1,)
 
 
-# ---- links are what they do, not what they are called ---------------------------------------------------
+# ---- links are what they do, not what they are called --------------------------------------------------
 
 
 def test_a_link_that_is_called_linear_is_not_taken_for_it():

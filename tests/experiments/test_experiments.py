@@ -1,48 +1,34 @@
-"""``moefast reproduce``: every experiment in small; runs resume and do not depend on how they were cut."""
+"""``moefast reproduce``: every experiment in small; their data, curves and keys."""
 
 import builtins
-import os
-import subprocess
-import sys
 import zlib
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
-from scipy.stats import bootstrap
+from reproduce import reproduce
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold
 
 from moefast import l4
-from moefast.cli import main
 from moefast.datasets import make_moe, random_mixture
 from moefast.experiments import (
     EXPERIMENTS,
-    Plan,
     expert_error,
     gate_error,
     landscapes,
     learning_curves,
-    run_experiment,
     starts,
 )
 from moefast.experiments.cells import cell_key, code_of
-from moefast.experiments.gate_error import contraction
-from moefast.experiments.measures import bootstrap_interval, chord_errors, unit_rows
-from moefast.experiments.results import Results
-from moefast.experiments.runner import Experiment
+from moefast.experiments.measures import unit_rows
 from moefast.spectral import recover_experts
-
-
-def _reproduce(*args):
-    return CliRunner().invoke(main, ["reproduce", *(str(a) for a in args)])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_in_small(name, tmp_path):
-    result = _reproduce(name, "--quick", "--seeds", 2, "--output", tmp_path)
+    result = reproduce(name, "--quick", "--seeds", 2, "--output", tmp_path)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / f"{name}-quick.csv")
     assert list(table.columns[3:]) == list(EXPERIMENTS[name].columns)
@@ -56,188 +42,7 @@ def test_every_experiment_in_small(name, tmp_path):
     assert all(p.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for p in pictures)
 
 
-# ---- the record -------------------------------------------------------------------------------------
-
-
-def _two_powers(cell):
-    """Two rows; the log tells which cells were computed."""
-    with open(cell["log"], "a") as log:
-        log.write(f"{cell['seed']}\n")
-    if os.environ.get("HANG_IN_CELL") == str(cell["seed"]):  # until it is killed
-        print("here", flush=True)
-        sys.stdin.read()
-    value = float(np.random.default_rng(cell["seed"]).normal())
-    return [{"seed": cell["seed"], "power": power, "value": value**power} for power in (1, 2)]
-
-
-def _run_toy(folder, n=4, run=_two_powers):
-    cells = [{"log": str(folder.parent / "log"), "seed": seed} for seed in range(n)]
-    toy = Experiment(
-        "toy", "Toy", ("seed", "power", "value"), lambda _: cells, run, lambda _: {}, lambda t: f"{len(t)} rows"
-    )
-    return run_experiment(toy, Plan(), folder, echo=lambda _: None, verbose=False)
-
-
-def _computed(folder):
-    log = folder.parent / "log"
-    return log.read_text().split() if log.exists() else []
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "results"
-
-
-def test_a_second_run_computes_only_what_is_missing(folder):
-    assert "4 rows" in _run_toy(folder, n=2)
-    assert "10 rows" in _run_toy(folder, n=5)
-    assert _computed(folder) == list("01234")
-    assert "4 rows" in _run_toy(folder, n=2)  # what is not asked for is kept, and stays out of the report
-    assert len(pd.read_csv(folder / "toy.csv")) == 10
-    assert _computed(folder) == list("01234")
-
-
-@pytest.mark.parametrize("lines", [0.2, 1.0, 1.7, 2.0, 2.3])
-def test_half_written_cells_are_taken_off_and_computed_again(folder, lines):
-    """A file cut inside a line, between the two rows of a cell, or after a cell."""
-    _run_toy(folder)
-    whole = (folder / "toy.csv").read_bytes()
-    rows = whole.splitlines(keepends=True)
-    kept = b"".join(rows[: len(rows) - int(lines) - (lines % 1 > 0)])
-    half = rows[len(rows) - int(lines) - 1][: int(len(rows[-1]) * (1 - lines % 1))] if lines % 1 else b""
-    (folder / "toy.csv").write_bytes(kept + half)
-    _run_toy(folder)
-    assert (folder / "toy.csv").read_bytes() == whole
-    assert _computed(folder)[4:] == (["3"] if lines <= 2 else ["2", "3"])
-
-
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
-    """Killed in the middle, then the same command: the CSV is that of an undisturbed run."""
-    script = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_experiments as t;"
-        "t._run_toy(pathlib.Path(sys.argv[2]), n=8)"
-    )
-    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    command = [sys.executable, "-c", script, os.path.dirname(__file__), str(killed)]
-    hanging = os.environ | {"HANG_IN_CELL": "3"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=hanging) as process:
-        assert process.stdout.readline().strip() == b"here"
-        process.kill()
-    assert pd.read_csv(killed / "toy.csv")["cell"].nunique() == 3
-    (tmp_path / "log").unlink()
-    _run_toy(killed, n=8)
-    assert _computed(killed) == list("34567")
-    _run_toy(undisturbed, n=8)
-    assert (killed / "toy.csv").read_bytes() == (undisturbed / "toy.csv").read_bytes()
-
-
-def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path, monkeypatch):
-    real, calls = expert_error.recover_from_moments, []
-
-    def interrupted(*args, **options):
-        calls.append(None)
-        if len(calls) == 12:  # in the second cell
-            raise KeyboardInterrupt
-        return real(*args, **options)
-
-    monkeypatch.setattr(expert_error, "recover_from_moments", interrupted)
-    stopped = _reproduce("expert-error", "--quick", "--output", tmp_path)
-    assert stopped.exit_code == 130
-    assert "goes on from there" in stopped.stderr
-    assert pd.read_csv(tmp_path / "expert-error-quick.csv")["seed"].unique().tolist() == [0]
-    assert _reproduce("expert-error", "--quick", "--output", tmp_path).exit_code == 0
-    assert pd.read_csv(tmp_path / "expert-error-quick.csv")["seed"].unique().tolist() == [0, 1, 2]
-
-
-def test_results_do_not_depend_on_the_number_of_jobs(tmp_path):
-    texts = []
-    for jobs in (1, 2):
-        folder = tmp_path / str(jobs)
-        result = _reproduce("landscapes", "--quick", "--seeds", 1, "--jobs", jobs, "--output", folder)
-        assert result.exit_code == 0, result.output
-        texts.append((folder / "landscapes-quick.csv").read_bytes())
-    assert texts[0] == texts[1]
-
-
-def test_a_failing_cell_keeps_the_others(folder):
-    def fails(cell):
-        if cell["seed"] == 2:
-            raise ArithmeticError("seed 2")
-        return _two_powers(cell)
-
-    with pytest.raises(ArithmeticError, match="seed 2"):
-        _run_toy(folder, run=fails)
-    assert pd.read_csv(folder / "toy.csv")["seed"].unique().tolist() == [0, 1]
-
-
-def test_a_file_that_is_no_record_is_not_touched(folder):
-    folder.mkdir()
-    for text in ("a,b\n1,2\n", "no table\n", 'a,"b\n1,2\n'):
-        (folder / "toy.csv").write_text(text)
-        with pytest.raises(ValueError, match=r"toy\.csv is not a record of results"):
-            _run_toy(folder)
-        assert (folder / "toy.csv").read_text() == text
-
-
-@pytest.mark.parametrize("content", [b"one line of somebody else", b"\xff\xfe\x00", b"cell,cell_row,cell_rows,b"])
-def test_a_single_line_of_somebody_else_is_not_touched(tmp_path, content):
-    path = tmp_path / "record.csv"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"record.csv is not a record of results"):
-        Results(path, ["a"])
-    assert path.read_bytes() == content
-
-
-def test_a_header_cut_off_is_a_record(tmp_path):
-    path = tmp_path / "record.csv"
-    path.write_text("cell,cell_ro")
-    Results(path, ["a"]).add("first", [{"a": 1}])
-    assert Results(path, ["a"]).keys == {"first"}
-
-
-def test_processes_in_one_folder_keep_each_others_cells(tmp_path):
-    path = tmp_path / "record.csv"
-    ours, theirs = Results(path, ["a"]), Results(path, ["a"])
-    ours.add("ours", [{"a": 1}])
-    theirs.add("theirs", [{"a": 2}, {"a": 3}])
-    ours.sort(["ours"])
-    theirs.sort(["theirs"])
-    assert Results(path, ["a"]).keys == {"ours", "theirs"}
-    assert theirs.table(["theirs"]).a.tolist() == [2, 3]
-
-
-@pytest.mark.parametrize(
-    ("table", "match"),
-    [
-        ("a,y\n" + "1,2\n" * 3, "has 3 rows; 5 folds need at least 10"),
-        ("y\n" + "1\n2\n" * 6, "no column left for a feature beside 'y'"),
-        ("a,y\n" + "1,2\n2,2\n" * 6, "column 'y' is constant"),
-        ("a,y\n" + "u,2\nv,3\n" * 6, "column 'a' is not numeric"),
-        ("a,b\n" + "1,2\n2,3\n" * 6, "no column 'y'"),
-    ],
-)
-def test_tables_without_use_are_refused_before_the_work(tmp_path, table, match):
-    path = tmp_path / "t.csv"
-    path.write_text(table)
-    ran = CliRunner().invoke(main, ["reproduce", "real-data", "--output", str(tmp_path), "--data", f"{path}:y"])
-    assert ran.exit_code == 1
-    assert match in ran.stderr
-    assert not list(tmp_path.glob("real-data*"))
-
-
-def test_columns_may_be_added_to_a_record(tmp_path):
-    path = tmp_path / "record.csv"
-    Results(path, ["a"]).add("first", [{"a": 0.1}])
-    wider = Results(path, ["a", "b"])
-    wider.add("second", [{"a": 0.2, "b": "text, with comma"}])
-    table = Results(path, ["a", "b"]).table(["first", "second"])
-    assert table["a"].tolist() == [0.1, 0.2]
-    assert table["b"].isna().tolist() == [True, False]
-    with pytest.raises(ValueError, match="of the columns declared"):
-        wider.add("third", [{"c": 1}])
-
-
-# ---- keys -------------------------------------------------------------------------------------------
+# ---- keys --------------------------------------------------------------------------------------------
 
 
 def test_the_key_follows_the_code_that_is_run(monkeypatch):
@@ -263,49 +68,7 @@ def test_the_key_follows_the_code_that_is_run(monkeypatch):
     assert cell_key(code, {"n": 1}) != before
 
 
-# ---- measures ---------------------------------------------------------------------------------------
-
-
-def test_chord_errors_are_those_of_matched_unit_vectors():
-    rng = np.random.default_rng(0)
-    true = rng.normal(size=(3, 5))
-    angles = np.array([0.1, 0.2, 0.3])
-    across = rng.normal(size=(3, 5))
-    across -= (across * true).sum(axis=1, keepdims=True) * true / (true**2).sum(axis=1, keepdims=True)
-    across *= np.linalg.norm(true, axis=1, keepdims=True) / np.linalg.norm(across, axis=1, keepdims=True)
-    found = np.cos(angles)[:, None] * true + np.sin(angles)[:, None] * across
-    scaled = np.array([2.0, 0.5, 3.0])[:, None] * found
-    np.testing.assert_allclose(chord_errors(scaled[[2, 0, 1]], true), 2 * np.sin(angles / 2), rtol=1e-12)
-    assert chord_errors(-true, true).min() > 1.0  # a wrong sign is an error
-
-
-def test_the_bootstrap_agrees_with_scipy():
-    samples = np.random.default_rng(1).normal(size=50)
-    low, high = bootstrap_interval(samples, lambda s: s.mean(axis=1), resamples=20_000)
-    other = bootstrap((samples,), np.mean, method="percentile", n_resamples=20_000, rng=0).confidence_interval
-    np.testing.assert_allclose([low, high], other, atol=0.01)
-
-
-def test_slope_of_errors_with_a_known_rate():
-    """Errors c n^(-1/2) up to noise, and one n at which nothing is found."""
-    sizes = np.array([1e3, 1e4, 3e4, 1e5])
-    noise = np.exp(0.2 * np.random.default_rng(0).normal(size=(50, 4)))
-    errors = pd.DataFrame(10 * sizes**-0.5 * noise, columns=sizes)
-    errors[1e3] = 1.4
-    slope, low, high = expert_error.fit_slope(errors)
-    assert low < -0.5 < high
-    assert high - low < 0.15
-    assert slope == pytest.approx(np.polyfit(np.log(sizes[1:]), np.log(errors.median()[1:]), 1)[0])
-    assert np.isnan(expert_error.fit_slope(errors * 100)).all()
-
-
-def test_contraction_of_a_geometric_sequence():
-    distances = 0.3 ** np.arange(40.0)
-    assert contraction(distances + 1e-12) == pytest.approx(0.3, rel=0.01)
-    assert np.isnan(contraction(np.array([1.0, 1e-3, 1e-12])))
-
-
-# ---- experiments ------------------------------------------------------------------------------------
+# ---- experiments -------------------------------------------------------------------------------------
 
 
 def test_the_experts_measured_are_those_of_the_public_function():
@@ -330,7 +93,7 @@ def test_real_data_takes_tables(tmp_path):
     path = tmp_path / "table.csv"
     pd.DataFrame(X, columns=["a", "b", "c"]).assign(answer=y).to_csv(path, index=False)
     output = tmp_path / "out"
-    result = _reproduce("real-data", "--quick", "--data", f"{path}:answer", "--output", output)
+    result = reproduce("real-data", "--quick", "--data", f"{path}:answer", "--output", output)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(output / "real-data-quick.csv")
     means = table.groupby("method")["held_out"].mean()
@@ -424,7 +187,7 @@ def test_as_good_as_the_truth_means_the_same_answer():
     np.testing.assert_allclose(split.log_density(X, y), truth.log_density(X, y))
 
 
-# ---- the command ------------------------------------------------------------------------------------
+# ---- the command -------------------------------------------------------------------------------------
 
 
 def test_bad_requests_are_one_plain_line(tmp_path):
@@ -436,7 +199,7 @@ def test_bad_requests_are_one_plain_line(tmp_path):
         (("landscapes", "--jobs", 0), "jobs"),
         (("landscapes", "--seeds", 0), "seeds"),
     ):
-        result = _reproduce(*arguments, "--output", tmp_path / "out")
+        result = reproduce(*arguments, "--output", tmp_path / "out")
         assert result.exit_code != 0
         assert word in result.stderr
         assert isinstance(result.exception, SystemExit)
@@ -452,7 +215,7 @@ def test_without_matplotlib_the_work_is_done_all_the_same(tmp_path, monkeypatch)
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    result = _reproduce("landscapes", "--quick", "--output", tmp_path)
+    result = reproduce("landscapes", "--quick", "--output", tmp_path)
     assert result.exit_code == 0, result.output
     assert 'pip install "moefast[plot]"' in result.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["landscapes-quick.csv", "landscapes-quick.md"]

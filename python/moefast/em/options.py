@@ -13,7 +13,9 @@ from moefast.validation import check_choice, check_flag, check_number
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
 GATE_ALPHA_AUTO = 1e-6
-"""The gate ridge behind ``gate_alpha="auto"``.
+"""The gate ridge behind ``gate_alpha="auto"``, for rows whose weights are 1 on average.
+
+It is in proportion to the mean weight of the different rows, so that the unit of the weights does not matter.
 
 Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops
 it: in standard units a gate of norm 1000 costs half a unit of log-likelihood, one of norm 100 a hundred times
@@ -35,7 +37,8 @@ class EmOptions:
     alpha : float
         Ridge of the experts, in standard units.
     gate_alpha : float or "auto"
-        Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`.
+        Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`. A number is taken off the weighted
+        log-likelihood as it is, like `alpha`: weights that are all ten times larger make it ten times weaker.
     noise_floor : float
         Smallest s_i, in standard deviations of y; more than 0.
     max_iter : int

@@ -86,6 +86,9 @@ class EmProblem:
         Columns that do not vary, and columns that depend linearly on the others.
     row_group : ndarray of shape (n,), intp
         A number for each row, the same for rows of the same values.
+    weight_per_row : float
+        Mean weight of the different rows: what "auto" ridges are in proportion to, so that neither the unit of the
+        weights nor writing a row twice in place of weight 2 changes a fit.
     """
 
     def __init__(
@@ -122,6 +125,9 @@ class EmProblem:
         self.variance_floor = max(floor**2, 1e-300)
         self.collinear = self._dependent_columns()
         self.row_group = row_groups(self)
+        self.weight_per_row = self.total_weight / self.n_distinct
+        if options.gate_alpha == "auto":
+            self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
 
     @property
     def n_rows(self) -> int:

@@ -81,7 +81,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         :class:`sklearn.linear_model.Ridge` on standardised columns.
     gate_alpha : float or "auto"
         Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
-        to keep the gate of separable regions finite.
+        to keep the gate of separable regions finite, whatever the unit of the sample weights. A number is, like
+        `alpha`, taken off the weighted log-likelihood as it is: weight 2 counts as two rows.
     noise_floor : float
         Smallest s_i in standard deviations of y. It keeps the likelihood, which is unbounded when an expert
         fits few points exactly, finite.

@@ -207,7 +207,7 @@ def hierarchical_portfolio(
     options : StartOptions
         `start` is "auto", "spectral" or "random": the experts of flat mixtures grouped into branches and random
         starts, the former alone with flat mixtures from spectral starts, or the latter alone. "auto" leaves the
-        former out when there is less weight than parameters: rounding would pick the flat mixture. There are
+        former out when there are fewer different rows than parameters: rounding would pick the flat mixture. There are
         fewer starts than `n_init` when the experts cannot be grouped in so many ways.
     time_budget : float, optional
         Seconds for each flat mixture.
@@ -222,7 +222,7 @@ def hierarchical_portfolio(
         return [least_squares_start(problem.flat)]
     start, n_init = options.start, options.n_init
     n = _GROUPED_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
-    if start == "random" or (start == "auto" and problem.flat.total_weight < options.n_parameters):
+    if start == "random" or (start == "auto" and problem.flat.n_distinct < options.n_parameters):
         n_grouped = 0
     else:
         trees = min(_CANDIDATES, _n_partitions(problem.n_leaves, _choices(problem.branches)[0]))

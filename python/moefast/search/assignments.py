@@ -24,7 +24,7 @@ Labels: TypeAlias = npt.NDArray[np.int32]
 _LLOYD_ITERATIONS = 3
 # Standard deviation of the logarithm of the scales of columns, for distances.
 _SCALE_SPREAD = 0.7
-# Ridge of regressions on few rows, in rows.
+# Ridge of regressions on few rows, in rows of average weight.
 _LOCAL_RIDGE = 1e-3
 
 
@@ -83,7 +83,7 @@ def _regression(problem: EmProblem, share: Floats) -> Floats:
     U = np.column_stack([problem.Z, np.ones(len(problem.t))])
     weighted = U * share[:, None]
     gram = U.T @ weighted
-    gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(1.0, float(share.sum()) / len(gram))
+    gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(problem.weight_per_row, float(share.sum()) / len(gram))
     return np.asarray(problem.t - U @ np.linalg.solve(gram, weighted.T @ problem.t))
 
 

@@ -78,8 +78,8 @@ def find_best_optimum(
     ValueError
         Where the data or the link do not have what the kind of start needs.
     """
-    # With less weight than parameters every optimum is one of overfitting.
-    worth_it = n_experts > 1 and problem.link.is_linear and problem.total_weight >= options.n_parameters
+    # With fewer different rows than parameters every optimum is one of overfitting.
+    worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
         given = moment_starts(problem, n_experts, options.n_parameters, rng)
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
@@ -126,7 +126,7 @@ def search(
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
     some = _some_rows(problem, settings.max_rows, rng)
-    some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha))
+    some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)

@@ -98,7 +98,7 @@ def n_independent(problem: EmProblem) -> int:
 
 def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
     """Whether moments can show k experts."""
-    enough = n_independent(problem) >= k and problem.total_weight >= n_parameters
+    enough = n_independent(problem) >= k and problem.n_distinct >= n_parameters
     return enough and _has_moments(problem)
 
 

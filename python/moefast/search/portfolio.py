@@ -31,7 +31,7 @@ class StartOptions:
     ----------
     start : {"auto", "spectral", "l4", "random"}
         Spectral and random ones, or one kind. "auto" leaves the spectral ones out when there are fewer linearly
-        independent columns than experts, or less weight than parameters: the moments of a handful of rows have
+        independent columns than experts, or different rows than parameters: the moments of a handful of rows have
         degenerate eigenspaces, in which rounding picks the directions; and where the link has no moments that
         show the experts (an even one, say).
     n_init : int or "auto"

@@ -1,0 +1,114 @@
+"""Tables from pipes, and tables that are not quite what was said: explained, with advice that is right."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from as_a_process import process
+
+from moefast import load_model
+from moefast.io.table_layout import TableLayout
+from moefast.io.tables import TableError, read_table
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs devices, links, pipes or signals of POSIX")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@posix
+def test_a_table_from_standard_input(csv_file, tmp_path):
+    done = process(
+        "fit /dev/stdin --target yield --no-plot --model m.json", tmp_path, "", input=csv_file.read_text()
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "m.json").n_samples_fit_ == 400
+
+
+@posix
+def test_a_table_from_a_pipe_is_read_once(csv_file, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text(csv_file.read_text()), daemon=True)
+    writer.start()
+    done = process("fit pipe --target yield --no-plot --model m.json", tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    writer.join(timeout=30)
+
+
+@posix
+def test_links_that_go_round_in_circles(run):
+    Path("a").symlink_to("b")
+    Path("b").symlink_to("a")
+    for arguments in (("fit", "a", "--target", "y"), ("predict", "a", "a")):
+        result = run(*arguments)
+        assert isinstance(result.exception, SystemExit)
+        assert "'a'" in result.stderr
+
+
+ODD_TABLES = {
+    "semicolons and commas": (";", ",", "", ("semicolons", "decimal commas", '--sep ";" --decimal ","')),
+    "semicolons": (";", ".", "", ("semicolons", 'give --sep ";"')),
+    "tabs": ("\t", ".", "", ("tabs", r'--sep "\t"')),
+    "quoted decimal commas": (",", ",", "", ("decimal commas", '--decimal ","')),
+    "a title": (",", ".", "Field trial\n", ("1 line(s) above the header", "--skip-rows 1")),
+    "a title with commas": (",", ".", "Field, trial, 2024\n\n", ("line(s) above the header", "--skip-rows 1")),
+    "comments": (",", ".", "# by hand\n# twice\n", ("comments that begin with #", '--comment "#"')),
+    "all at once": (";", ",", "Field trial\n# by hand\n", ("--sep", "--decimal", "--skip-rows 2")),
+}
+
+
+@pytest.mark.parametrize("name", ODD_TABLES)
+def test_odd_tables_are_explained_and_the_advice_is_right(run, csv_file, table, tmp_path, name):
+    separator, decimal, above, words = ODD_TABLES[name]
+    path = tmp_path / "odd.csv"
+    path.write_text(above + table.to_csv(index=False, sep=separator, decimal=decimal))
+    result = run("fit", path, "--target", "yield")
+    assert result.exit_code == 1
+    assert "loss of data" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+    assert os.listdir() == []
+    advice = result.stderr[result.stderr.rindex("give ") + 5 :].replace('"', "").split()
+    fitted = run("fit", path, "--target", "yield", "--no-plot", "--model", "odd.json", *advice)
+    assert fitted.exit_code == 0, fitted.output
+    assert run("fit", csv_file, "--target", "yield", "--no-plot", "--model", "plain.json").exit_code == 0
+    np.testing.assert_array_equal(load_model("odd.json").coef_, load_model("plain.json").coef_)
+    assert "--" in run("predict", "odd.json", path).stderr
+    predicted = run("predict", "odd.json", path, *advice)
+    assert predicted.stdout == run("predict", "plain.json", csv_file).stdout
+
+
+def test_no_advice_where_nothing_better_is_seen(run, tmp_path):
+    for content in ("a,yield\n1,5,2,0\n1,6,2,0\n", "a,yield\n1,2\n4,5,6,7\n", "a,b\n1,2\n3,4\n"):
+        (tmp_path / "bad.csv").write_text(content)
+        result = run("fit", tmp_path / "bad.csv", "--target", "yield")
+        assert result.exit_code == 1
+        assert "looks like" not in result.stderr
+
+
+def test_texts_and_thousands_beside_decimal_commas(tmp_path):
+    """The culprit is named, not the first number of its column; a point is no decimal mark then."""
+    path, layout = tmp_path / "t.csv", TableLayout(";", ",")
+    path.write_text("a;b;y\n1,5;2.345;1,0\nred;1.234;2,5\n")
+    table = read_table(path, layout)
+    assert table.numeric(["y"])["y"].tolist() == [1.0, 2.5]
+    with pytest.raises(TableError, match="'a' is not numeric: 'red' in data row 2"):
+        table.numeric(["a"])
+    with pytest.raises(TableError, match=r"'b' is not numeric: '2\.345' in data row 1"):
+        table.numeric(["b"])
+
+
+def test_options_that_clash(run, csv_file):
+    for arguments, word in {
+        ("--decimal", "1"): "decimal",
+        ("--decimal", ""): "decimal",
+        ("--comment", "//"): "comment",
+        ("--comment", ","): "separator and comment",
+        ("--sep", '"'): "separator",
+        ("--sep", "§"): "separator",
+        ("--skip-rows", "-1"): "skip-rows",
+        ("--skip-rows", "9999"): "nothing left",
+    }.items():
+        result = run("fit", csv_file, "--target", "yield", *arguments)
+        assert result.exit_code != 0
+        assert word in result.stderr, arguments
