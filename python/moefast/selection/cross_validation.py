@@ -1,0 +1,97 @@
+"""Log-likelihood of rows held out: every row by a fit that has not seen it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from moefast._typing import Floats
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.exceptions import DegenerateDataWarning
+from moefast.samples import Samples
+from moefast.selection.tasks import run_all
+
+__all__ = ["HeldOut", "Split", "cross_validate", "k_folds"]
+
+Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Rows to fit on and rows to hold out."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The log-likelihood of rows that the fit has not seen, for each unit of weight.
+
+    Attributes
+    ----------
+    mean : float
+    standard_error : float
+        Of the mean, over rows: a weight of 3 counts as three rows.
+    """
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, log_density: Floats, weights: Floats) -> HeldOut:
+        """Return mean and standard error of log P(y | x) over rows, both arguments of shape (n,)."""
+        total = float(weights.sum())
+        mean = float(weights @ log_density) / total
+        return cls(mean, math.sqrt(float(weights @ (log_density - mean) ** 2)) / total)
+
+
+def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:
+    """Return `n_folds` splits of the rows, drawn at random; each row is held out once."""
+    from sklearn.model_selection import KFold  # loads much that fitting does not need
+
+    return list(KFold(n_folds, shuffle=True, random_state=seed).split(np.empty(n_rows)))
+
+
+def cross_validate(
+    models: Sequence[MixtureOfExpertsRegressor],
+    samples: Samples,
+    splits: Sequence[Split],
+    n_jobs: int | None,
+    *,
+    shown: bool,
+) -> list[HeldOut]:
+    """Fit every model outside every fold, and return what each makes of the rows held out.
+
+    Parameters
+    ----------
+    models : sequence of MixtureOfExpertsRegressor
+        Not changed.
+    samples : Samples
+    splits : sequence of Split
+        Each row is held out once.
+    n_jobs : int or None
+    shown : bool
+        Whether there is a progress bar.
+    """
+    tasks = [(model, samples, split) for model in models for split in splits]
+    densities = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
+    results = []
+    for i in range(len(models)):
+        log_density = np.empty(samples.n_rows)
+        for j, (_, out) in enumerate(splits):
+            log_density[out] = densities[i * len(splits) + j]
+        results.append(HeldOut.of(log_density, samples.sample_weight))
+    return results
+
+
+def _held_out(model: MixtureOfExpertsRegressor, samples: Samples, split: Split) -> Floats:
+    """Return log P(y | x) of the rows held out."""
+    rows, out = split
+    X, y, weights = samples.X, samples.y, samples.sample_weight
+    with warnings.catch_warnings():  # what is wrong with a fold's fit shows in the result
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted: MixtureOfExpertsRegressor = clone(model).fit(X[rows], y[rows], weights[rows])
+    return fitted.score_samples(X[out], y[out])
