@@ -16,6 +16,7 @@ import baselines
 from case import Case, NotInstalled, Prepared, Route
 from moefast.datasets import make_moe
 from moefast.em import GATE_ALPHA_AUTO, EmOptions, EmProblem, HardAssignment
+from moefast.samples import Samples
 
 EM_ITERATIONS = 10
 
@@ -47,7 +48,7 @@ def _our_fit(data):
 @lru_cache(maxsize=2)
 def em_data(n):
     X, y, truth = make_moe(n, 10, 3, random_state=0)
-    problem = EmProblem(X, y, np.ones(n), EmOptions(accelerate=False, tol=0.0, n_threads=1))
+    problem = EmProblem(Samples(X, y, np.ones(n)), EmOptions(accelerate=False, tol=0.0, n_threads=1))
     start = truth.to_standard(problem.standardisation)
     start = replace(
         start,
@@ -171,7 +172,9 @@ SHORT_ITERATIONS = 20
 def batch_data(n_runs):
     """A problem (n = 1000, d = 8, k = 3), n_runs random assignments (1000,) to start from, the truth."""
     X, y, truth = make_moe(1000, 8, 3, noise=0.1, random_state=0)
-    problem = EmProblem(X, y, np.ones(1000), EmOptions(accelerate=False, tol=0.0, gate_alpha=0.0, n_threads=1))
+    problem = EmProblem(
+        Samples(X, y, np.ones(1000)), EmOptions(accelerate=False, tol=0.0, gate_alpha=0.0, n_threads=1)
+    )
     rng = np.random.default_rng(0)
     starts = [HardAssignment(rng.integers(0, 3, size=1000, dtype=np.int32), 3) for _ in range(n_runs)]
     return problem, starts, truth.to_standard(problem.standardisation)

@@ -16,7 +16,7 @@ import numpy as np
 from moefast import _core
 
 def settings(**changes):
-    plain = dict(max_iter=5, tol=1e-8, expert_intercept=False, gate_intercept=True, update_noise=True,
+    plain = dict(max_iter=5, tol=1e-8, fit_intercept=False, fit_gate_intercept=True, update_noise=True,
                  shared_noise=False, variance_floor=1e-6, alpha=0.0, gate_alpha=0.0, n_threads=1, accelerate=True)
     return _core.EmSettings(**{**plain, **changes})
 
@@ -64,10 +64,11 @@ def test_em_without_columns_or_intercepts_fits_the_noise_alone(link):
     run(f"""
         X = np.empty((50, 0))
         for k, gate_intercept in [(1, True), (1, False), (3, True), (3, False)]:
-            s, parameters = settings(gate_intercept=gate_intercept, link={link!r}), start(k, 0)
-            one = _core.em_run(X, y, w, *parameters, s)
-            (many,) = _core.em_run_batch(X, y, w, [(*parameters, None, np.zeros(50, np.int32))], s)
-            stats = _core.em_statistics(X, y, w, *parameters, s)
+            s, parameters = settings(fit_gate_intercept=gate_intercept, link={link!r}), start(k, 0)
+            data = _core.EmData(X, y, w)
+            starts = [(*parameters, None, None), (*parameters, None, np.zeros(50, np.int32))]
+            one, many = _core.em_run(data, starts, s)
+            stats = _core.e_step(data, starts[0], s)
             assert not one["experts"].any() and not many["experts"].any()
             assert np.isclose(stats["totals"].sum(), 50)
             np.testing.assert_allclose(one["variance"], np.mean(y**2))
@@ -94,7 +95,7 @@ def test_labels_out_of_range_are_refused_in_any_row():
         labels = np.zeros(10_000, np.int32)
         labels[{row}] = {label}
         X, y = rng.normal(size=(10_000, 2)), np.ones(10_000)
-        _core.em_run_batch(X, y, y, [(*start(2, 2), None, labels)], settings(n_threads=2))
+        _core.em_run(_core.EmData(X, y, y), [(*start(2, 2), None, labels)], settings(n_threads=2))
         """
         for row in (0, 9_999)
         for label in labels
@@ -112,7 +113,7 @@ def test_labels_that_another_thread_changes_are_refused_when_they_are_used():
             return t, np.ones_like(t)
         X, y = rng.normal(size=(10_000, 2)), np.ones(10_000)
         starts = [(*start(2, 2), None, None), (*start(2, 2), None, labels)]
-        _core.em_run_batch(X, y, y, starts, settings(link=link))
+        _core.em_run(_core.EmData(X, y, y), starts, settings(link=link))
     """
     assert refusals([script]) == [f"ValueError labels must be from 0 to 1, got {2**31 - 1}"]
 

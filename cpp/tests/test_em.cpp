@@ -50,7 +50,7 @@ struct Problem {
   }
 };
 
-enum class Mode { posterior, responsibilities, labels, frozen, link };
+enum class Mode { posterior, responsibilities, labels, frozen, densities, link };
 
 void pass(index_t n, index_t d, index_t k, Mode mode) {
   const Problem problem(n, d, k, 41);
@@ -59,6 +59,7 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   EmData data = problem.data();
   Assignment assignment;
   if (mode == Mode::frozen) data.means = problem.means.data();
+  if (mode == Mode::densities) data.log_densities = problem.means.data();
   if (mode == Mode::responsibilities) assignment.responsibilities = problem.given.data();
   if (mode == Mode::labels) assignment.labels = problem.labels.data();
   EmSettings settings;
@@ -67,7 +68,7 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   if (mode == Mode::link) settings.link = built_in_link("tanh");
   MixtureParameters p = problem.truth;
   for (double& v : p.variance) v = 0.7;
-  const EmStatistics found = em_pass(data, p, settings, assignment, {});
+  const EmStatistics found = e_step(data, p, settings, assignment, {});
 
   EmStatistics wanted;
   wanted.totals.resize(size(k)), wanted.squares.resize(size(k));
@@ -88,14 +89,18 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
       }
       e[size(i)] = problem.y[size(s)] - mean;
       gate[size(i)] /= gate_sum;
-      joint_sum += joint[size(i)] = gate[size(i)] *
-                                    std::exp(-0.5 * e[size(i)] * e[size(i)] / p.variance[size(i)]) /
-                                    std::sqrt(2 * std::numbers::pi * p.variance[size(i)]);
+      double density = std::exp(-0.5 * e[size(i)] * e[size(i)] / p.variance[size(i)]) /
+                       std::sqrt(2 * std::numbers::pi * p.variance[size(i)]);
+      if (mode == Mode::densities) {
+        density = std::exp(problem.means[size(s * k + i)]);
+        e[size(i)] = 0;
+      }
+      joint_sum += joint[size(i)] = gate[size(i)] * density;
     }
     const double w = problem.w[size(s)];
     wanted.log_likelihood += w * std::log(joint_sum);
     const auto add_products = [&](index_t column, double weight) {
-      if (data.means && column < k) return;  // frozen experts have no sums of their own
+      if (data.frozen() && column < k) return;  // frozen experts have no sums of their own
       for (index_t b = 0, at = column; b < dim; ++b) {
         for (index_t a = 0; a <= b; ++a, at += columns) {
           wanted.products[size(at)] += weight * u[size(a)] * u[size(b)];
@@ -131,7 +136,7 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   compare(found.totals, wanted.totals, 0);
   compare(found.squares, wanted.squares, 0);
   compare(found.gate_slope, wanted.gate_slope, 0);
-  if (!data.means) compare(found.residuals, wanted.residuals, 0);
+  if (!data.frozen()) compare(found.residuals, wanted.residuals, 0);
   compare(found.products, wanted.products, 0);
 }
 
@@ -192,6 +197,12 @@ void runs(index_t n, index_t d, index_t k, const char* link) {
     threaded.tol = 0;
     CHECK(throws<Stop>([&] { em_run_batch(data, starts, threaded, [] { throw Stop{}; }); }));
   }
+  EmData unclear = data;
+  unclear.log_densities = problem.means.data();
+  CHECK(throws<std::invalid_argument>([&] { em_run(unclear, problem.truth, settings, {}, {}); }));
+  unclear.means = problem.means.data();
+  settings.update_noise = false;
+  CHECK(throws<std::invalid_argument>([&] { em_run(unclear, problem.truth, settings, {}, {}); }));
   threaded.max_iter = -1;
   CHECK(throws<std::invalid_argument>([&] { em_run_batch(data, starts, threaded, {}); }));
 }
@@ -225,7 +236,8 @@ void anderson() {
 
 void test_em() {
   anderson();
-  for (const Mode mode : {Mode::posterior, Mode::responsibilities, Mode::labels, Mode::frozen, Mode::link}) {
+  for (const Mode mode :
+       {Mode::posterior, Mode::responsibilities, Mode::labels, Mode::frozen, Mode::densities, Mode::link}) {
     for (index_t k = 1; k <= 5; ++k) {
       for (const index_t d : {1, 2, 3, 6}) {
         for (const index_t n : {1, 7, 383, 393}) pass(n, d, k, mode);

@@ -44,49 +44,36 @@ def use_instruction_set(name: str) -> None: ...
 def fma_peak(dtype: str, n_steps: int) -> float: ...
 
 class EmSettings:
+    max_iter: int
+    tol: float
+    gradient_tol: float
+    fit_intercept: bool
+    fit_gate_intercept: bool
+    update_noise: bool
+    shared_noise: bool
+    variance_floor: float
+    alpha: float
+    gate_alpha: float
+    to_beat: float
+    inverse_temperature: float
+    accelerate: bool
+    n_threads: int
+    link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None
+    def __init__(self, **kwargs: object) -> None: ...
+
+class EmData:
     def __init__(
         self,
-        *,
-        max_iter: int,
-        tol: float,
-        expert_intercept: bool,
-        gate_intercept: bool,
-        update_noise: bool,
-        shared_noise: bool,
-        variance_floor: float,
-        alpha: float,
-        gate_alpha: float,
-        n_threads: int,
-        accelerate: bool,
-        inverse_temperature: float = 1.0,
-        gradient_tol: float = ...,
-        to_beat: float | None = None,
-        link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None = None,
+        X: _Floats,
+        y: _Floats,
+        w: _Floats,
+        means: _Floats | None = None,
+        log_densities: _Floats | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
-def em_statistics(
-    X: _Floats,
-    y: _Floats,
-    w: _Floats,
-    experts: _Floats,
-    gates: _Floats,
-    variance: _Floats,
-    settings: EmSettings,
-    responsibilities: _Floats | None = None,
-    means: _Floats | None = None,
-) -> _EmStatistics: ...
-def em_run(
-    X: _Floats,
-    y: _Floats,
-    w: _Floats,
-    experts: _Floats,
-    gates: _Floats,
-    variance: _Floats,
-    settings: EmSettings,
-    responsibilities: _Floats | None = None,
-    means: _Floats | None = None,
-) -> _EmResult: ...
+def e_step(data: EmData, at: _EmStart, settings: EmSettings) -> _EmStatistics: ...
+def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
 
 class SymmetricTensor:
     @staticmethod
@@ -106,9 +93,6 @@ class SymmetricTensor:
     def pair_gradient(self, U: _Floats, V: _Floats) -> _Floats: ...
 
 def packed_position(dim: int, order: int, indices: Sequence[int]) -> int: ...
-def em_run_batch(
-    X: _Floats, y: _Floats, w: _Floats, starts: list[_EmStart], settings: EmSettings
-) -> list[_EmResult]: ...
 def equal_rows(X: _Floats, y: _Floats) -> NDArray[np.int64]: ...
 def exponential(x: _Floats) -> _Floats: ...
 def logarithm(x: _Floats) -> _Floats: ...

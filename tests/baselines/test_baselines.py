@@ -11,6 +11,7 @@ from moefast.baselines import joint_em as baselines
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
 from moefast.mixture import Mixture
+from moefast.samples import Samples
 
 KINDS = ["random assignment", "random parameters", "kmeans", "annealed"]
 
@@ -24,7 +25,7 @@ def same(a, b):
 
 def problem_of(n=500, d=3, k=3, seed=0, **options):
     X, y, truth = make_moe(n, d, k, noise=0.2, random_state=seed)
-    problem = EmProblem(X, y, np.ones(n), EmOptions(n_threads=1, **options))
+    problem = EmProblem(Samples(X, y, np.ones(n)), EmOptions(n_threads=1, **options))
     return problem, truth.to_standard(problem.standardisation)
 
 
@@ -117,10 +118,10 @@ def test_annealing_lowers_the_noise_level_by_level(noise, monkeypatch):
     run_many = problem.run_many
 
     def spy(starts, **arguments):
-        if arguments.get("frozen_noise"):
+        if not arguments.get("update_noise", True):
             frozen.append(np.array([start.sigma for start in starts]))
         fits = run_many(starts, **arguments)
-        if arguments.get("frozen_noise"):
+        if not arguments.get("update_noise", True):
             for start, fit in zip(starts, fits, strict=True):
                 np.testing.assert_array_equal(fit.mixture.sigma, start.sigma)
         return fits
@@ -161,8 +162,8 @@ def test_annealed_runs_together_are_runs_alone():
 def test_frozen_noise_in_a_batch_is_frozen_noise_alone():
     problem, truth = problem_of()
     start = Mixture(truth.coef, truth.intercept, truth.gate_coef, truth.gate_intercept, np.array([0.9, 0.5, 1e-3]))
-    (fit,) = problem.run_many([start], frozen_noise=True, max_iter=6)
-    same(fit, problem.run(start, frozen_noise=True, max_iter=6))
+    (fit,) = problem.run_many([start], update_noise=False, max_iter=6)
+    same(fit, problem.run(start, update_noise=False, max_iter=6))
     np.testing.assert_allclose(fit.mixture.sigma, start.sigma, rtol=1e-14)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_em_kernel import assert_agrees, settings
 
-from moefast import _core
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.samples import Samples
 from moefast.search.assignments import KINDS
 from moefast.search.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE, take_detours
 from moefast.search.move_choice import MoveChoice
@@ -16,6 +16,7 @@ from moefast.search.moves import MOVES
 from moefast.search.random_starts import RandomStarts
 from moefast.search.settings import SearchSettings
 from moefast.search.starts import random_assignment_start, random_parameters
+from oracles import core
 from oracles import em as em_oracles
 
 
@@ -34,7 +35,7 @@ def tempered(X, y, p, beta):
 def test_a_pass_at_a_temperature(beta, n):
     problem = em_oracles.random_problem(n, 3, 4, seed=n)
     X, y, w, p = problem
-    found = _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, settings(inverse_temperature=beta))
+    found = core.e_step(*problem, settings(inverse_temperature=beta))
     responsibilities, terms = tempered(X, y, p, beta)
     names = ("totals", "squares", "residuals", "gate_slope", "products")
     assert_agrees(found, problem, names, responsibilities=responsibilities)
@@ -43,7 +44,7 @@ def test_a_pass_at_a_temperature(beta, n):
 
 def test_iterations_at_a_temperature_climb_its_objective():
     X, y, _ = make_moe(500, 3, 3, noise=0.4, random_state=0)
-    problem = EmProblem(X, y, np.ones(500), EmOptions(gate_alpha=0.0))
+    problem = EmProblem(Samples(X, y, np.ones(500)), EmOptions(gate_alpha=0.0))
     start = random_parameters(problem, 3, np.random.default_rng(0))
     (fit,) = problem.run_many([start], max_iter=60, inverse_temperature=0.4)
     assert np.diff(fit.trace).min() >= -1e-9 * abs(fit.trace).max()
@@ -67,7 +68,7 @@ def test_a_temperature_below_one_is_refused(beta):
 def test_detours(noise, monkeypatch):
     """Each start takes its own: where it is then is what the same iterations make of it alone."""
     X, y, _ = make_moe(300, 3, 2, noise=0.4, random_state=1)
-    problem = EmProblem(X, y, np.ones(300), EmOptions(noise, n_threads=1))
+    problem = EmProblem(Samples(X, y, np.ones(300)), EmOptions(noise, n_threads=1))
     rng = np.random.default_rng(2)
     detours = [*DETOURS, *DETOURS[::-1]]
     starts = [random_assignment_start(problem, 2, rng).make() for _ in detours]
@@ -103,7 +104,7 @@ def test_detours(noise, monkeypatch):
 def test_all_detours_have_their_turn():
     """Of every kind of start."""
     X, y, _ = make_moe(50, 3, 2, random_state=1)
-    problem = EmProblem(X, y, np.ones(50), EmOptions(n_threads=1))
+    problem = EmProblem(Samples(X, y, np.ones(50)), EmOptions(n_threads=1))
     drawn = RandomStarts(problem, 2, np.random.default_rng(0), SearchSettings()).draw(5 * len(KINDS))
     assert {(start.kind, start.detour) for start in drawn} == set(itertools.product(KINDS, DETOURS))
 

@@ -11,6 +11,7 @@ from moefast.datasets import make_moe
 from moefast.em import GATE_ALPHA_AUTO, EmOptions, EmProblem, fit_em
 from moefast.gating import fit_gates
 from moefast.mixture import Mixture
+from moefast.samples import Samples
 from moefast.standardisation import Standardisation
 from oracles import em as em_oracles
 
@@ -127,7 +128,7 @@ def test_a_converged_run_is_a_stationary_point(noise, intercepts, alpha, gate_al
     X, y, truth = make_moe(300, 3, 3, noise=0.3, expert_intercept=0.5, random_state=2)
     w = np.random.default_rng(2).uniform(0.2, 2.0, size=300)
     options = EmOptions(noise, *intercepts, alpha=alpha, gate_alpha=gate_alpha, tol=0.0, max_iter=20_000)
-    problem = EmProblem(X, y, w, options)
+    problem = EmProblem(Samples(X, y, w), options)
     fit = problem.run(truth.to_standard(problem.standardisation))
     assert fit.converged
     assert not fit.collapsed
@@ -204,7 +205,7 @@ def test_one_iteration_equals_the_slow_one(noise, intercepts, alpha, gate_alpha,
     start.experts[:, -1] *= intercepts[0]
     start.gates[:, -1] *= intercepts[1]
     w = w + 0.1
-    problem = EmProblem(X, y, w, EmOptions(noise, *intercepts, alpha=alpha, gate_alpha=gate_alpha))
+    problem = EmProblem(Samples(X, y, w), EmOptions(noise, *intercepts, alpha=alpha, gate_alpha=gate_alpha))
     Z, t = problem.Z, problem.t
     fit = problem.run(as_mixture(start), max_iter=1)
     wanted = em_oracles.em_iteration(
@@ -225,7 +226,7 @@ def test_an_overshooting_newton_step_is_halved():
     X, w = rng.normal(size=(200, 1)), np.ones(200)
     y = rng.choice([-2.0, 2.0], size=200) + 0.1 * rng.normal(size=200)  # which expert has nothing to do with x
     start = em_oracles.Parameters(np.array([[0, 1.0], [0, -1.0]]), np.array([[6.0, 0], [0, 0]]), np.full(2, 0.05))
-    problem = EmProblem(X, y, w, EmOptions(gate_alpha=0.0))
+    problem = EmProblem(Samples(X, y, w), EmOptions(gate_alpha=0.0))
     full = em_oracles.em_iteration(problem.Z, problem.t, w, start)
     fit = problem.run(as_mixture(start), max_iter=1)
     taken, whole = (p.gates[0] - start.gates[0] for p in (as_parameters(fit.mixture), full))
@@ -264,7 +265,7 @@ def test_collinear_columns_get_the_smallest_coefficients():
     rng = np.random.default_rng(17)
     X = rng.normal(size=(60, 3))
     X = np.column_stack([X, X @ [1.0, -2.0, 0.5], X[:, 0]])
-    problem = EmProblem(X, rng.normal(size=60), np.ones(60), EmOptions())
+    problem = EmProblem(Samples(X, rng.normal(size=60), np.ones(60)), EmOptions())
     fit = problem.run(responsibilities=np.ones((60, 1)))
     wanted = np.linalg.pinv(problem.Z, rcond=1e-8) @ problem.t
     np.testing.assert_allclose(fit.mixture.coef[0], wanted, atol=1e-9)
@@ -275,7 +276,7 @@ def test_one_expert_with_alpha_is_ridge_on_standard_columns(alpha):
     rng = np.random.default_rng(7)
     X, y = rng.normal(size=(60, 3)) * [1.0, 50.0, 1e-3] + 7, rng.normal(size=60)
     w = rng.uniform(0.1, 2.0, size=60)
-    problem = EmProblem(X, y, w, EmOptions(alpha=alpha))
+    problem = EmProblem(Samples(X, y, w), EmOptions(alpha=alpha))
     fit = problem.run(responsibilities=np.ones((60, 1)))
     ridge = Ridge(alpha=alpha).fit(problem.Z, problem.t, w)
     np.testing.assert_allclose(fit.mixture.coef[0], ridge.coef_, rtol=1e-9)

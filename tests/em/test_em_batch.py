@@ -12,6 +12,8 @@ from moefast import _core, build_info
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, HardAssignment
 from moefast.mixture import Mixture
+from moefast.samples import Samples
+from oracles import core
 from oracles import em as em_oracles
 
 SETS = build_info()["instruction_sets"]
@@ -19,7 +21,7 @@ SETS = build_info()["instruction_sets"]
 
 def problem_of(n=600, d=3, k=3, noise=0.3, seed=0, **options):
     X, y, truth = make_moe(n, d, k, noise=noise, random_state=seed)
-    problem = EmProblem(X, y, np.ones(n), EmOptions(**{"n_threads": 1, **options}))
+    problem = EmProblem(Samples(X, y, np.ones(n)), EmOptions(**{"n_threads": 1, **options}))
     return problem, truth.to_standard(problem.standardisation)
 
 
@@ -125,7 +127,7 @@ def test_without_or_with_an_easy_goal_nothing_changes():
 def test_growing_gains_are_not_beaten():
     """A run that leaves a saddle gains little at first, but more and more: it may still win."""
     X, y, truth = make_moe(1000, 2, 2, noise=0.2, random_state=16)
-    problem = EmProblem(X, y, np.ones(1000), EmOptions())
+    problem = EmProblem(Samples(X, y, np.ones(1000)), EmOptions())
     one = problem.run(responsibilities=np.ones((1000, 1))).mixture
     start = Mixture(
         one.coef + 1e-5 * np.eye(2),
@@ -145,7 +147,7 @@ def test_growing_gains_are_not_beaten():
 
 def batch_arguments():
     X, y, w, p = em_oracles.random_problem(5, 2, 2, seed=9)
-    problem = EmProblem(X, y, w + 0.1, EmOptions())
+    problem = EmProblem(Samples(X, y, w + 0.1), EmOptions())
     return X, y, w, (p.experts, p.gates, p.variance), problem._settings(3)
 
 
@@ -163,7 +165,7 @@ def test_wrong_assignments_are_refused(responsibilities, chosen, message):
     X, y, w, parameters, options = batch_arguments()
     good = (*parameters, None, None)
     with pytest.raises(ValueError, match=message):
-        _core.em_run_batch(X, y, w, [good, (*parameters, responsibilities, chosen)], options)
+        _core.em_run(_core.EmData(X, y, w), [good, (*parameters, responsibilities, chosen)], options)
 
 
 def test_wrong_parameters_are_refused():
@@ -175,9 +177,9 @@ def test_wrong_parameters_are_refused():
     ):
         arrays = tuple(np.ascontiguousarray(a) for a in changed)
         with pytest.raises(ValueError, match="must"):
-            _core.em_run_batch(X, y, w, [(*arrays, None, None)], options)
+            _core.em_run(_core.EmData(X, y, w), [(*arrays, None, None)], options)
     with pytest.raises(TypeError, match="incompatible"):
-        _core.em_run_batch(X, y, w, [(experts.astype(np.float32), gates, variance, None, None)], options)
+        _core.em_run(_core.EmData(X, y, w), [(experts.astype(np.float32), gates, variance, None, None)], options)
     with pytest.raises(ValueError, match="to_beat must"):
         problem_of()[0]._settings(1, to_beat=np.nan)
 
@@ -191,7 +193,7 @@ def test_wrong_parameters_are_refused():
 def test_an_interrupt_reaches_a_batch(n, n_starts, n_threads):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(n, 10)), rng.normal(size=n)
-    problem = EmProblem(X, y, np.ones(n), EmOptions(tol=0.0, max_iter=10**9, n_threads=n_threads))
+    problem = EmProblem(Samples(X, y, np.ones(n)), EmOptions(tol=0.0, max_iter=10**9, n_threads=n_threads))
     starts = [labels(problem, 8, seed) for seed in range(n_starts)]
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
@@ -217,8 +219,8 @@ def test_an_interrupt_reaches_a_batch(n, n_starts, n_threads):
 def test_large_statistics_take_fewer_lanes_and_do_not_depend_on_threads():
     """A million products a lane: lanes are limited by memory here, not by rows."""
     X, y, w, p = em_oracles.random_problem(8300, 50, 40, seed=0, spread=0.1)
-    core = [EmProblem(X, y, w + 1.0, EmOptions(n_threads=t))._settings(1) for t in (1, 3)]
-    serial, parallel = (_core.em_statistics(X, y, w, p.experts, p.gates, p.variance, s) for s in core)
+    of_threads = [EmProblem(Samples(X, y, w + 1.0), EmOptions(n_threads=t))._settings(1) for t in (1, 3)]
+    serial, parallel = (core.e_step(X, y, w, p, s) for s in of_threads)
     for name, value in serial.items():
         np.testing.assert_array_equal(value, parallel[name], name)
     U = np.column_stack([X, np.ones(8300)])
@@ -235,7 +237,7 @@ def test_large_statistics_take_fewer_lanes_and_do_not_depend_on_threads():
     d=st.integers(1, 12),
     k=st.integers(1, 9),
     seed=st.integers(0, 2**32 - 1),
-    given_kind=st.sampled_from(["posterior", "responsibilities", "means"]),
+    given_kind=st.sampled_from(["posterior", "responsibilities", "means", "log_densities"]),
     log_weight=st.integers(-150, 150),
     log_units=st.integers(-30, 30),
     log_sigma=st.integers(-3, 20),
@@ -254,11 +256,13 @@ def test_statistics_are_the_oracles(instruction_set, n, d, k, seed, given_kind, 
         extra["responsibilities"] = rng.dirichlet(np.ones(k), size=n)
     if given_kind == "means":
         extra["means"] = units * rng.normal(size=(n, k))
+    if given_kind == "log_densities":
+        extra["log_densities"] = 10.0 ** (log_sigma / 10) * rng.normal(size=(n, k))
     before = build_info()["instruction_set"]
     _core.use_instruction_set(instruction_set)
     try:
-        core = EmProblem(X, y, w + 1.0, EmOptions(n_threads=1))._settings(1)
-        found = _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, core, **extra)
+        one_thread = EmProblem(Samples(X, y, w + 1.0), EmOptions(n_threads=1))._settings(1)
+        found = core.e_step(X, y, w, p, one_thread, **extra)
     finally:
         _core.use_instruction_set(before)
     wanted, size = em_oracles.statistics(X, y, w, p, **extra)
@@ -266,11 +270,12 @@ def test_statistics_are_the_oracles(instruction_set, n, d, k, seed, given_kind, 
     rounding = 1e-11 * (1 + np.abs(p.gates).max())
     # log P has the size of its parts: they cancel when P is near 1.
     size["log_likelihood"] = size["log_likelihood"] + w.sum() * (1 + abs(np.log(p.variance)).max())
+    frozen = given_kind in ("means", "log_densities")
     for name, value in found.items():
-        if given_kind == "means" and name == "residuals":
+        if frozen and name == "residuals":
             assert not value.any()
             continue
-        rows = (..., slice(k, None)) if given_kind == "means" and name == "products" else ...
+        rows = (..., slice(k, None)) if frozen and name == "products" else ...
         error = np.abs(np.asarray(value)[rows] - np.asarray(wanted[name])[rows])
         allowed = rounding * np.asarray(size[name])[rows] + 1e-14 * w.sum() * (name in ("gate_slope", "totals"))
         assert (error <= allowed).all(), name

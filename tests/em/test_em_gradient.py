@@ -7,6 +7,7 @@ from sklearn.datasets import load_diabetes
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.samples import Samples
 from moefast.search.starts import random_parameters
 from oracles import em as em_oracles
 
@@ -23,7 +24,9 @@ def numerical(problem, mixture):
         gates = np.vstack([gates.reshape(k - 1, d + 1), np.zeros(d + 1)])
         variance = np.broadcast_to(np.exp(2 * log_sigma), k)
         p = em_oracles.Parameters(experts, gates, variance)
-        value = em_oracles.objective(problem.Z, problem.t, problem.weights, p, options.alpha, options.gate_ridge)
+        value = em_oracles.objective(
+            problem.Z, problem.t, problem.sample_weight, p, options.alpha, options.gate_ridge
+        )
         return value / problem.total_weight
 
     at = [
@@ -46,14 +49,14 @@ def numerical(problem, mixture):
 def test_the_gradient_of_a_run(noise, options, n_iter):
     X, y, _ = make_moe(400, 3, 3, noise=0.3, random_state=0)
     weights = np.random.default_rng(1).uniform(0.5, 2.0, size=400)
-    problem = EmProblem(X, y, weights, EmOptions(noise=noise, **options))
+    problem = EmProblem(Samples(X, y, weights), EmOptions(noise=noise, **options))
     (fit,) = problem.run_many([random_parameters(problem, 3, np.random.default_rng(2))], max_iter=n_iter)
     assert fit.gradient == pytest.approx(numerical(problem, fit.mixture), rel=1e-4, abs=1e-8)
 
 
 def test_a_run_goes_on_until_the_gradient_is_met():
     X, y, _ = make_moe(1000, 3, 3, noise=0.5, random_state=3)
-    problem = EmProblem(X, y, np.ones(1000), EmOptions())
+    problem = EmProblem(Samples(X, y, np.ones(1000)), EmOptions())
     start = random_parameters(problem, 3, np.random.default_rng(2))
     (loose,), (tight,) = problem.run_many([start]), problem.run_many([start], gradient_tol=1e-8)
     assert loose.converged
@@ -66,7 +69,7 @@ def test_a_run_goes_on_until_the_gradient_is_met():
 def test_a_default_fit_ends_where_the_gradient_vanishes(noise):
     X, y = load_diabetes(return_X_y=True)
     model = MixtureOfExpertsRegressor(3, noise=noise, random_state=0).fit(X, y)
-    problem = EmProblem(X, y, np.ones(len(y)), EmOptions(noise=noise))
+    problem = EmProblem(Samples(X, y, np.ones(len(y))), EmOptions(noise=noise))
     found = numerical(problem, model.mixture_.to_standard(problem.standardisation))
     assert found == pytest.approx(model.fit_report_.gradient, rel=0.05, abs=1e-9)
     assert found < 1.2e-6

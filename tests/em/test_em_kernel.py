@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from moefast import _core
+from oracles import core
 from oracles import em as em_oracles
 
 NAMES = ("log_likelihood", "totals", "squares", "residuals", "gate_slope", "products")
@@ -14,8 +15,8 @@ def settings(**changes):
     values = {
         "max_iter": 10,
         "tol": 1e-8,
-        "expert_intercept": True,
-        "gate_intercept": True,
+        "fit_intercept": True,
+        "fit_gate_intercept": True,
         "update_noise": True,
         "shared_noise": False,
         "variance_floor": 1e-12,
@@ -27,8 +28,8 @@ def settings(**changes):
     return _core.EmSettings(**(values | changes))
 
 
-def statistics(X, y, w, p, *args, n_threads=1):
-    return _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, settings(n_threads=n_threads), *args)
+def statistics(X, y, w, p, responsibilities=None, *, n_threads=1, **frozen):
+    return core.e_step(X, y, w, p, settings(n_threads=n_threads), responsibilities, **frozen)
 
 
 def assert_agrees(found, problem, names=NAMES, **given):
@@ -96,13 +97,53 @@ def test_frozen_means_replace_the_experts():
     """Rows of frozen experts that nobody reads stay 0; everything else follows the means."""
     problem = em_oracles.random_problem(300, 4, 3, seed=4)
     means = np.random.default_rng(4).normal(size=(300, 3))
-    found = statistics(*problem, None, means)
+    found = statistics(*problem, means=means)
     assert_agrees(found, problem, ("log_likelihood", "totals", "squares", "gate_slope"), means=means)
     wanted, size = em_oracles.statistics(*problem, means=means)
     atol = 1e-12 * size["products"].max()
     np.testing.assert_allclose(found["products"][:, 3:], wanted["products"][:, 3:], atol=atol)
     assert not found["residuals"].any()
     assert not found["products"][:, :3].any()
+
+
+def test_log_densities_take_the_place_of_experts_and_noise():
+    """Of any law; nobody asks for the experts' sums, nor for y."""
+    X, y, w, p = em_oracles.random_problem(300, 4, 3, seed=4)
+    log_densities = np.random.default_rng(4).normal(size=(300, 3)) - 3.0
+    found = statistics(X, y, w, p, log_densities=log_densities)
+    names = ("log_likelihood", "totals", "squares", "residuals", "gate_slope")
+    assert_agrees(found, (X, y, w, p), names, log_densities=log_densities)
+    wanted, size = em_oracles.statistics(X, y, w, p, log_densities=log_densities)
+    atol = 1e-12 * size["products"].max()
+    np.testing.assert_allclose(found["products"][:, 3:], wanted["products"][:, 3:], atol=atol)
+    assert not found["products"][:, :3].any()
+    assert not found["squares"].any()
+    other = em_oracles.Parameters(p.experts + 1.0, p.gates, 2.0 * p.variance)
+    for name, value in statistics(X, y + 1.0, w, other, log_densities=log_densities).items():
+        np.testing.assert_array_equal(value, found[name], name)
+
+
+def test_normal_log_densities_are_means_with_noise():
+    X, y, w, p = em_oracles.random_problem(300, 4, 3, seed=4)
+    means = np.random.default_rng(4).normal(size=(300, 3))
+    densities = np.asarray(em_oracles.log_terms(X, y, p, means)[1], dtype=float)
+    by_means, by_density = statistics(X, y, w, p, means=means), statistics(X, y, w, p, log_densities=densities)
+    for name in ("log_likelihood", "totals", "gate_slope", "products"):
+        np.testing.assert_allclose(by_density[name], by_means[name], rtol=1e-11, atol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        ({"means": np.zeros((5, 2)), "log_densities": np.zeros((5, 2))}, "either means or log_densities"),
+        ({"log_densities": np.zeros((5, 2))}, "update_noise must be false"),
+    ],
+)
+def test_contradicting_accounts_of_frozen_experts_are_refused(frozen, message):
+    X, y, w, p = em_oracles.random_problem(5, 2, 2, seed=9)
+    start = (p.experts, p.gates, p.variance, None, None)
+    with pytest.raises(ValueError, match=message):
+        _core.em_run(_core.EmData(X, y, w, **frozen), [start], settings())
 
 
 @pytest.mark.parametrize("n", [100, 8192, 20000])
@@ -164,6 +205,16 @@ def test_gate_products_are_the_hessian_of_the_m_step():
             assert products[b * (b + 1) // 2 + a, row] == pytest.approx(curvature, abs=1e-7)
 
 
+def e_step(*, X, y, w, settings, **rest):
+    frozen = {name: rest.pop(name) for name in ("means", "log_densities") if name in rest}
+    return _core.e_step(_core.EmData(X, y, w, **frozen), (*rest.values(), None), settings)
+
+
+def em_run(*, X, y, w, settings, **rest):
+    frozen = {name: rest.pop(name) for name in ("means", "log_densities") if name in rest}
+    return _core.em_run(_core.EmData(X, y, w, **frozen), [(*rest.values(), None)], settings)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -180,9 +231,10 @@ def test_gate_products_are_the_hessian_of_the_m_step():
         ("variance", np.array([1.0, np.nan])),
         ("responsibilities", np.zeros((5, 3))),
         ("means", np.zeros((4, 2))),
+        ("log_densities", np.zeros((5, 3))),
     ],
 )
-@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+@pytest.mark.parametrize("function", [e_step, em_run])
 def test_wrong_shapes_are_refused(function, name, value):
     # An X that is too wide is told by the first argument that should have as many columns.
     culprit = "experts" if name == "X" and value.ndim == 2 else name
@@ -190,9 +242,10 @@ def test_wrong_shapes_are_refused(function, name, value):
         function(**(arguments() | {name: value}))
 
 
-@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+@pytest.mark.parametrize("function", [e_step, em_run])
 @pytest.mark.parametrize(
-    ("names", "culprit"), [("X y w responsibilities means", "X"), ("experts gates variance", "experts")]
+    ("names", "culprit"),
+    [("X y w responsibilities means log_densities", "X"), ("experts gates variance", "experts")],
 )
 def test_nothing_to_work_on_is_refused(function, names, culprit):
     given = arguments()
@@ -202,9 +255,11 @@ def test_nothing_to_work_on_is_refused(function, names, culprit):
 
 
 # The core insists on float64 in C order: a silent copy of a big X would cost more than the pass.
-@pytest.mark.parametrize("name", ["X", "y", "w", "experts", "gates", "variance", "responsibilities", "means"])
+@pytest.mark.parametrize(
+    "name", ["X", "y", "w", "experts", "gates", "variance", "responsibilities", "means", "log_densities"]
+)
 @pytest.mark.parametrize("change", ["float32", "strided", "list"])
-@pytest.mark.parametrize("function", [_core.em_statistics, _core.em_run])
+@pytest.mark.parametrize("function", [e_step, em_run])
 def test_conversions_are_refused(function, name, change):
     given = arguments()
     value = given[name]
@@ -213,7 +268,7 @@ def test_conversions_are_refused(function, name, change):
         "strided": np.repeat(value, 2, axis=-1)[..., ::2],
         "list": list(value),
     }[change]
-    with pytest.raises(TypeError, match="incompatible function arguments"):
+    with pytest.raises(TypeError, match=r"incompatible (function|constructor) arguments"):
         function(**given)
 
 
@@ -233,8 +288,17 @@ def test_conversions_are_refused(function, name, change):
     ],
 )
 def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"^{name} must"):
+    with pytest.raises(ValueError, match=rf"^{name} must .*, got {value:g}$"):
         settings(**{name: value})
+
+
+def test_settings_that_are_left_out_have_defaults_and_unknown_ones_are_refused():
+    plain = _core.EmSettings(variance_floor=1e-12)
+    assert (plain.max_iter, plain.tol, plain.fit_intercept, plain.alpha) == (1000, 1e-8, True, 0.0)
+    with pytest.raises(AttributeError, match="no_such_setting"):
+        _core.EmSettings(variance_floor=1e-12, no_such_setting=1)
+    with pytest.raises(TypeError):
+        _core.EmSettings(variance_floor=1e-12, max_iter=1.5)
 
 
 def arguments():
@@ -249,4 +313,5 @@ def arguments():
         "settings": settings(),
         "responsibilities": np.full((5, 2), 0.5),
         "means": np.zeros((5, 2)),
+        "log_densities": np.zeros((5, 2)),
     }

@@ -9,6 +9,8 @@ from moefast import MixtureOfExpertsRegressor, _core
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
 from moefast.links import LINKS, Link
+from moefast.samples import Samples
+from oracles import core
 from oracles import em as em_oracles
 
 ARCTAN = Link("arctan", np.arctan, derivative=lambda z: 1 / (1 + z * z))
@@ -22,9 +24,7 @@ def called(link):
 
 
 def statistics(X, y, w, p, link, *, n_threads=1):
-    return _core.em_statistics(
-        X, y, w, p.experts, p.gates, p.variance, settings(n_threads=n_threads, link=called(link))
-    )
+    return core.e_step(X, y, w, p, settings(n_threads=n_threads, link=called(link)))
 
 
 # ---- the pass --------------------------------------------------------------------------------------------
@@ -53,9 +53,8 @@ def test_neither_threads_nor_frozen_means_mind_the_link(link):
     for name in NAMES:
         np.testing.assert_array_equal(one[name], two[name], name)
     means = np.ascontiguousarray(em_oracles.predictions(X, p, link))
-    arguments = (X, y, w, p.experts, p.gates, p.variance)
-    frozen = _core.em_statistics(*arguments, settings(link=called(link)), None, means)
-    plain = _core.em_statistics(*arguments, settings(), None, means)
+    frozen = core.e_step(X, y, w, p, settings(link=called(link)), means=means)
+    plain = core.e_step(X, y, w, p, settings(), means=means)
     np.testing.assert_array_equal(frozen["products"], plain["products"])
     assert frozen["log_likelihood"] == plain["log_likelihood"]
 
@@ -69,7 +68,7 @@ def test_runs_climb_and_end_where_the_gradient_vanishes(link, noise):
     """From parameters that have nothing to do with the data, ridges included."""
     X, y, truth = make_moe(600, 3, 2, link=link, noise=0.2, random_state=3)
     options = EmOptions(noise=noise, alpha=0.5, gate_alpha=0.1, tol=1e-13, max_iter=5000, noise_floor=1e-3)
-    problem = EmProblem(X, y, np.ones(600), options, truth.link)
+    problem = EmProblem(Samples(X, y, np.ones(600)), options, truth.link)
     rng = np.random.default_rng(0)
     start = truth.to_standard(problem.standardisation)
     start.coef[:] = rng.normal(size=start.coef.shape)
@@ -84,7 +83,7 @@ def test_runs_climb_and_end_where_the_gradient_vanishes(link, noise):
         gates = np.vstack([gates.reshape(2, 4)[0], np.zeros(4)])
         p = em_oracles.Parameters(experts.reshape(2, 4), gates, np.broadcast_to(np.exp(2 * sigma), (2,)))
         means = em_oracles.predictions(problem.Z, p, link)
-        return em_oracles.objective(problem.Z, problem.t, np.ones(600), p, 0.5, 0.1, means)
+        return em_oracles.objective(problem.Z, problem.t, np.ones(600), p, 0.5, 0.1, means=means)
 
     at = np.concatenate(
         [
@@ -143,7 +142,7 @@ def test_an_error_in_a_callable_comes_through_and_leaves_the_model_as_it_was():
 def test_the_core_refuses_what_is_no_pair_of_arrays(wrong):
     X, y, w, p = em_oracles.random_problem(50, 2, 2, seed=0)
     with pytest.raises((ValueError, RuntimeError, TypeError)):
-        _core.em_statistics(X, y, w, p.experts, p.gates, p.variance, settings(link=wrong))
+        core.e_step(X, y, w, p, settings(link=wrong))
 
 
 def test_unknown_names_are_refused():

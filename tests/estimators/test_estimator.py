@@ -13,6 +13,7 @@ from sklearn.metrics import r2_score
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.samples import Samples
 from moefast.search.given_starts import best_of_starts
 from moefast.search.starts import Start
 from oracles import em as em_oracles
@@ -236,7 +237,7 @@ def test_a_sound_optimum_is_preferred_to_a_collapsed_one():
     """An expert that fits three rows exactly wins by likelihood: the smaller the floor, the more."""
     rng = np.random.default_rng(0)
     X, y, truth = make_moe(300, 2, 2, noise=0.5, random_state=rng)
-    problem = EmProblem(X, y, np.ones(300), EmOptions(noise_floor=1e-12))
+    problem = EmProblem(Samples(X, y, np.ones(300)), EmOptions(noise_floor=1e-12))
     owner = np.eye(2)[(np.arange(300) < 3).astype(int)]
     standard = truth.to_standard(problem.standardisation)
     sound = Start("sound", lambda: standard)

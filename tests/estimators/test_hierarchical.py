@@ -19,6 +19,7 @@ from moefast import (
 )
 from moefast.em import EmOptions, EmProblem
 from moefast.hierarchy.em import HierarchicalProblem
+from moefast.samples import Samples
 from oracles import hierarchy as hierarchy_oracles
 from oracles.hierarchy import random_hierarchy
 
@@ -58,7 +59,7 @@ def test_two_levels_are_recovered(branches):
     for seed in range(4):
         X, y, truth = draw(branches, 1000, 4, seed, sigma=0.2)
         model = HierarchicalMixtureOfExpertsRegressor(branches, random_state=seed).fit(X, y)
-        problem = HierarchicalProblem(EmProblem(X, y, np.ones(1000), EmOptions()), branches)
+        problem = HierarchicalProblem(EmProblem(Samples(X, y, np.ones(1000)), EmOptions()), branches)
         best = problem.to_units(problem.run(truth.to_standard(problem.flat.standardisation)))
         assert model.log_likelihood_ > best.log_likelihood - 0.1, seed
         cosines = np.abs(
@@ -79,7 +80,7 @@ def test_how_often_larger_trees_are_recovered(branches, least):
     for steepness, seed in itertools.product((3.0, 10.0), range(100, 106)):
         X, y, truth = draw(branches, 3000, 5, seed, sigma=0.2, steepness=steepness)
         model = HierarchicalMixtureOfExpertsRegressor(branches, random_state=seed).fit(X, y)
-        problem = HierarchicalProblem(EmProblem(X, y, np.ones(3000), EmOptions()), branches)
+        problem = HierarchicalProblem(EmProblem(Samples(X, y, np.ones(3000)), EmOptions()), branches)
         best = problem.to_units(problem.run(truth.to_standard(problem.flat.standardisation)))
         reached += model.log_likelihood_ > best.log_likelihood - 1
     assert reached >= least

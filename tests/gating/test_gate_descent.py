@@ -8,6 +8,7 @@ from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
 from moefast.gating import fit_gates
 from moefast.gating.descent import _Objective
+from moefast.samples import Samples
 
 
 @pytest.mark.parametrize(("k", "link"), [(2, "linear"), (3, "tanh")])
@@ -43,9 +44,9 @@ def test_the_learning_curve_rises_with_every_iteration():
 def test_the_slope_is_the_derivative_of_the_objective(alpha):
     X, y, truth = make_moe(300, 3, 3, gate_intercept=0.5, random_state=2)
     w = np.random.default_rng(3).uniform(0.5, 2.0, size=300)
-    problem = EmProblem(X, y, w, EmOptions(gate_alpha=alpha))
+    problem = EmProblem(Samples(X, y, w), EmOptions(gate_alpha=alpha))
     standard = truth.to_standard(problem.standardisation)
-    start, (experts, gates, variance) = problem._parameters(standard, frozen_noise=True)
+    start, (experts, gates, variance) = problem._parameters(standard, update_noise=False)
     means = np.ascontiguousarray(start.expert_means(problem.Z))
     objective = _Objective(problem, experts, variance, means)
     slope = objective(gates)[1]

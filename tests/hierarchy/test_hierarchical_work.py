@@ -7,6 +7,7 @@ from moefast.em import EmOptions, EmProblem, HardAssignment
 from moefast.hierarchy import em as hierarchical_em
 from moefast.hierarchy.em import HierarchicalProblem
 from moefast.hierarchy.starts import _Trees
+from moefast.samples import Samples
 from oracles.hierarchy import random_hierarchy
 
 RNG = np.random.default_rng(4)
@@ -28,9 +29,10 @@ def counted(monkeypatch, owner, name):
 
 def test_collapse_is_judged_once_a_run(monkeypatch):
     """Not in each of the steps that a run is made of: there it would be most of the work."""
-    problem = HierarchicalProblem(EmProblem(X, Y, np.ones(len(Y)), EmOptions(n_threads=1)), (3, 4))
-    leaves, gates = counted(monkeypatch, EmProblem, "expert_improved"), counted(monkeypatch, EmProblem, "improved")
-    judged = counted(monkeypatch, EmProblem, "collapsed")
+    problem = HierarchicalProblem(EmProblem(Samples(X, Y, np.ones(len(Y))), EmOptions(n_threads=1)), (3, 4))
+    leaves = counted(monkeypatch, EmProblem, "expert_improved")
+    gates = counted(monkeypatch, EmProblem, "gates_improved")
+    judged = counted(monkeypatch, hierarchical_em, "collapsed_experts")
     start = HardAssignment(np.arange(len(Y), dtype=np.int32) % 12, 12)
     problem.run(start, max_iter=5)
     assert (len(leaves), len(gates)) == (6 * 12, 6 * 4)  # of the start and of 5 iterations
@@ -38,7 +40,7 @@ def test_collapse_is_judged_once_a_run(monkeypatch):
 
 
 def test_branches_of_one_child_cost_nothing(monkeypatch):
-    steps = counted(monkeypatch, EmProblem, "improved")
+    steps = counted(monkeypatch, EmProblem, "gates_improved")
     sums = counted(monkeypatch, hierarchical_em, "log_sum_exp")
     work, models = [], []
     for branches in ((2, 2), (1,) * 6 + (2,) + (1,) * 6 + (2,) + (1,) * 6):
@@ -51,7 +53,7 @@ def test_branches_of_one_child_cost_nothing(monkeypatch):
 
 
 def test_the_cuts_of_deep_trees_that_are_judged_do_not_grow_with_a_power_of_the_depth(monkeypatch):
-    flat = EmProblem(X, Y, np.ones(len(Y)), EmOptions(n_threads=1))
+    flat = EmProblem(Samples(X, Y, np.ones(len(Y))), EmOptions(n_threads=1))
     leaves = flat.run(responsibilities=np.eye(16)[np.arange(len(Y)) % 16], max_iter=3).mixture
     judged = counted(monkeypatch, _Trees, "_score")
     _Trees(HierarchicalProblem(flat, (2,) * 4), leaves, np.random.default_rng(0)).best(2)

@@ -28,44 +28,46 @@ def predictions(X, p, link):
     return link(mu) if link else mu
 
 
-def log_terms(X, y, p, means=None):
-    """Log p_i(x) and log N(y | expert i), each n x k, in extended precision."""
+def log_terms(X, y, p, means=None, log_densities=None):
+    """Log p_i(x), log N(y | expert i) or other densities, and y less the means: n x k, in extended precision."""
     U = np.column_stack([X, np.ones(len(X))]).astype(np.longdouble)
     logits = U @ p.gates.astype(np.longdouble).T
     top = logits.max(axis=1, keepdims=True)
     log_gate = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    if log_densities is not None:
+        return log_gate, log_densities.astype(np.longdouble), np.zeros(log_gate.shape)
     mu = U @ p.experts.astype(np.longdouble).T if means is None else means.astype(np.longdouble)
     variance = p.variance.astype(np.longdouble)
     e = y[:, None] - mu
     return log_gate, -0.5 * (e**2 / variance + np.log(2 * np.longdouble(np.pi) * variance)), e
 
 
-def row_log_likelihood(X, y, p, means=None):
-    log_gate, log_normal, _ = log_terms(X, y, p, means)
+def row_log_likelihood(X, y, p, **frozen):
+    log_gate, log_normal, _ = log_terms(X, y, p, **frozen)
     joint = log_gate + log_normal
     top = joint.max(axis=1)
     return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
 
 
-def log_likelihood(X, y, w, p, means=None):
-    return float((w * row_log_likelihood(X, y, p, means)).sum())
+def log_likelihood(X, y, w, p, **frozen):
+    return float((w * row_log_likelihood(X, y, p, **frozen)).sum())
 
 
-def posterior(X, y, p, means=None):
-    log_gate, log_normal, _ = log_terms(X, y, p, means)
-    return np.exp(log_gate + log_normal - row_log_likelihood(X, y, p, means)[:, None])
+def posterior(X, y, p, **frozen):
+    log_gate, log_normal, _ = log_terms(X, y, p, **frozen)
+    return np.exp(log_gate + log_normal - row_log_likelihood(X, y, p, **frozen)[:, None])
 
 
-def statistics(X, y, w, p, responsibilities=None, means=None, link=None):
-    """Everything em_statistics returns, and for each figure the sum of the absolute values of its terms."""
+def statistics(X, y, w, p, responsibilities=None, link=None, **frozen):
+    """Everything e_step returns, and for each figure the sum of the absolute values of its terms."""
     n, d = X.shape
     k, dim = len(p.variance), d + 1
     slope = np.ones((n, k))
     if link:
         slope = link.slope(np.column_stack([X, np.ones(n)]) @ p.experts.T)
-        means = predictions(X, p, link)
-    log_gate, _, e = log_terms(X, y, p, means)
-    r = posterior(X, y, p, means) if responsibilities is None else responsibilities
+        frozen = {"means": predictions(X, p, link)}
+    log_gate, _, e = log_terms(X, y, p, **frozen)
+    r = posterior(X, y, p, **frozen) if responsibilities is None else responsibilities
     gate = np.exp(log_gate)
     U = np.column_stack([X, np.ones(n)])
     pairs = np.stack([U[:, a] * U[:, b] for b in range(dim) for a in range(b + 1)], axis=1)
@@ -73,7 +75,7 @@ def statistics(X, y, w, p, responsibilities=None, means=None, link=None):
     for i in range(k - 1):
         weights += [w * gate[:, i] * ((i == j) - gate[:, j]) for j in range(i, k - 1)]
     terms = {
-        "log_likelihood": w * row_log_likelihood(X, y, p, means),
+        "log_likelihood": w * row_log_likelihood(X, y, p, **frozen),
         "totals": w[:, None] * r,
         "squares": w[:, None] * r * e**2,
         "residuals": (w[:, None] * r * e * slope)[:, :, None] * U[:, None, :],
@@ -93,9 +95,9 @@ def ridges(p, alpha=0.0, gate_alpha=0.0):
     return 0.5 * alpha * experts + 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0)) ** 2).sum()
 
 
-def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, means=None):
+def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, **frozen):
     """What EM climbs."""
-    return log_likelihood(X, y, w, p, means) - ridges(p, alpha, gate_alpha)
+    return log_likelihood(X, y, w, p, **frozen) - ridges(p, alpha, gate_alpha)
 
 
 def em_iteration(X, y, w, p, *, shared=False, floor=0.0, alpha=0.0, gate_alpha=0.0, intercepts=(True, True)):

@@ -15,6 +15,7 @@ from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
 from moefast.em.rows import row_groups
+from moefast.samples import Samples
 from moefast.search.account import Account, Climb
 from moefast.search.assignments import KINDS, nearest_rows
 from moefast.search.best_optimum import search
@@ -29,13 +30,13 @@ from moefast.search.settings import SearchSettings
 
 X, Y, TRUTH = make_moe(400, 3, 3, noise=0.3, random_state=0)
 OPTIONS = EmOptions(n_threads=1)
-ONCE = EmProblem(X, Y, np.ones(400), OPTIONS)
+ONCE = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
 
 
 def arranged(rows, weights):
     """The same samples with some rows repeated, some weighted, in another order."""
-    other = EmProblem(X, Y, np.ones(400), OPTIONS)
-    other.Z, other.t, other.weights = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
+    other = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
+    other.Z, other.t, other.sample_weight = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
     other.row_group = row_groups(other)
     return other
 
@@ -72,7 +73,7 @@ def test_local_regressions_find_parallel_lines():
     """Two lines far apart without noise: the nearest line is that of the row, or one of neither."""
     x = np.linspace(-1, 1, 400)[:, None]
     upper = np.arange(400) % 2
-    problem = EmProblem(x, x[:, 0] + 100.0 * upper, np.ones(400), OPTIONS)
+    problem = EmProblem(Samples(x, x[:, 0] + 100.0 * upper, np.ones(400)), OPTIONS)
     best = 0.0
     for seed in range(30):
         labels = KINDS["local regressions"](problem, 2, np.random.default_rng(seed))
@@ -192,7 +193,7 @@ def test_the_report_of_a_search():
 
 def test_a_sound_optimum_further_down_the_list_is_taken():
     """Where the likeliest end collapsed on all rows, the others are tried."""
-    problem = EmProblem(X, Y, np.ones(400), OPTIONS)
+    problem = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
     settings = SearchSettings()
     budget = Budget(0, Deadline(), tqdm(disable=True))
     account = Account(problem, budget, settings)
@@ -251,7 +252,7 @@ def test_the_result_is_under_the_ridge_asked_for(gate_alpha):
     """Below the ridge of the search or above: EM with the ridge asked for finds nothing to do at the result."""
     X, y, _ = make_moe(400, 3, 3, noise=0.4, gate_scale=5.0, random_state=6)
     model = MixtureOfExpertsRegressor(3, gate_alpha=gate_alpha, random_state=0).fit(X, y)
-    problem = EmProblem(X, y, np.ones(400), EmOptions(gate_alpha=gate_alpha))
+    problem = EmProblem(Samples(X, y, np.ones(400)), EmOptions(gate_alpha=gate_alpha))
     (again,) = problem.run_many([model.mixture_.to_standard(problem.standardisation)], max_iter=0)
     assert again.gradient == pytest.approx(model.fit_report_.gradient, rel=0.05, abs=1e-9)
     assert again.gradient < 1.2e-6
@@ -292,7 +293,7 @@ def test_many_rows_are_searched_on_some_and_fitted_on_all():
 def test_a_time_budget_is_spent():
     """The clock ticks whenever it is looked at."""
     X, y, _ = make_moe(300, 3, 2, random_state=8)
-    problem = EmProblem(X, y, np.ones(300), OPTIONS)
+    problem = EmProblem(Samples(X, y, np.ones(300)), OPTIONS)
     ticks = itertools.count()
     _, short = search(problem, 2, np.random.default_rng(0))
     deadline = Deadline(100, clock=lambda: next(ticks))
@@ -322,13 +323,13 @@ def test_hardly_any_time_is_one_short_run_from_one_random_start():
 
 def test_what_a_time_budget_found_goes_on_until_it_settles_or_for_as_long_again():
     X, y, _ = make_moe(600, 3, 3, noise=1.0, random_state=8)
-    problem = EmProblem(X, y, np.ones(600), replace(OPTIONS, tol=0.0, max_iter=100_000))
+    problem = EmProblem(Samples(X, y, np.ones(600)), replace(OPTIONS, tol=0.0, max_iter=100_000))
     for budget in (3, 30):
         ticks = itertools.count()
         search(problem, 3, np.random.default_rng(0), deadline=Deadline(budget, clock=lambda t=ticks: next(t)))
         assert next(ticks) < 2 * budget + 15
     ticks = itertools.count(step=1e-9)
-    problem = EmProblem(X, y, np.ones(600), OPTIONS)
+    problem = EmProblem(Samples(X, y, np.ones(600)), OPTIONS)
     fit, _ = search(problem, 3, np.random.default_rng(0), deadline=Deadline(1e-7, clock=lambda: next(ticks)))
     assert fit.converged
 

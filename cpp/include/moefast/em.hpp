@@ -2,8 +2,10 @@
 //
 //     P(y | x) = sum_i p_i(x) N(y | g(a_i.x + b_i), s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
 //
-// One pass over the samples gives every statistic of an iteration (e_step.cpp); a run repeats passes
-// and M-steps (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim, constant last.
+// One pass over the samples, the E-step, gives every statistic of an iteration (e_step.cpp), and the M-step
+// makes new parameters of them (m_step.cpp); an iteration accepts these or holds them back (iteration.cpp),
+// and a run repeats iterations (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim,
+// constant last.
 #pragma once
 
 #include <limits>
@@ -18,15 +20,22 @@ namespace moefast {
 // Below this many rows a pass runs on one thread: starting threads costs more than it brings.
 constexpr index_t kRowsForThreads = 8192;
 
-// Not owned. Rows of weight zero are allowed and count for nothing.
+struct EmSettings;
+
+// Not owned. Rows of weight zero are allowed and count for nothing. Experts may be frozen: at most one of the
+// last two is set, experts are then neither read nor updated, and their sums stay 0.
 struct EmData {
   const double* X = nullptr;  // n x d, row-major
   const double* y = nullptr;  // n
   const double* w = nullptr;  // n
-  const double* means =
-      nullptr;  // n x k: predictions of frozen experts (any link); then experts are not updated
+  // n x k: predictions of experts with normal noise, of any link; the noise is theirs and may be updated.
+  const double* means = nullptr;
+  // n x k: log f_i(y_n | x_n) of any laws; there is no noise to update, y and variance are not read.
+  const double* log_densities = nullptr;
   index_t n = 0;
   index_t d = 0;
+  bool frozen() const { return means || log_densities; }
+  void check(const EmSettings& settings) const;  // throws std::invalid_argument
 };
 
 struct MixtureParameters {
@@ -48,8 +57,8 @@ struct EmSettings {
   int max_iter = 1000;
   double tol = 1e-8;  // on the change of the mean log-likelihood, relative to max(1, |mean|)
   double gradient_tol = std::numeric_limits<double>::infinity();  // on EmResult::gradient, besides tol
-  bool expert_intercept = true;
-  bool gate_intercept = true;
+  bool fit_intercept = true;
+  bool fit_gate_intercept = true;
   bool update_noise = true;
   bool shared_noise = false;  // s_1 = ... = s_k
   double variance_floor = 0;  // smallest s_i^2
@@ -60,7 +69,7 @@ struct EmSettings {
   // beta, 0 < beta <= 1. Below 1 responsibilities are in proportion to (p_i N_i)^beta, and what EM climbs is
   // sum_n w log(sum_i (p_i N_i)^beta) / beta in place of the log-likelihood: deterministic annealing.
   double inverse_temperature = 1;
-  bool accelerate = true;  // Anderson acceleration of the tail, see em_run.cpp
+  bool accelerate = true;  // Anderson acceleration of the tail, see iteration.cpp
   int n_threads = 1;
   std::shared_ptr<const Link> link;  // g; null: linear
   // How many threads may run: one where the link is bound to its own.
@@ -83,8 +92,8 @@ struct EmStatistics {
 
 // The E-step and every statistic of the M-step, in one pass. `assignment` replaces the posterior
 // when given. The result does not depend on n_threads.
-EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                     const Assignment& assignment, const Poll& poll);
+EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
+                    const Assignment& assignment, const Poll& poll);
 
 struct EmResult {
   MixtureParameters parameters;

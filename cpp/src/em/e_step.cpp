@@ -1,6 +1,6 @@
-// One pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
+// The E-step, one pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
 //
-//     scores = [g(a_i.x + b_i) | W_i x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
+//     scores = [g(a_i.x + b_i) | W_i.x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
 //     sums   = weights times u_a u_b        (kernels/dot_update.hpp)
 //
 // Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
@@ -69,7 +69,7 @@ class Lane {
        const Assignment& given)
       : data_(data),
         p_(parameters),
-        link_(data.means ? nullptr : settings.link.get()),
+        link_(data.frozen() ? nullptr : settings.link.get()),
         inverse_temperature_(settings.inverse_temperature),
         given_(given),
         k_(parameters.k),
@@ -150,9 +150,11 @@ class Lane {
       for (index_t i = 0; i < k_; ++i) std::fill_n(responsibilities_ + i * kStride, padded, 0.0);
       for (index_t s = 0; s < n; ++s) responsibilities_[label(start + s) * kStride + s] = 1;
     }
-    // The predictions of frozen experts are given, only their logits are computed.
-    const index_t from = data_.means ? k_ : 0;
-    if (data_.means) transpose(data_.means, k_, start, n, padded, scores_);
+    // What frozen experts say is given, only their logits are computed.
+    const index_t from = data_.frozen() ? k_ : 0;
+    if (data_.frozen()) {
+      transpose(data_.means ? data_.means : data_.log_densities, k_, start, n, padded, scores_);
+    }
     for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
     kernels::rank_update(2 * k_ - from, padded, dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
                          scores_ + from * kStride, kStride);
@@ -173,6 +175,7 @@ class Lane {
     panel.k = k_;
     panel.stride = kStride;
     panel.scores = scores_;
+    panel.log_densities = data_.log_densities != nullptr;
     panel.y = y_;
     panel.w = w_;
     panel.given = given_ ? responsibilities_ : nullptr;
@@ -201,7 +204,7 @@ class Lane {
   void products(index_t padded, EmStatistics& out, Checkpoint& checkpoint) {
     const auto dot_update = kernels::of<double>().dot_update;
     // What belongs to frozen experts nobody reads; it stays 0.
-    const index_t from = data_.means ? k_ : 0, n = n_weights_;
+    const index_t from = data_.frozen() ? k_ : 0, n = n_weights_;
     dot_update(2 * k_ - from, dim_, padded, slopes_, kStride, nullptr, U_, kStride, linear_sums_.data(),
                dim_);
     index_t work = 0;
@@ -231,8 +234,8 @@ class Lane {
 
 }  // namespace
 
-EmStatistics em_pass(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                     const Assignment& assignment, const Poll& poll) {
+EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
+                    const Assignment& assignment, const Poll& poll) {
   const index_t fitting = kLaneNumbers / n_products(parameters.k, parameters.dim);
   const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
   // Whole chunks a lane.

@@ -15,6 +15,7 @@ constexpr index_t kRunsPerThread = 4;
 std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart>& starts,
                                    const EmSettings& settings, const Poll& poll) {
   settings.check();
+  data.check(settings);
   const index_t n_starts = static_cast<index_t>(starts.size());
   std::vector<EmResult> results(starts.size());
   const int n_threads = settings.usable_threads();

@@ -3,7 +3,7 @@
 //     p_i = exp(l_i) / sum_j exp(l_j),   h_i = log p_i + log N(y | m_i, s_i^2)
 //     r_i = exp(beta h_i) / sum_j exp(beta h_j),   log-likelihood: log(sum_j exp(beta h_j)) / beta
 //
-// with beta = 1 but for annealing.
+// with beta = 1 but for annealing, and any log f_i(y) in place of log N where densities are given.
 //
 // Samples lie along the vectors, so exp, max, log and division each serve a vector of samples; arrays are
 // rows of `stride` numbers, a row an expert. The largest exponent is taken off before each exp.
@@ -39,9 +39,14 @@ void expectation(const Expectation& a) {
     // h_i + log gate_sum, the exponents of the second softmax.
     T best = {};
     for (index_t i = 0; i < k; ++i) {
-      const T e = y - load<V>(mean + i * stride);
-      const T z = e * a.inverse_sigma[i];
-      const T h = (load<V>(logit + i * stride) - top) - (0.5 * z * z + a.log_scale[i]);
+      T e = {}, h;
+      if (a.log_densities) {
+        h = (load<V>(logit + i * stride) - top) + load<V>(mean + i * stride);
+      } else {
+        e = y - load<V>(mean + i * stride);
+        const T z = e * a.inverse_sigma[i];
+        h = (load<V>(logit + i * stride) - top) - (0.5 * z * z + a.log_scale[i]);
+      }
       at<V>(residual + i * stride) = e;
       at<V>(weight + i * stride) = h;
       best = (i == 0) ? h : (h > best ? h : best);

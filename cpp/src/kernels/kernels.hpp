@@ -34,6 +34,7 @@ struct Expectation {
   index_t k = 0;
   index_t stride = 0;
   const double* scores = nullptr;  // 2k x stride: predictions m_i, then logits l_i
+  bool log_densities = false;      // the first k rows of scores are log f_i(y) in place of m_i; e_i is then 0
   const double* y = nullptr;
   const double* w = nullptr;
   const double* given = nullptr;          // k x stride: responsibilities in place of the posterior, or null

@@ -164,9 +164,8 @@ def fit_joint_em_many(
             f'start={start!r} serves linear experts, got link={link.name!r}; use start="random parameters"'
         )
     samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
-    check_integer("n_experts", n_experts, high=len(y))
-    problem = EmProblem(X, y, weights, EmOptions.given(options), link)
+    check_integer("n_experts", n_experts, high=samples.n_rows)
+    problem = EmProblem(samples, EmOptions.given(options), link)
     rng = get_generator(random_state)
     begins = [_STARTS[start](problem, n_experts, rng) for _ in range(n_starts)]
     iterations = [0] * n_starts
@@ -194,7 +193,7 @@ def _assignment(problem: EmProblem, n_experts: int, rng: np.random.Generator) ->
 
 def _clusters(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> HardAssignment:
     means = KMeans(n_experts, n_init=1, random_state=int(rng.integers(2**31)))
-    labels = means.fit_predict(np.column_stack([problem.Z, problem.t]), sample_weight=problem.weights)
+    labels = means.fit_predict(np.column_stack([problem.Z, problem.t]), sample_weight=problem.sample_weight)
     return HardAssignment(labels.astype(np.int32), n_experts)
 
 
@@ -214,7 +213,7 @@ def _anneal(problem: EmProblem, mixtures: list[Mixture]) -> tuple[list[EmStart],
     mixtures, iterations = list(mixtures), [0] * len(mixtures)
     cooling = list(range(len(mixtures)))
     while cooling:
-        held = problem.run_many([mixtures[i] for i in cooling], frozen_noise=True, max_iter=_LEVEL_ITERATIONS)
+        held = problem.run_many([mixtures[i] for i in cooling], update_noise=False, max_iter=_LEVEL_ITERATIONS)
         freed = problem.run_many([fit.mixture for fit in held], max_iter=1)
         warm = []
         for i, hold, free in zip(cooling, held, freed, strict=True):

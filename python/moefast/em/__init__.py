@@ -2,7 +2,8 @@
 
 from moefast.em.fit import EmFit, EmStart, FitResult, HardAssignment
 from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
-from moefast.em.problem import EmProblem, fit_em
+from moefast.em.problem import EmProblem
+from moefast.em.single_run import fit_em
 
 __all__ = [
     "GATE_ALPHA_AUTO",

@@ -185,10 +185,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.verbose = verbose
 
     def _fit(self, samples: Samples, options: EmOptions) -> None:
-        X, y, weights, names = samples.X, samples.y, samples.sample_weight, samples.names
+        X, names = samples.X, samples.names
         rng = get_generator(self.random_state)
         link = get_link(self.link)
-        problem = EmProblem(X, y, weights, options, link)
+        problem = EmProblem(samples, options, link)
         n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
         warn_of_degenerate_data(problem, n_parameters, names)
         if self.polish:

@@ -163,13 +163,12 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.verbose = verbose
 
     def _fit(self, samples: Samples, options: EmOptions) -> None:
-        X, y, weights, names = samples.X, samples.y, samples.sample_weight, samples.names
         branches = tuple(int(b) for b in self.branches)
-        flat = EmProblem(X, y, weights, options)
+        flat = EmProblem(samples, options)
         problem = HierarchicalProblem(flat, branches)
         n_gates = sum(nodes_of_level(branches, level) * (b - 1) for level, b in enumerate(branches))
-        n_parameters = self._count_parameters(X.shape[1], problem.n_leaves, n_gates)
-        warn_of_degenerate_data(flat, n_parameters, names)
+        n_parameters = self._count_parameters(samples.n_features, problem.n_leaves, n_gates)
+        warn_of_degenerate_data(flat, n_parameters, samples.names)
         wanted = StartOptions(self.start, self.n_init, n_parameters)
         rng = get_generator(self.random_state)
         starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)
@@ -185,7 +184,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
             *mixture.gate_coef,
             *mixture.gate_intercept,
         )
-        self._set_figures(flat, fit, report, order, parameters, n_parameters, names)
+        self._set_figures(flat, fit, report, order, parameters, n_parameters, samples.names)
         self.branches_ = branches
         self.coef_, self.intercept_, self.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
         self.gate_coef_, self.gate_intercept_ = list(mixture.gate_coef), list(mixture.gate_intercept)

@@ -20,6 +20,7 @@ from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
 from moefast.gating.fit import fit_gates
 from moefast.mixture import Mixture
+from moefast.samples import Samples
 from moefast.spectral.recover import recover_experts
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _iterations(cell: Cell) -> list[Row]:
     """Follow EM from zero gates, one iteration after the other; twice as many lead to the fixed point."""
     n, k, noise = cell["n"], cell["k"], cell["noise"]
     X, y, truth = make_moe(n, _FEATURES, k, noise=noise, orthogonal_gate=True, random_state=cell["seed"])
-    problem = EmProblem(X, y, np.ones(n), _PLAIN)
+    problem = EmProblem(Samples(X, y, np.ones(n)), _PLAIN)
     path = [replace(truth, gate_coef=np.zeros_like(truth.gate_coef))]
     for _ in range(2 * _ITERATIONS):
         path.append(_one_iteration(problem, path[-1], X))
@@ -128,7 +129,7 @@ def _iterations(cell: Cell) -> list[Row]:
 def _one_iteration(problem: EmProblem, gates: Mixture, X: Floats) -> Mixture:
     means = problem.standardisation.response(gates.expert_means(X))
     start = gates.to_standard(problem.standardisation)
-    fit = problem.run(start, means=np.ascontiguousarray(means), frozen_noise=True, max_iter=1)
+    fit = problem.run(start, means=np.ascontiguousarray(means), update_noise=False, max_iter=1)
     return replace(gates, gate_coef=problem.to_units(fit).mixture.gate_coef)
 
 

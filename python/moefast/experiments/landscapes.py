@@ -25,6 +25,7 @@ from moefast.l4.loss import L4Loss
 from moefast.mixture import Mixture
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.moments.scores import ScoreMoments
+from moefast.samples import Samples
 from moefast.spectral.whitening import subspace_whitening
 from moefast.transforms.polynomial import quadratic_transform, quartic_transform
 
@@ -198,7 +199,7 @@ def _squared_error(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats, v
 def _minus_log_likelihood(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats) -> Floats:
     if loss == "likelihood, best gates":
         options = EmOptions(fit_intercept=False, fit_gate_intercept=False, max_iter=50, tol=1e-6, n_threads=1)
-        problem = EmProblem(X, y, np.ones(len(y)), options)
+        problem = EmProblem(Samples(X, y, np.ones(len(y))), options)
         values = np.empty((len(u), len(u)))
         for i, first in enumerate(u):
             for j in range(i + 1):  # the gates are free: the order of the experts does not matter

@@ -18,7 +18,7 @@ from moefast._typing import Floats
 from moefast.baselines.joint_em import EmStartKind, fit_joint_em
 from moefast.datasets import random_mixture
 from moefast.em.options import EmOptions
-from moefast.em.problem import fit_em
+from moefast.em.single_run import fit_em
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments.cells import Cell, Row
 from moefast.experiments.measures import match_experts, unit_rows

@@ -51,7 +51,7 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
     ----------
     Barzilai, Borwein, "Two-point step size gradient methods", IMA Journal of Numerical Analysis, 1988.
     """
-    start, (experts, gates, variance) = problem._parameters(start, frozen_noise=True)
+    start, (experts, gates, variance) = problem._parameters(start, update_noise=False)
     objective = _Objective(problem, experts, variance, means)
     value, slope, totals = objective(gates)
     trace, step, n_settled = [value], 1.0, 0
@@ -92,8 +92,9 @@ class _Objective:
     """Mean log-likelihood less the ridge, its gradient by the gates and the experts' totals."""
 
     def __init__(self, problem: EmProblem, experts: Floats, variance: Floats, means: Floats) -> None:
-        self._problem, self._experts, self._variance, self._means = problem, experts, variance, means
-        self._settings: Any = problem._settings(problem.options.max_iter, frozen_noise=True)
+        self._problem, self._experts, self._variance = problem, experts, variance
+        self._data: Any = problem._data(means)
+        self._settings: Any = problem._settings(update_noise=False)
         self._alpha = problem.options.gate_ridge
         self._free = np.ones_like(experts)
         self._free[-1] = 0.0  # the reference
@@ -101,9 +102,8 @@ class _Objective:
 
     def __call__(self, gates: Floats) -> tuple[float, Floats, Floats]:
         p = self._problem
-        sums = _core.em_statistics(
-            p.Z, p.t, p.weights, self._experts, gates, self._variance, self._settings, None, self._means
-        )
+        at = (self._experts, gates, self._variance, None, None)
+        sums = _core.e_step(self._data, at, self._settings)
         value = float(sums["log_likelihood"]) - self._ridge(gates)
         slope = sums["gate_slope"] - self._alpha * (gates - gates.mean(axis=0))
         return value / p.total_weight, slope * self._free / p.total_weight, np.asarray(sums["totals"])

@@ -111,9 +111,8 @@ def fit_gates(
     if method == "gradient" and update_noise:
         raise ValueError("update_noise needs method='em': gradient descent keeps the noise")
     samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
-    problem = EmProblem(X, y, weights, EmOptions.given(options))
-    return gates_of_problem(problem, X, experts, sigma, method=method, update_noise=update_noise)
+    problem = EmProblem(samples, EmOptions.given(options))
+    return gates_of_problem(problem, samples.X, experts, sigma, method=method, update_noise=update_noise)
 
 
 def gates_of_problem(
@@ -139,7 +138,7 @@ def gates_of_problem(
     if method == "gradient":
         run = descend_gates(problem, start, means)
     else:
-        run = problem.run(start, means=means, frozen_noise=not update_noise)
+        run = problem.run(start, means=means, update_noise=update_noise)
     fit = problem.result(run)
     # The run knows the experts by their predictions alone.
     mixture = replace(

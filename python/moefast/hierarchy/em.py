@@ -11,9 +11,8 @@ With :math:`P_v(y \mid x)` the density of the node v of the tree, that of a leaf
 Each part raises the log-likelihood less the ridges (those of :mod:`moefast.em`, the gates' summed over all
 nodes), so that it never falls.
 
-Both parts are runs of the flat EM with other weights. It knows frozen experts by their predictions: the children's
-densities go in as :math:`\mu_c = y - \sqrt{2 (\max_{c'} \log P_{c'} - \log P_c)}` with noise 1, which is
-:math:`\log P_c` up to a constant of the row, and such a constant changes neither posteriors nor steps.
+Both parts are runs of the flat EM with other weights; a gate's run takes the log densities of its children in
+place of experts.
 
 Source: Jordan, Jacobs, Neural Computation 6, 1994; levels in turn as in Meng, Rubin, Biometrika 80, 1993 (ECM).
 """
@@ -28,13 +27,14 @@ from typing import TypeAlias
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.em.collapse import collapsed_experts
 from moefast.em.fit import FitResult, HardAssignment
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.hierarchy.mixture import HierarchicalMixture, log_sum_exp, nodes_of_level
 from moefast.mixture import Mixture
 
-__all__ = ["HierarchicalFit", "HierarchicalProblem", "HierarchicalStart", "log_densities_as_means"]
+__all__ = ["HierarchicalFit", "HierarchicalProblem", "HierarchicalStart"]
 
 
 HierarchicalStart: TypeAlias = "HierarchicalMixture | HardAssignment | Floats"
@@ -52,22 +52,6 @@ class HierarchicalFit(FitResult):
     """The end of an EM run of a :class:`moefast.hierarchy.HierarchicalMixture`; see :class:`FitResult`."""
 
     mixture: HierarchicalMixture
-
-
-def log_densities_as_means(t: Floats, log_density: Floats) -> Floats:
-    """Return predictions whose normal densities with noise 1 at `t` are given ones, up to a constant of the row.
-
-    Parameters
-    ----------
-    t : ndarray of shape (n,)
-    log_density : ndarray of shape (b, n)
-
-    Returns
-    -------
-    ndarray of shape (n, b)
-    """
-    below = log_density.max(axis=0) - log_density
-    return np.ascontiguousarray((t - np.sqrt(2 * below)).T)
 
 
 class HierarchicalProblem:
@@ -151,7 +135,7 @@ class HierarchicalProblem:
                 break
             previous_gain, was_settled = gain, settled
         responsibilities = state.reach()[-1]
-        totals = responsibilities @ self.flat.weights
+        totals = responsibilities @ self.flat.sample_weight
         return HierarchicalFit(
             mixture=state.model,
             log_likelihood=state.log_likelihood,
@@ -159,7 +143,7 @@ class HierarchicalProblem:
             totals=totals,
             n_iter=len(trace) - 1,
             status=status,
-            collapsed=self.flat.collapsed(state.model.sigma**2, totals, lambda: responsibilities.T),
+            collapsed=collapsed_experts(self.flat, state.model.sigma**2, totals, lambda: responsibilities.T),
         )
 
     def to_units(self, fit: HierarchicalFit) -> HierarchicalFit:
@@ -233,7 +217,7 @@ class HierarchicalProblem:
         """Weighted least squares for each leaf, and its noise; `reach` (K, n) are the leaves' posteriors."""
         o, flat = self.options, self.flat
         experts, variance = np.column_stack([model.coef, model.intercept]), model.sigma**2
-        weights = flat.weights * reach
+        weights = flat.sample_weight * reach
         for i, mine in enumerate(weights):
             if mine.sum() <= _SMALLEST_SHARE * flat.total_weight:
                 continue
@@ -261,15 +245,14 @@ class HierarchicalProblem:
         flat = self.flat
         coef, intercept = model.gate_coef[level].copy(), model.gate_intercept[level].copy()
         b, d = coef.shape[1:]
-        for g, weights in enumerate(flat.weights * reach):
+        for g, weights in enumerate(flat.sample_weight * reach):
             if weights.sum() <= _SMALLEST_SHARE * flat.total_weight:
                 continue
             gates = Mixture(np.zeros((b, d)), np.zeros(b), coef[g], intercept[g], np.ones(b))
-            fitted, _ = flat.reweighted(weights).improved(
+            fitted, _ = flat.reweighted(weights).gates_improved(
                 gates,
+                np.ascontiguousarray(children[g].T),
                 responsibilities=None if share is None else np.ascontiguousarray(share[g].T),
-                means=log_densities_as_means(self.t, children[g]),
-                frozen_noise=True,
                 max_iter=1 if share is None else 0,
             )
             coef[g], intercept[g] = fitted.gate_coef, fitted.gate_intercept
@@ -339,7 +322,7 @@ class _State:
     @cached_property
     def log_likelihood(self) -> float:
         """The sum of w log P(y | x) in standard units."""
-        return float(np.einsum("n,n->", self.problem.flat.weights, self.values[0][0]))
+        return float(np.einsum("n,n->", self.problem.flat.sample_weight, self.values[0][0]))
 
     @cached_property
     def objective(self) -> float:

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from moefast._typing import Floats
-from moefast.hierarchy.em import HierarchicalProblem, log_densities_as_means
+from moefast.hierarchy.em import HierarchicalProblem
 from moefast.mixture import Mixture
 from moefast.search.budget import Deadline
 from moefast.search.given_starts import best_of_starts
@@ -121,7 +121,7 @@ class _Trees:
         self.branches = _choices(problem.branches)
         self.found: dict[tuple[int, ...], tuple[float, Order]] = {}
         self.responsibilities = mixture.responsibilities(flat.Z, flat.t)
-        mine = self.responsibilities * flat.weights[:, None]
+        mine = self.responsibilities * flat.sample_weight[:, None]
         regions = np.einsum("nk,nj->kj", mine, flat.Z) / np.maximum(mine.sum(axis=0), 1e-300)[:, None]
         self.spaces = [np.column_stack([mixture.gate_coef, mixture.gate_intercept]), regions]
 
@@ -156,15 +156,14 @@ class _Trees:
         reach = mass.sum(axis=0)
         b, d = len(mass), flat.Z.shape[1]
         density = np.log(np.maximum(mass, 1e-300)) - np.log(np.maximum(reach, 1e-300))
-        weights = flat.weights * reach
+        weights = flat.sample_weight * reach
         if weights.sum() <= 0:
             return 0.0
         gates = Mixture(np.zeros((b, d)), np.zeros(b), np.zeros((b, d)), np.zeros(b), np.ones(b))
-        means = log_densities_as_means(flat.t, density)
-        _, log_likelihood = flat.reweighted(weights).improved(
-            gates, means=means, frozen_noise=True, max_iter=_SCORING_ITERATIONS
+        _, log_likelihood = flat.reweighted(weights).gates_improved(
+            gates, np.ascontiguousarray(density.T), max_iter=_SCORING_ITERATIONS
         )
-        return log_likelihood + float(weights @ density.max(axis=0))
+        return log_likelihood
 
 
 def _grouped_starts(

@@ -46,7 +46,7 @@ def nearest_rows(problem: EmProblem, share: float, rng: np.random.Generator) -> 
     centre = points[_random_rows(problem, 1, rng)[0]]
     distance = ((points - centre) ** 2).sum(axis=1)
     order = np.argsort(distance)
-    reached = int(np.searchsorted(np.cumsum(problem.weights[order]), share * problem.total_weight))
+    reached = int(np.searchsorted(np.cumsum(problem.sample_weight[order]), share * problem.total_weight))
     return np.asarray(distance <= distance[order[min(reached, len(order) - 1)]])
 
 
@@ -71,7 +71,7 @@ def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Lab
     centres = points[_random_rows(problem, k, rng)]
     labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
     for _ in range(_LLOYD_ITERATIONS):
-        member = (labels[:, None] == np.arange(len(centres))) * problem.weights[:, None]
+        member = (labels[:, None] == np.arange(len(centres))) * problem.sample_weight[:, None]
         totals = member.sum(axis=0)
         centres = np.where(totals[:, None] > 0, member.T @ points / np.maximum(totals, 1e-300)[:, None], centres)
         labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
@@ -89,7 +89,7 @@ def _regression(problem: EmProblem, share: Floats) -> Floats:
 
 def _nearest_line(problem: EmProblem, weights: list[Floats]) -> Labels:
     """The regression of the smallest residual."""
-    residuals = np.stack([_regression(problem, problem.weights * w) for w in weights])
+    residuals = np.stack([_regression(problem, problem.sample_weight * w) for w in weights])
     return _as_labels(np.abs(residuals).argmin(axis=0))
 
 
@@ -112,7 +112,7 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
     which, depth_seed = rng.integers(3), int(rng.integers(2**31))
     target = problem.t
     if which > 0:
-        target = _regression(problem, problem.weights)
+        target = _regression(problem, problem.sample_weight)
     if which == 2:
         target = np.abs(target)
     tree = DecisionTreeRegressor(
@@ -122,7 +122,7 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
         min_weight_fraction_leaf=0.2 / k,
         random_state=depth_seed,
     )
-    tree.fit(problem.Z, target, sample_weight=problem.weights)
+    tree.fit(problem.Z, target, sample_weight=problem.sample_weight)
     _, labels = np.unique(tree.apply(problem.Z), return_inverse=True)
     return _as_labels(labels)
 

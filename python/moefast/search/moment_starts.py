@@ -38,7 +38,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
     options = _moment_options(problem)
 
     def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, Samples]:
-        samples = Samples(problem.Z[rows], problem.t[rows], problem.weights[rows])
+        samples = Samples(problem.Z[rows], problem.t[rows], problem.sample_weight[rows])
         return first_pass(samples, n_experts, options), samples
 
     def make() -> EmStart:
@@ -57,7 +57,7 @@ def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> St
     seed = int(rng.integers(2**31))
 
     def make() -> EmStart:
-        samples = Samples(problem.Z, problem.t, problem.weights)
+        samples = Samples(problem.Z, problem.t, problem.sample_weight)
         found = l4.recover_from_samples(samples, n_experts, _moment_options(problem), random_state=seed)
         return _with_gates(problem, found)
 

@@ -24,7 +24,7 @@ def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floa
     form = problem.Z @ rng.normal(size=problem.Z.shape[1])
 
     def side(split: int) -> npt.NDArray[np.bool_]:
-        share = problem.weights * optimum.responsibilities[:, split]
+        share = problem.sample_weight * optimum.responsibilities[:, split]
         centre = share @ form / max(share.sum(), 1e-300)
         return np.asarray(form > centre)
 

@@ -1,0 +1,196 @@
+#include "em/iteration.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace moefast {
+namespace {
+
+constexpr int kMaxHalvings = 30;
+// Levenberg-Marquardt damping of a step with a link, relative to the mean of the Gram matrix's diagonal:
+// raised by kMoreDamping from kLeastDamping with each rejected step, lowered by kLessDamping with an accepted
+// one.
+constexpr double kLeastDamping = 1e-4, kMoreDamping = 10, kLessDamping = 0.2;
+// With more damping than this a small gain says nothing about having arrived.
+constexpr double kSettledDamping = 0.1;
+// Steps are accelerated once the mean objective gains no more than this an iteration: the iterations before
+// choose the basin and pass saddles, where acceleration would stop. On 320 runs from random starts on two
+// data sets 4 ended lower and 5 higher than without, in 0.7 of the time; with 1e-3 it was 21 and 22 in 0.6 of
+// the time.
+constexpr double kTailGain = 1e-5;
+// Of the objective, relative to its size and the weight: what is left of a fall when steps go to 0.
+constexpr double kRounding = 1e-13;
+// A relative gain that is nothing but rounding.
+constexpr double kNoGain = 1e-15;
+// When a run counts as beaten. Gains often fall more slowly later on, or grow again where EM passes a saddle:
+// it may still gain kDoubt times what its falling gains add up to and kMargin on top, and has to look beaten
+// so many times in a row, with gains in the mean objective no larger than kSettledGain. On 320 runs from
+// random starts on eight data sets no run that had come within 1 of the best would have been stopped, and
+// the hopeless ones took 30 % of their iterations.
+constexpr double kDoubt = 20;
+constexpr double kMargin = 10;
+constexpr int kBeatenInARow = 10;
+constexpr double kSettledGain = 1e-3;
+
+void move_gates(MixtureParameters& p, const std::vector<double>& from, const std::vector<double>& direction,
+                double step) {
+  for (std::size_t i = 0; i < p.gates.size(); ++i) p.gates[i] = from[i] + step * direction[i];
+}
+
+// experts, gates, log of the variances, in one vector
+Eigen::VectorXd to_vector(const MixtureParameters& p) {
+  const auto view = [](const std::vector<double>& v) {
+    return Eigen::Map<const Eigen::VectorXd>(v.data(), static_cast<Eigen::Index>(v.size()));
+  };
+  Eigen::VectorXd theta(static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size()));
+  theta << view(p.experts), view(p.gates), view(p.variance).array().log().matrix();
+  return theta;
+}
+
+// Back, with variances at the floor or above it.
+MixtureParameters from_vector(const Eigen::VectorXd& theta, MixtureParameters p, double variance_floor) {
+  const double* from = theta.data();
+  for (double& x : p.experts) x = *from++;
+  for (double& x : p.gates) x = *from++;
+  for (double& v : p.variance) v = std::max(variance_floor, std::exp(*from++));
+  return p;
+}
+
+}  // namespace
+
+Iteration::Iteration(const EmData& data, MixtureParameters start, const EmSettings& settings,
+                     const Assignment& assignment, const Poll& poll)
+    : data_(data), settings_(settings), poll_(poll), m_step_(data, settings, poll) {
+  if (assignment) {
+    const EmStatistics assigned = e_step(data, start, settings, assignment, poll);
+    const std::vector<double> gates = start.gates;
+    move_gates(start, gates, m_step_.gate_direction(start, assigned), 1);
+    m_step_.update_experts(start, assigned);
+  }
+  current_ = at(std::move(start));
+  trace_.push_back(current_.objective);
+}
+
+Iteration::Point Iteration::at(MixtureParameters parameters) const {
+  Point point{std::move(parameters), {}, 0};
+  point.stats = e_step(data_, point.parameters, settings_, {}, poll_);
+  point.objective = m_step_.objective(point.parameters, point.stats);
+  return point;
+}
+
+double Iteration::mean_size() const { return std::abs(current_.objective / m_step_.weight()); }
+
+bool Iteration::may_continue() {
+  if (static_cast<int>(trace_.size()) > settings_.max_iter) return false;
+  if (std::isfinite(current_.objective)) return true;
+  status_ = Status::degenerate;
+  return false;
+}
+
+MixtureParameters Iteration::propose() {
+  if (poll_) poll_();  // a pass may be too short for its own
+  gate_direction_ = m_step_.gate_direction(current_.parameters, current_.stats);
+  MixtureParameters proposal = current_.parameters;
+  m_step_.update_experts(proposal, current_.stats, damping_);
+  move_gates(proposal, current_.parameters.gates, gate_direction_, 1);
+  return proposal;
+}
+
+bool Iteration::accept(MixtureParameters proposal) {
+  const double rounding = kRounding * (std::abs(current_.objective) + m_step_.weight());
+  Point next;
+  if (!leap(proposal, next)) halve(std::move(proposal), rounding, next);
+  if (!(next.objective >= current_.objective - rounding)) {
+    status_ = std::isfinite(next.objective) ? Status::converged : Status::degenerate;
+    return false;
+  }
+  previous_gain_ = gain_;
+  gain_ = (next.objective - current_.objective) / m_step_.weight();
+  current_ = std::move(next);
+  trace_.push_back(current_.objective);
+  return true;
+}
+
+bool Iteration::tries_to_leap() const {
+  return settings_.accelerate && damping_ == 0 && trace_.size() > 1 && gain_ <= kTailGain && !settled_;
+}
+
+// True when `next` is where Anderson acceleration leads to and the objective there is no lower.
+bool Iteration::leap(const MixtureParameters& proposal, Point& next) {
+  Eigen::VectorXd far;
+  if (!tries_to_leap() || !tail_.propose(to_vector(current_.parameters), to_vector(proposal), far)) {
+    return false;
+  }
+  MixtureParameters leap = from_vector(far, proposal, settings_.variance_floor);
+  if (!settings_.update_noise) leap.variance = proposal.variance;
+  if (settings_.shared_noise) std::fill(leap.variance.begin(), leap.variance.end(), leap.variance[0]);
+  next = at(std::move(leap));
+  if (next.objective >= current_.objective) return true;  // not so for NaN
+  tail_.forget();
+  return false;
+}
+
+// Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
+// halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
+// run has arrived.
+void Iteration::halve(MixtureParameters proposal, double rounding, Point& next) {
+  double step = 1;
+  for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
+    if (halving > 0) {
+      tail_.forget();
+      move_gates(proposal, current_.parameters.gates, gate_direction_, halving < kMaxHalvings ? step : 0);
+    }
+    next = at(proposal);
+    if (next.objective >= current_.objective - rounding) {
+      if (halving == 0) damping_ = damping_ > kLeastDamping ? damping_ * kLessDamping : 0;
+      return;
+    }
+    if (settings_.link) {
+      damping_ = std::max(kLeastDamping, damping_ * kMoreDamping);
+      proposal.experts = current_.parameters.experts;
+      m_step_.update_experts(proposal, current_.stats, damping_);
+    }
+  }
+}
+
+bool Iteration::settled() {
+  was_settled_ = settled_;
+  settled_ = gain_ <= settings_.tol * std::max(1.0, mean_size()) && damping_ <= kSettledDamping &&
+             m_step_.gradient(current_.parameters, current_.stats) <= settings_.gradient_tol;
+  // Twice in a row, and falling: a small gain that grows is a run leaving a saddle (experts that are nearly
+  // the same), not one arriving.
+  const bool arrived =
+      (settled_ && was_settled_ && gain_ <= previous_gain_) || gain_ <= kNoGain * mean_size();
+  if (arrived) status_ = Status::converged;
+  return arrived;
+}
+
+// Aitken's extrapolation: gains that fall by the factor rate lead to objective + gain rate / (1 - rate).
+// Gains that grow are those of a run leaving a saddle: nobody knows where it goes.
+bool Iteration::beaten() {
+  const double weight = m_step_.weight(), gain = gain_ * weight, previous = previous_gain_ * weight;
+  bool looks_beaten = gain < previous && gain <= kSettledGain * weight;
+  if (looks_beaten) {
+    const double rate = std::max(0.0, gain / previous);
+    looks_beaten = current_.objective + kDoubt * gain * rate / (1 - rate) + kMargin < settings_.to_beat;
+  }
+  times_beaten_ = looks_beaten ? times_beaten_ + 1 : 0;
+  if (times_beaten_ < kBeatenInARow) return false;
+  status_ = Status::beaten;
+  return true;
+}
+
+EmResult Iteration::result() && {
+  EmResult out;
+  out.log_likelihood = current_.stats.log_likelihood;
+  out.gradient = m_step_.gradient(current_.parameters, current_.stats);
+  out.parameters = std::move(current_.parameters);
+  out.totals = std::move(current_.stats.totals);
+  out.n_iter = static_cast<int>(trace_.size()) - 1;
+  out.trace = std::move(trace_);
+  out.status = status_;
+  return out;
+}
+
+}  // namespace moefast

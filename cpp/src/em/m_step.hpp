@@ -1,0 +1,51 @@
+// The M-step: what the statistics of a pass say the parameters should be, and how good they are.
+//
+// With the sums of the E-step (em.hpp), m = d (+ 1):
+//
+//     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
+//     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
+//     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
+//     gates    (H + ridge)^-1 (sum w (r - p) u - ridge W), H in (k - 1) x (k - 1) blocks of m x m
+#pragma once
+
+#include <vector>
+
+#include "moefast/em.hpp"
+
+namespace moefast {
+
+class MStep {
+ public:
+  // All three have to outlive it.
+  MStep(const EmData& data, const EmSettings& settings, const Poll& poll);
+
+  // The log-likelihood less the ridges: what EM climbs.
+  double objective(const MixtureParameters& p, const EmStatistics& stats) const;
+
+  // Weighted least squares for every expert, then the noise. Written in residuals (delta = G^-1 sum r e u),
+  // so that near the end nothing cancels. With a link, G is linearised and `damping` holds the step back;
+  // what it does to the squares is not known before the next pass, so the noise follows the experts by one
+  // step.
+  void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0) const;
+
+  // The gates' Newton direction, k x dim: (H + ridge)^-1 (slope - ridge gates); last row 0.
+  std::vector<double> gate_direction(const MixtureParameters& p, const EmStatistics& stats) const;
+
+  // Largest component of the gradient of the mean objective by the free parameters, experts in units of their
+  // noise (a_i / s_i), noise as log s_i. At the floor only a gradient that points upwards counts.
+  double gradient(const MixtureParameters& p, const EmStatistics& stats) const;
+
+  // sum_n w
+  double weight() const { return weight_; }
+
+ private:
+  void update_noise(MixtureParameters& p, const std::vector<double>& squares,
+                    const std::vector<double>& totals) const;
+
+  const EmData& data_;
+  const EmSettings& settings_;
+  const Poll& poll_;
+  double weight_ = 0;
+};
+
+}  // namespace moefast

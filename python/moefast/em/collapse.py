@@ -1,0 +1,30 @@
+"""Experts that have collapsed onto few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moefast._typing import Floats
+from moefast.em.standard_samples import StandardSamples
+
+__all__ = ["collapsed_experts"]
+
+
+def collapsed_experts(
+    samples: StandardSamples, variance: Floats, totals: Floats, responsibilities: Callable[[], Floats]
+) -> tuple[int, ...]:
+    """Return the experts at the noise floor or responsible for fewer than d + 2 different rows.
+
+    What an expert is responsible for of a row counts as that share of one row, whatever the row's weight and
+    however many copies of it there are. `responsibilities` is called only where `totals` leave it open.
+    """
+    least, weight = samples.Z.shape[1] + 2, samples.sample_weight
+    group_weight = np.bincount(samples.row_group, weight)
+    few = totals < least * group_weight.max()
+    if few.any() and not np.allclose(group_weight[group_weight > 0], group_weight.max()):
+        share = weight / np.maximum(group_weight[samples.row_group], 1e-300)
+        few &= share @ responsibilities() < least
+    at_floor = variance <= samples.variance_floor * (1 + 1e-9)
+    return tuple(int(i) for i in np.flatnonzero(at_floor | few))

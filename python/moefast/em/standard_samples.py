@@ -1,0 +1,129 @@
+"""The samples in the units in which EM works, with what a run has to know of them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.lapack import dpstrf
+
+from moefast._typing import Floats
+from moefast.em.options import EmOptions
+from moefast.em.rows import row_groups
+from moefast.links import Link
+from moefast.samples import Samples
+from moefast.standardisation import Spread, Standardisation
+from moefast.transforms.polynomial import hermite_moment
+
+__all__ = ["StandardSamples"]
+
+
+# Cubes of a response that cannot be rescaled stay in range.
+_LARGEST_RESPONSE = 1e100
+
+Self = TypeVar("Self", bound="StandardSamples")
+
+
+class StandardSamples:
+    """One data set in standard units.
+
+    Parameters
+    ----------
+    samples : Samples
+    options : EmOptions
+    link : Link
+        g. The response keeps its units, which g knows, unless g is homogeneous.
+
+    Attributes
+    ----------
+    Z : ndarray of shape (n, d)
+        Standard features. They are centred only when both experts and gates have intercepts, since a shift
+        would otherwise bring intercepts in; likewise t.
+    t : ndarray of shape (n,)
+        Standard response.
+    sample_weight : ndarray of shape (n,)
+        Positive.
+    standardisation : Standardisation
+    response_std : float
+        Of y, 1 when it is constant; the noise floor is a multiple of it.
+    constant_response : bool
+    y_level : float
+        The mean of y.
+    variance_floor : float
+        Smallest s_i^2, in standard units.
+    constant, collinear : list of int
+        Columns that do not vary, and columns that depend linearly on the others.
+    row_group : ndarray of shape (n,), intp
+        A number for each row, the same for rows of the same values.
+    weight_per_row : float
+        Mean weight of the different rows: what "auto" ridges are in proportion to, so that neither the unit of the
+        weights nor writing a row twice in place of weight 2 changes a fit.
+    """
+
+    def __init__(self, samples: Samples, options: EmOptions, link: Link) -> None:
+        self.link = link
+        self.sample_weight = np.ascontiguousarray(samples.sample_weight)
+        centre_x = options.fit_intercept and options.fit_gate_intercept
+        spread = Spread.of(samples)
+        self.constant = [int(j) for j in np.flatnonzero(spread.x_deviation == 0)] if centre_x else []
+        self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
+        self.response_std = spread.y_deviation or 1.0
+        self.standardisation = Standardisation.of(
+            spread,
+            x="centred" if centre_x else "root mean square",
+            y="centred" if options.fit_intercept and link.is_linear else "root mean square",
+        )
+        if not link.is_homogeneous:
+            self.standardisation = replace(self.standardisation, y_scale=1.0)
+            if max(spread.y_deviation, abs(spread.y_mean)) > _LARGEST_RESPONSE:
+                raise OverflowError(
+                    f"y has a mean of {spread.y_mean:.3g} and a standard deviation of {spread.y_deviation:.3g}, "
+                    f"beyond {_LARGEST_RESPONSE:g}; link {link.name!r} leaves y its units, so rescale y"
+                )
+        elif not link.is_linear and samples.y.any():  # an expert whose linear form has variance 1 keeps it
+            unit = float(np.sqrt(hermite_moment(link, 2, 0)[0]))
+            self.standardisation = replace(self.standardisation, y_scale=self.standardisation.y_scale / unit)
+        self.Z = self.standardisation.features(samples.X)
+        self.t = np.ascontiguousarray(self.standardisation.response(samples.y))
+        floor = options.noise_floor * self.response_std / self.standardisation.y_scale
+        self.variance_floor = max(floor**2, 1e-300)
+        self.collinear = self._dependent_columns()
+        self.row_group = row_groups(self)
+        self.weight_per_row = self.total_weight / self.n_distinct
+
+    @property
+    def n_rows(self) -> int:
+        """The number of samples."""
+        return len(self.t)
+
+    @property
+    def total_weight(self) -> float:
+        """The sum of the weights, which counts as the number of rows."""
+        return float(self.sample_weight.sum())
+
+    def _dependent_columns(self) -> list[int]:
+        """Columns with 1 - R^2 below 1e-10 on the others, by a pivoted Cholesky of the correlations."""
+        gram = self.Z.T @ (self.Z * (self.sample_weight / self.total_weight)[:, None])
+        _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
+        return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
+
+    def reweighted(self: Self, sample_weight: Floats) -> Self:
+        """Return the same samples in the same units with other weights, not negative, shape (n,)."""
+        other = copy(self)
+        other.sample_weight = np.ascontiguousarray(sample_weight)
+        return other
+
+    def subset(self: Self, rows: npt.NDArray[np.bool_]) -> Self:
+        """Return some of the samples, in the same units; `rows` is a mask of shape (n,)."""
+        other = copy(self)
+        other.Z, other.t, other.sample_weight = self.Z[rows], self.t[rows], self.sample_weight[rows]
+        other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
+        return other
+
+    @property
+    def n_distinct(self) -> int:
+        """The number of different rows."""
+        return int(self.row_group.max()) + 1
