@@ -1,5 +1,8 @@
-"""Imports point one way, and importing the package loads no more than fitting needs."""
+"""Imports point one way, importing the package loads no more than fitting needs, and arguments are few."""
 
+import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +35,66 @@ def test_import_loads_no_library_that_fitting_can_do_without():
         f"sklearn.{part}" for part in ("tree", "mixture", "cluster", "linear_model", "preprocessing", "metrics")
     }
     assert families & unwanted == set()
+
+
+PACKAGE = PROJECT.parent / "python" / "moefast"
+DOCUMENTED = (
+    "moefast",
+    *(
+        f"moefast.{face}"
+        for face in (
+            "baselines",
+            "datasets",
+            "diagnostics",
+            "em",
+            "gating",
+            "hierarchy",
+            "io",
+            "l4",
+            "links",
+            "mixture",
+            "moments",
+            "plotting",
+            "spectral",
+            "tensors",
+            "transforms",
+        )
+    ),
+)
+MOST_ARGUMENTS = 7
+
+
+def functions_of(tree, prefix):
+    """Return (dotted name, syntax) of every function and method below a syntax tree."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{prefix}.{node.name}", node
+        inner = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        yield from functions_of(node, f"{prefix}.{node.name}" if inner else prefix)
+
+
+def n_arguments(function):
+    a = function.args
+    names = [arg.arg for arg in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if arg is not None]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+def is_command(function):
+    """Whether the function is what a user's command calls, an option an argument."""
+    return any(ast.unparse(decorator).startswith("main.command(") for decorator in function.decorator_list)
+
+
+def test_what_takes_many_arguments_is_a_constructor_a_command_or_public():
+    """Everything else takes samples and options whole."""
+    public = set()
+    for face in map(importlib.import_module, DOCUMENTED):
+        things = [getattr(face, name) for name in face.__all__]
+        public |= {f"{thing.__module__}.{thing.__qualname__}" for thing in things if inspect.isfunction(thing)}
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(("moefast", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        for name, function in functions_of(ast.parse(file.read_text(encoding="utf-8")), module):
+            if n_arguments(function) > MOST_ARGUMENTS and function.name != "__init__" and name not in public:
+                allowed = module.startswith("moefast.cli") and is_command(function)
+                found += [] if allowed else [f"{name} takes {n_arguments(function)} arguments"]
+    assert found == []

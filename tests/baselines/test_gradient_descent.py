@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 import moefast.baselines.losses
 from moefast.baselines.gradient_descent import fit_gradient_descent
 from moefast.baselines.losses import MixtureLoss
-from moefast.baselines.minibatch import Descent
+from moefast.baselines.minibatch import MinibatchDescent
 from moefast.datasets import make_moe
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
@@ -124,7 +124,7 @@ def textbook(loss, flat, U, t, rate, n_epochs, optimizer):
 @pytest.mark.parametrize("kind", LOSSES)
 def test_steps_on_all_rows_are_the_textbook_s(kind, optimizer):
     loss, flat, U, t, _ = random_case(kind, LINKS["tanh"], k=2, n=40, count=1)
-    descent = Descent(loss, U, t, None, optimizer)
+    descent = MinibatchDescent(loss, U, t, None, optimizer)
     found, losses = descent.run(flat, np.array([0.05]), 6, np.random.default_rng(0))
     expected = textbook(loss, flat, U, t, 0.05, 6, optimizer)
     if kind == "l2":  # no gradient, so Adam's is 0 / 0 but for rounding in the differences
@@ -141,13 +141,13 @@ def test_every_epoch_takes_every_row_once(batch_size):
     seen = []
 
     class Spy(MixtureLoss):
-        def gradient(self, flat, U, t, weights=None):
-            seen.append((t, weights))
+        def gradient(self, flat, U, t, sample_weight=None):
+            seen.append((t, sample_weight))
             return np.zeros_like(flat)
 
     loss, flat, U, _, weights = random_case("l2", LINKS["linear"], n=100)
     rows = np.arange(100.0)
-    descent = Descent(Spy("l2", loss.link, 3, 2), U, rows, weights, "sgd", batch_size)
+    descent = MinibatchDescent(Spy("l2", loss.link, 3, 2), U, rows, weights, "sgd", batch_size)
     descent.run(flat, np.ones(2), 2, np.random.default_rng(0))
     per_epoch = len(seen) // 2
     assert per_epoch == max(1, round(100 / batch_size))
@@ -274,9 +274,9 @@ def test_the_rate_tuned_is_about_the_best_of_the_grid(kind, optimizer):
 
 def test_the_grid_follows_curvature_and_noise():
     loss, _, U, t, _ = random_case("nll", LINKS["linear"])
-    plain = Descent(loss, U, t, None, "sgd").rate_grid()
-    steep = Descent(loss, 10 * U, t, None, "sgd").rate_grid()
-    known = Descent(loss, U, t, None, "sgd", sigma=0.1).rate_grid()
+    plain = MinibatchDescent(loss, U, t, None, "sgd").rate_grid()
+    steep = MinibatchDescent(loss, 10 * U, t, None, "sgd").rate_grid()
+    known = MinibatchDescent(loss, U, t, None, "sgd", sigma=0.1).rate_grid()
     np.testing.assert_allclose(steep, plain / 100)
     np.testing.assert_allclose(known, plain * 0.03)
     assert plain[-1] == pytest.approx(1 / np.linalg.eigvalsh(U.T @ U / len(t))[-1])

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from moefast import MomentAccumulator
 from moefast.links import get_link
 from moefast.mixture import Mixture
-from moefast.moments.input_mixture import InputMixture, MixtureMoments, input_mixture_of
+from moefast.moments.input_mixture import InputMixture, MixtureMoments, input_law_of
 from moefast.samples import Samples
 from moefast.spectral import recover_experts
 from moefast.transforms import PolynomialTransform
@@ -168,9 +168,9 @@ def test_the_answer_does_not_depend_on_the_units_of_x():
 def test_a_mixture_of_scikit_learn_is_taken_fitted_or_not(kind):
     X, _, _, _ = sample("linear", np.asarray(ACROSS), np.array([0.5, 0.5]), 500, 0)
     model = GaussianMixture(2, covariance_type=kind, random_state=0)
-    law = input_mixture_of(model, Samples(X, X[:, 0], np.ones(len(X))))
+    law = input_law_of(model, Samples(X, X[:, 0], np.ones(len(X))))
     assert not hasattr(model, "means_")  # the user's object is not touched
-    fitted = input_mixture_of(model.fit(X), Samples(X, X[:, 0], np.arange(len(X)) + 1.0))
+    fitted = input_law_of(model.fit(X), Samples(X, X[:, 0], np.arange(len(X)) + 1.0))
     np.testing.assert_allclose(law.covariances, fitted.covariances)
     np.testing.assert_allclose(law.posteriors(X), model.predict_proba(X), rtol=0, atol=1e-10)
 

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from moefast._typing import Floats
 from moefast.baselines.losses import MixtureLoss
-from moefast.baselines.minibatch import Descent
+from moefast.baselines.minibatch import MinibatchDescent
 from moefast.em.finite import refuse_infinite
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
@@ -201,11 +201,11 @@ def fit_gradient_descent(
     rng = get_generator(random_state)
     tuning_rng, batch_rng = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
     mixtures = _starts(problem, n_experts, n_starts, start, link, rng)
-    descent = Descent(
+    descent = MinibatchDescent(
         loss=MixtureLoss(loss, link, n_experts, X.shape[1]),
         U=np.column_stack([problem.Z, np.ones(len(y))]),
         t=problem.t,
-        weights=None if (weights == weights[0]).all() else weights / weights.mean(),
+        sample_weight=None if (weights == weights[0]).all() else weights / weights.mean(),
         optimizer=optimizer,
         batch_size=batch_size,
         sigma=None if sigma is None else sigma / unit,

@@ -111,7 +111,7 @@ class MixtureLoss:
 
     # ---- values and gradients --------------------------------------------------------------------
 
-    def value(self, flat: Floats, U: Floats, t: Floats, weights: Floats | None = None) -> Floats:
+    def value(self, flat: Floats, U: Floats, t: Floats, sample_weight: Floats | None = None) -> Floats:
         """Return the mean of w_n times the loss of row n, for each mixture.
 
         Parameters
@@ -120,7 +120,7 @@ class MixtureLoss:
         U : ndarray of shape (n, d + 1)
             Features and a column of ones.
         t : ndarray of shape (n,)
-        weights : ndarray of shape (n,), optional
+        sample_weight : ndarray of shape (n,), optional
             1 when left out.
 
         Returns
@@ -130,10 +130,10 @@ class MixtureLoss:
         total = np.zeros(len(self.views(flat)[1]))
         for rows in self._blocks(flat, len(t)):
             losses = self._forward(flat, U[rows], t[rows]).losses
-            total += losses.sum(axis=1) if weights is None else losses @ weights[rows]
+            total += losses.sum(axis=1) if sample_weight is None else losses @ sample_weight[rows]
         return total / len(t)
 
-    def gradient(self, flat: Floats, U: Floats, t: Floats, weights: Floats | None = None) -> Floats:
+    def gradient(self, flat: Floats, U: Floats, t: Floats, sample_weight: Floats | None = None) -> Floats:
         """Return the gradient of the sum of :meth:`value` over the mixtures, as a flat vector.
 
         No mixture depends on another's parameters: each part is the gradient of its own mixture's loss.
@@ -142,9 +142,9 @@ class MixtureLoss:
         total_rows, total_log_sigma = self.views(total)
         for rows in self._blocks(flat, len(t)):
             forms, log_sigma = self._backward(self._forward(flat, U[rows], t[rows]), flat)
-            weighted = U[rows] if weights is None else U[rows] * weights[rows, None]
+            weighted = U[rows] if sample_weight is None else U[rows] * sample_weight[rows, None]
             total_rows += (forms.reshape(-1, forms.shape[-1]) @ weighted).reshape(total_rows.shape)
-            total_log_sigma += log_sigma.sum(axis=1) if weights is None else log_sigma @ weights[rows]
+            total_log_sigma += log_sigma.sum(axis=1) if sample_weight is None else log_sigma @ sample_weight[rows]
         total /= len(t)
         return total
 

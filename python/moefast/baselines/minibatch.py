@@ -13,10 +13,10 @@ from moefast._typing import Floats
 from moefast.baselines.losses import MixtureLoss
 from moefast.mixture import Mixture
 
-__all__ = ["Descent"]
+__all__ = ["MinibatchDescent"]
 
 
-# Half decades. Those of SGD are in units of what the curvature allows, see Descent.rate_grid.
+# Half decades. Those of SGD are in units of what the curvature allows, see MinibatchDescent.rate_grid.
 _RATES = {"sgd": 10 ** (np.arange(-7, 1) / 2), "adam": 10 ** (np.arange(-7, -1) / 2)}
 _TUNING_ROWS = 10_000
 _TUNING_STARTS = 5
@@ -26,7 +26,7 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class Descent:
+class MinibatchDescent:
     """A loss on one data set, and how it is descended.
 
     Parameters
@@ -35,7 +35,7 @@ class Descent:
     U : ndarray of shape (n, d + 1)
         Features in standard units and a column of ones.
     t : ndarray of shape (n,)
-    weights : ndarray of shape (n,), optional
+    sample_weight : ndarray of shape (n,), optional
         Of mean 1; 1 when left out.
     optimizer : {"sgd", "adam"}
     batch_size : int or None
@@ -51,7 +51,7 @@ class Descent:
     loss: MixtureLoss
     U: Floats
     t: Floats
-    weights: Floats | None
+    sample_weight: Floats | None
     optimizer: Literal["sgd", "adam"]
     batch_size: int | None = None
     sigma: float | None = None
@@ -74,7 +74,7 @@ class Descent:
     def value(self, flat: Floats) -> Floats:
         """Return the loss of each mixture on all rows, shape (S,), inf where it is not a number."""
         with np.errstate(all="ignore"):  # mixtures that diverge are told by their loss
-            losses = self.loss.value(flat, self.U, self.t, self.weights)
+            losses = self.loss.value(flat, self.U, self.t, self.sample_weight)
         return np.asarray(np.where(np.isfinite(losses), losses, np.inf))
 
     def gradient_norms(self, flat: Floats) -> Floats:
@@ -83,7 +83,7 @@ class Descent:
         That of the log-likelihood by experts and gates grows like 1 / s and is taken in units of that.
         """
         with np.errstate(all="ignore"):
-            gradient = self.loss.gradient(flat, self.U, self.t, self.weights)
+            gradient = self.loss.gradient(flat, self.U, self.t, self.sample_weight)
         rows, log_sigma = self.loss.views(np.abs(gradient * self._free(flat)))
         unit = np.exp(self.loss.views(flat)[1]) if self.loss.kind == "nll" else 1.0
         norms = np.maximum(rows.max(axis=(0, 2)) * unit, log_sigma)
@@ -144,10 +144,10 @@ class Descent:
         for epoch in range(1, n_epochs + 1):
             order = rng.permutation(n) if n_batches > 1 else slice(None)
             for rows in np.array_split(order, n_batches) if isinstance(order, np.ndarray) else [order]:
-                weights = None if self.weights is None else self.weights[rows]
+                sample_weight = None if self.sample_weight is None else self.sample_weight[rows]
                 decay = 0.5 * (1 + math.cos(math.pi * done / n_steps))
                 with np.errstate(all="ignore"):
-                    gradient = self.loss.gradient(flat, self.U[rows], self.t[rows], weights)
+                    gradient = self.loss.gradient(flat, self.U[rows], self.t[rows], sample_weight)
                     flat -= decay * step_sizes * direction(gradient)
                     if self.sigma is None:
                         np.maximum(log_sigma, self.least_log_sigma, out=log_sigma)
@@ -173,7 +173,7 @@ class Descent:
         grid = np.asarray(_RATES[self.optimizer])
         if self.optimizer == "adam":
             return grid
-        weighted = self.U if self.weights is None else self.U * self.weights[:, None]
+        weighted = self.U if self.sample_weight is None else self.U * self.sample_weight[:, None]
         grid = grid / np.linalg.eigvalsh(self.U.T @ weighted / len(self.t))[-1]
         if self.loss.kind == "nll" and self.sigma is not None:
             grid = grid * 3 * self.sigma**2
@@ -191,7 +191,7 @@ class Descent:
             self,
             U=self.U[chosen],
             t=self.t[chosen],
-            weights=None if self.weights is None else self.weights[chosen],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[chosen],
         )
         steps = min(_TUNING_STEPS, n_epochs * self._batches(n))
         grid = self.rate_grid()

@@ -169,13 +169,13 @@ class StochasticL4Loss:
     Parameters
     ----------
     Z : array-like of shape (n, dim)
-        z = W' x with x whitened.
+        z = D' x with x whitened.
     response : array-like of shape (n,)
         h = (Q4(y) - its mean) / c4; without the mean taken off the gradients are as right, but far noisier.
     mu, lam : float
         As for :class:`L4Loss`.
     gram : array-like of shape (dim, dim), optional
-        G = W' W, the covariance of z; the default is the identity.
+        G = D' D, the covariance of z; the default is the identity.
     sample_weight : array-like of shape (n,), optional
 
     Raises

@@ -76,6 +76,13 @@ class L4Options:
             check_integer("batch_size", self.batch_size)
         check_number("lam", self.lam, open_low=True, high=LARGEST_FACTOR)
 
+    @classmethod
+    def given(cls, options: L4Options | None) -> L4Options:
+        """Return `options`, the defaults for None; TypeError for anything else."""
+        if options is not None and not isinstance(options, L4Options):
+            raise TypeError(f"options must be an L4Options or None, got {options!r}")
+        return cls() if options is None else options
+
     def mu_for(self, largest_value: float) -> float:
         """Return mu for a loss whose tensor has this largest value T4(u, u, u, u)."""
         return _SHARE * self.lam / (largest_value or 1.0) if self.mu == "auto" else float(self.mu)

@@ -62,7 +62,7 @@ class L4Problem:
         """Form the moments of samples in standard units; see :class:`moefast.l4.L4Options` for `whiten`."""
         moments = moment_source(samples, n_experts if whiten else samples.n_features, options, order=4)
         check_number_of_experts(n_experts, moments)
-        response = ResponseScale.of(moments, options, samples)
+        response = ResponseScale.of(moments, options)
         second, fourth = response.transform(2), response.transform(4)
         T2 = moments.score_tensor(2, second) / second.constant
         whitening = subspace_whitening(T2, n_experts, moments.whitening)

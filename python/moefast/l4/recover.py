@@ -190,7 +190,7 @@ def recover_from_samples(
     ValueError
         For an `x_distribution` other than "gaussian", which the method does not have.
     """
-    options = L4Options() if options is None else options
+    options = L4Options.given(options)
     if not isinstance(moments.x_distribution, str):
         raise ValueError(f"x_distribution must be 'gaussian' for the L4 loss, got {moments.x_distribution!r}")
     units = Standardisation.of(samples, y="deviation" if moments.link.is_linear else "own")

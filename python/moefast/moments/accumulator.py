@@ -12,6 +12,7 @@ import numpy.typing as npt
 import moefast._core as _core
 from moefast._typing import Floats
 from moefast.moments import byte_parts
+from moefast.moments.column_errors import named_columns
 from moefast.moments.memory import refuse_too_large
 from moefast.moments.scores import ScoreMoments
 from moefast.threads import resolve_threads
@@ -20,7 +21,6 @@ from moefast.validation import (
     check_choice,
     check_integer,
     check_weights,
-    column_label,
     column_names,
     explain_conversion,
     flat_response,
@@ -192,7 +192,7 @@ class MomentAccumulator:
             if not weights.all():
                 rows = np.flatnonzero(weights)
                 X, y, weights = X[rows], y[rows], weights[rows]
-        with _named_columns(names, self.n_features, rows):
+        with named_columns(names, self.n_features, rows):
             self._core.update(X, y, weights, resolve_threads(self.n_threads))
         return self
 
@@ -214,7 +214,7 @@ class MomentAccumulator:
             raise ValueError(
                 f"cannot merge {other!r} into {self!r}: n_features, order, dtype and transform must agree"
             )
-        with _named_columns(None, self.n_features):
+        with named_columns(None, self.n_features):
             self._core.merge(other._core)
         return self
 
@@ -347,7 +347,7 @@ class MomentAccumulator:
     def _snapshot(self) -> Any:
         if self.n_samples == 0:
             raise ValueError("the accumulator is empty: call update first")
-        with _named_columns(None, self.n_features):
+        with named_columns(None, self.n_features):
             return self._core.snapshot()
 
     def _moment(self, order: int, power: int, centred: bool) -> Floats:
@@ -358,7 +358,7 @@ class MomentAccumulator:
         d = self.n_features
         if not centred:
             # A fixed P(y) is not shifted with the response.
-            with _named_columns(None, d):
+            with named_columns(None, d):
                 sums = sums.recentred(np.zeros(d + 1))
         coefficients = [float(h == power) for h in range(sums.n_channels)]
         dense: Floats = (
@@ -386,26 +386,3 @@ class MomentAccumulator:
                 raise explain_conversion(values, error) from None
             raise type(error)(f"{name} is not numeric: {error}") from None
         return np.require(array, requirements=["A"])
-
-
-class _named_columns:
-    """Rewrite the core's column errors with the columns' own names; `rows` are the caller's rows it was given."""
-
-    def __init__(self, names: list[str] | None, n_features: int, rows: npt.NDArray[np.intp] | None = None) -> None:
-        self.names, self.n_features, self.rows = names, n_features, rows
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        column = getattr(error, "column", None)
-        if column is None or error is None:
-            return
-        if column < self.n_features:
-            where = f"X {column_label(column, self.names)}"
-        else:
-            where = "y" if column == self.n_features else "sample_weight"
-        row, reason = getattr(error, "row", -1), getattr(error, "reason", "")
-        if row >= 0 and self.rows is not None:
-            row = int(self.rows[row])
-        raise type(error)(f"{where}{f' at row {row}' if row >= 0 else ''}: {reason}") from None

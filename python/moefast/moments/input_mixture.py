@@ -19,7 +19,7 @@ Source of the identity: Janzamin, Sedghi, Anandkumar, "Score function features f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import softmax
@@ -32,7 +32,7 @@ from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.transforms.polynomial import ResponseTransform
 
-__all__ = ["InputMixture", "MixtureMoments", "check_input_law", "input_mixture_of"]
+__all__ = ["InputMixture", "MixtureMoments", "check_input_law", "input_law_of"]
 
 
 # Rows with a smaller posterior are left out of a component's sums.
@@ -152,10 +152,10 @@ def check_input_law(x_distribution: Any) -> None:
         )
 
 
-def input_mixture_of(
+def input_law_of(
     x_distribution: Any, samples: Samples, random_state: RandomState = None
-) -> InputMixture | None:
-    """Return the law of x that a checked `x_distribution` names, None for "gaussian".
+) -> InputMixture | Literal["gaussian"]:
+    """Return the law of x that a checked `x_distribution` names, fitted to samples if need be.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def input_mixture_of(
         For another number of features, or unequal weights and a mixture that is not fitted.
     """
     if isinstance(x_distribution, str):
-        return None
+        return "gaussian"
     if not isinstance(x_distribution, InputMixture):
         x_distribution = _from_sklearn(x_distribution, samples, random_state)
     law: InputMixture = x_distribution

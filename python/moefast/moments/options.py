@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from moefast.links import LINKS, Link
-from moefast.moments.input_mixture import InputMixture, check_input_law, input_mixture_of
-from moefast.randomness import RandomState
-from moefast.samples import Samples
+from moefast.moments.input_mixture import InputMixture, check_input_law
 from moefast.standardisation import Standardisation
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_flag, check_number
@@ -89,10 +87,12 @@ class MomentOptions:
         """Whether moments of powers of x and y are not enough."""
         return not (self.has_polynomials and isinstance(self.x_distribution, str))
 
-    def with_law_of(self, samples: Samples, random_state: RandomState) -> MomentOptions:
-        """Return options whose `x_distribution` is "gaussian" or an InputMixture, fitted to samples if need be."""
-        law = input_mixture_of(self.x_distribution, samples, random_state)
-        return self if law is None else replace(self, x_distribution=law)
+    @classmethod
+    def given(cls, options: MomentOptions | None) -> MomentOptions:
+        """Return `options`, the defaults for None; TypeError for anything else."""
+        if options is not None and not isinstance(options, MomentOptions):
+            raise TypeError(f"options must be a MomentOptions or None, got {options!r}")
+        return cls() if options is None else options
 
     def in_units(self, units: Standardisation) -> MomentOptions:
         """Return the options for samples in other units; a GaussianMixture must be an InputMixture by now."""

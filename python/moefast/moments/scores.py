@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from moefast._typing import Floats
-from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform
+from moefast.links import Link
+from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform, hermite_moment
 
 __all__ = ["ScoreMoments", "score_correction"]
 
@@ -121,6 +122,14 @@ class ScoreMoments:
         first = self._mean(1, self._power(1))[:d]
         moment: Floats = self.whitening.T @ first
         return moment
+
+    def noise(self, link: Link) -> float:
+        """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y.
+
+        Good enough for the transforms, poor as a number: its standard error is std(y^2) / (2 s sqrt(n)).
+        """
+        square = self.y_variance + self.y_mean**2
+        return float(np.sqrt(max(square - hermite_moment(link, 2, 0)[0], 1e-4 * self.y_variance)))
 
     def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (P(y) - mean P(y)) S_m(z), seen along some directions.

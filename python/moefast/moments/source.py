@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from moefast._typing import Floats
+from moefast.links import Link
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.moments.input_mixture import MixtureMoments
 from moefast.moments.options import MomentOptions
@@ -31,6 +32,9 @@ class MomentSource(Protocol):
 
     def cross_moment(self) -> Floats:
         """Return the mean of (y - mean y) S_1(z), shape (rank,)."""
+
+    def noise(self, link: Link) -> float:
+        """Return an estimate of the noise's standard deviation under a link other than linear."""
 
     def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (h(y) - mean h(y)) S_m(z) along directions, shape (q,) * order."""
@@ -61,17 +65,17 @@ def with_second_pass(
 ) -> MomentSource:
     """Return a source of the score tensors up to an order, which reads the samples again where the moments end.
 
-    An `x_distribution` must be "gaussian" or an InputMixture (:meth:`MomentOptions.with_law_of`).
+    An `x_distribution` must be "gaussian" or an InputMixture.
 
     Raises
     ------
     ValueError
         Where it would have to and there are no samples.
     """
-    if moments.order >= order and not options.needs_second_pass:
-        return moments
     if samples is None:
-        raise ValueError(f"moments of order {order} are needed, or order 2 and the samples for a second pass")
+        if moments.order < order or options.needs_second_pass:
+            raise ValueError(f"moments of order {order} are needed, or order 2 and the samples for a second pass")
+        return moments
     if not isinstance(options.x_distribution, str):
         return MixtureMoments(samples, moments, options.x_distribution, options.n_threads)
     return TwoPassMoments(samples, moments, options.n_threads)

@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast._typing import Floats
+from moefast.links import Link
 from moefast.moments.scores import ScoreMoments, score_correction
 from moefast.samples import Samples
 from moefast.threads import resolve_threads
+from moefast.transforms.optimal import marginal_sigma
 from moefast.transforms.polynomial import PolynomialTransform, ResponseTransform
 from moefast.validation import check_integer, check_samples
 
@@ -188,6 +190,10 @@ class TwoPassMoments:
     def cross_moment(self) -> Floats:
         """Return the mean of (y - mean y) S_1(z), shape (rank,)."""
         return self.moments.cross_moment()
+
+    def noise(self, link: Link) -> float:
+        """Return the noise that makes the responses most likely; see :func:`moefast.transforms.marginal_sigma`."""
+        return marginal_sigma(self.samples.y, link, self.samples.sample_weight)
 
     def score_tensor(self, order: int, transform: ResponseTransform, directions: Floats | None = None) -> Floats:
         """Return the mean of (h(y) - mean h(y)) S_m(z) along directions; see ScoreMoments.score_tensor."""

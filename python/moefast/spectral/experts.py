@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from moefast._typing import Floats
 from moefast.links import Link
+from moefast.moments.input_mixture import input_law_of
 from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
 from moefast.moments.source import MomentSource, with_second_pass
@@ -86,7 +87,8 @@ def recover_from_moments(
     n_experts : int
     options : MomentOptions, optional
     samples : Samples, optional
-        What the moments are of, for a second pass, which moments of order 2 need and ``transform="optimal"``.
+        What the moments are of, for a second pass, which moments of order 2 need, ``transform="optimal"``, an
+        `x_distribution` and the best estimate of the noise.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -112,12 +114,14 @@ def recover_from_moments(
     >>> recover_from_moments(accumulator.score_moments(), 2, random_state=0).coef.shape
     (2, 5)
     """
-    options = MomentOptions() if options is None else options
-    if samples is not None:
-        options = options.with_law_of(samples, random_state)
+    options = MomentOptions.given(options)
+    if samples is not None and not isinstance(samples, Samples):
+        raise TypeError(f"samples must be a Samples (moefast.samples) or None, got {type(samples).__name__}")
+    if samples is not None and isinstance(moments, ScoreMoments):
+        options = replace(options, x_distribution=input_law_of(options.x_distribution, samples, random_state))
     source = with_second_pass(moments, samples, options) if isinstance(moments, ScoreMoments) else moments
     check_number_of_experts(n_experts, source)
-    response = ResponseScale.of(source, options, samples)
+    response = ResponseScale.of(source, options)
     second, third = response.transform(2), response.transform(3)
     T2 = source.score_tensor(2, second) / second.constant
     whitening = subspace_whitening(T2, n_experts, source.whitening)

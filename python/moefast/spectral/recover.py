@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.links import Link, get_link
+from moefast.moments.input_mixture import input_law_of
 from moefast.moments.options import MomentOptions
 from moefast.moments.source import moment_source
 from moefast.randomness import RandomState
@@ -133,9 +135,9 @@ def recover_from_samples(
     Columns, and y where the link is linear, are divided by their standard deviations on the way, so that cubes
     stay in range whatever the units.
     """
-    options = options.with_law_of(samples, random_state)
+    law = input_law_of(options.x_distribution, samples, random_state)
+    options = replace(options, x_distribution=law)
     units = Standardisation.of(samples, y="deviation" if options.link.is_linear else "own")
-    standard, options = units.samples(samples), options.in_units(units)
-    source = moment_source(standard, n_experts, options)
-    found = recover_from_moments(source, n_experts, options, samples=standard, random_state=random_state)
-    return found.to_units(units)
+    options = options.in_units(units)
+    source = moment_source(units.samples(samples), n_experts, options)
+    return recover_from_moments(source, n_experts, options, random_state=random_state).to_units(units)

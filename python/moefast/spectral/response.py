@@ -9,14 +9,12 @@ import numpy as np
 from moefast.links import Link
 from moefast.moments.options import MomentOptions
 from moefast.moments.source import MomentSource
-from moefast.samples import Samples
-from moefast.transforms.optimal import marginal_sigma, optimal_transform
+from moefast.transforms.optimal import optimal_transform
 from moefast.transforms.polynomial import (
     PolynomialTransform,
     ResponseTransform,
     check_sigma,
     cubic_transform,
-    hermite_moment,
     quadratic_transform,
     quartic_transform,
 )
@@ -54,18 +52,15 @@ class ResponseScale:
     optimal: bool = False
 
     @classmethod
-    def of(cls, moments: MomentSource, options: MomentOptions, samples: Samples | None = None) -> ResponseScale:
-        """Read level, mean square and noise off the moments; the noise off their samples where there are some."""
+    def of(cls, moments: MomentSource, options: MomentOptions) -> ResponseScale:
+        """Read level, mean square and, where it is needed and not given, the noise off the moments."""
         link, sigma = options.link, options.sigma
         if not link.is_linear:
             _check_range(moments, link)
         if sigma is not None:
             check_sigma(sigma)
         elif not link.is_linear:
-            if samples is None:
-                sigma = _moment_sigma(moments, link)
-            else:
-                sigma = marginal_sigma(samples.y, link, samples.sample_weight)
+            sigma = moments.noise(link)
         about = moments.y_mean if link.is_linear and options.fit_intercept else 0.0
         square = moments.y_variance + (moments.y_mean - about) ** 2
         return cls(link, about, square, sigma, options.fit_intercept, options.transform == "optimal")
@@ -101,12 +96,3 @@ def _check_range(moments: MomentSource, link: Link) -> None:
             f"y has a mean of {moments.y_mean:.3g} and a standard deviation of {moments.y_variance**0.5:.3g}; "
             f"link {link.name!r} leaves y its units, so rescale y"
         )
-
-
-def _moment_sigma(moments: MomentSource, link: Link) -> float:
-    """Return s from s^2 = mean(y^2) - E[g(Z)^2], at least a hundredth of the spread of y.
-
-    Good enough for the transforms, poor as a number: its standard error is std(y^2) / (2 s sqrt(n)).
-    """
-    square = moments.y_variance + moments.y_mean**2
-    return float(np.sqrt(max(square - hermite_moment(link, 2, 0)[0], 1e-4 * moments.y_variance)))
