@@ -291,7 +291,7 @@ def _variance_check(
     share, y = samples.share, units.response(samples.y)
     rows = float(1.0 / (share @ share))
     if isinstance(model, Mixture):
-        proportions = share @ model.gate_proba(samples.X)
+        proportions = share @ model.gates(samples.X)
         noise = float(proportions @ (model.sigma / units.y_scale) ** 2)
     else:
         proportions, noise = model.proportions, (model.sigma / units.y_scale) ** 2

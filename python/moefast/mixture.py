@@ -27,11 +27,13 @@ class GatedExperts(ABC):
 
     coef: Floats
     intercept: Floats
+    gate_coef: Floats | tuple[Floats, ...]
+    gate_intercept: Floats | tuple[Floats, ...]
     sigma: Floats
     link: Link
 
     @abstractmethod
-    def gate_log_proba(self, X: Floats) -> Floats:
+    def log_gates(self, X: Floats) -> Floats:
         """Return log p_i(x), shape (n, k)."""
 
     @property
@@ -48,14 +50,14 @@ class GatedExperts(ABC):
         """Return g(a_i.x + b_i), shape (n, k)."""
         return self.link(X @ self.coef.T + self.intercept)
 
-    def gate_proba(self, X: Floats) -> Floats:
+    def gates(self, X: Floats) -> Floats:
         """Return p_i(x), shape (n, k)."""
-        return np.exp(self.gate_log_proba(X))
+        return np.exp(self.log_gates(X))
 
     def joint_log_density(self, X: Floats, y: Floats, means: Floats | None = None) -> Floats:
         """Return log p_i(x) + log N(y | expert i), shape (n, k); `means` replaces what the experts predict."""
         z = (y[:, None] - (self.expert_means(X) if means is None else means)) / self.sigma
-        values: Floats = self.gate_log_proba(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
+        values: Floats = self.log_gates(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
         return values
 
     def log_density(self, X: Floats, y: Floats) -> Floats:
@@ -82,12 +84,12 @@ class GatedExperts(ABC):
 
     def _gated_means(self, X: Floats) -> tuple[Floats, Floats]:
         """Return p_i(x) and what the experts predict, 0 where p_i(x) is 0: there it may be infinite."""
-        p = self.gate_proba(X)
+        p = self.gates(X)
         return p, np.where(p > 0, self.expert_means(X), 0.0)
 
     def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
         """Return one y for each row of X, shape (n,)."""
-        p = self.gate_proba(X)
+        p = self.gates(X)
         u = np.asarray(rng.uniform(size=(len(X), 1)))
         chosen = np.minimum((np.cumsum(p, axis=1) < u).sum(axis=1), self.n_experts - 1)
         rows = np.arange(len(X))
@@ -129,7 +131,7 @@ class Mixture(GatedExperts):
     sigma: Floats
     link: Link = field(default=LINKS["linear"])
 
-    def gate_log_proba(self, X: Floats) -> Floats:
+    def log_gates(self, X: Floats) -> Floats:
         """Return log p_i(x), shape (n, k)."""
         values: Floats = log_softmax(X @ self.gate_coef.T + self.gate_intercept, axis=1)
         return values

@@ -88,7 +88,7 @@ def plot_experts(
     left, middle, right = figure.subplots(1, 3)
     _draw_predictions(left, model, X, response, colours, target)
     _draw_effects(middle, model, values, colours, names, target)
-    _draw_regions(right, model.mixture_.gate_proba(values), values, colours, names)
+    _draw_regions(right, model.mixture_.gates(values), values, colours, names)
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, time, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from moefast.samples import Samples
 
 __all__ = [
     "check_choice",
+    "check_features",
     "check_finite",
     "check_flag",
     "check_function",
@@ -29,7 +31,6 @@ __all__ = [
     "explain_conversion",
     "flat_response",
     "refuse_misread",
-    "weighted_samples",
 ]
 
 
@@ -128,15 +129,10 @@ def refuse_misread(values: Any, what: str) -> None:
             refuse_if(wrong, j if array.ndim == 2 else None)
 
 
-def explain_conversion(X: Any, error: Exception, y: Any = None) -> Exception:
-    """Turn a failed conversion of X or y to numbers into an error of the same type that names the column."""
-    if np.iscomplexobj(X) or np.iscomplexobj(y):
+def explain_conversion(X: Any, error: Exception) -> Exception:
+    """Turn a failed conversion of X to numbers into an error of the same type that names the column."""
+    if np.iscomplexobj(X):
         return error
-    if y is not None:
-        try:
-            np.asarray(y).astype(np.float64)
-        except (TypeError, ValueError) as cause:
-            return type(cause)(f"y is not numeric: {cause}")
     names = column_names(X)
     try:
         table = np.asarray(X, dtype=object)
@@ -206,7 +202,7 @@ def check_response(y: Any, n_samples: int) -> Floats:
     """
     refuse_misread(y, "y")
     if y is None:
-        raise ValueError("y is None; give the responses")
+        raise ValueError("This requires y to be passed, but the target y is None")
     if np.iscomplexobj(y):
         raise ValueError("y must be real, got complex values")
     y = flat_response(y, n_samples)
@@ -220,13 +216,32 @@ def check_response(y: Any, n_samples: int) -> Floats:
     return np.asarray(y)
 
 
-def check_samples(X: Any, y: Any, sample_weight: Any = None) -> Samples:
-    """Check (X, y, sample_weight) for the plain functions of the package.
+def check_features(X: Any, convert: Callable[..., Any] | None = None) -> Floats:
+    """Return X as finite float64 of shape (n, d), or raise an error that names the column.
+
+    `convert` takes the place of :func:`sklearn.utils.check_array`, whose arguments it must take: an estimator's
+    own keeps the names and the number of its columns too.
+    """
+    names = column_names(X)
+    refuse_misread(X, "X")
+    try:
+        table = (convert or partial(check_array, input_name="X"))(X, dtype=np.float64, ensure_all_finite=False)
+    except (TypeError, ValueError) as error:
+        raise explain_conversion(X, error) from None
+    check_finite(table, names)
+    return np.asarray(table)
+
+
+def check_samples(X: Any, y: Any, sample_weight: Any = None, convert: Callable[..., Any] | None = None) -> Samples:
+    """Check (X, y, sample_weight) for the plain functions of the package and for estimators.
+
+    `convert` is that of :func:`check_features`.
 
     Returns
     -------
     Samples
-        Without the rows of weight zero.
+        Without the rows of weight zero, so that these cannot influence anything. X is C-ordered whatever it was:
+        sums by BLAS differ in the last bit between memory layouts.
 
     Raises
     ------
@@ -235,24 +250,13 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None) -> Samples:
         the column.
     """
     names = column_names(X)
-    refuse_misread(X, "X")
-    try:
-        X = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
-    except (TypeError, ValueError) as error:
-        raise explain_conversion(X, error) from None
-    check_finite(X, names)
+    X = check_features(X, convert)
     refuse_misread(y, "y")
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(X, y)
+    if y is not None:
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
     y = check_response(y, len(X))
-    return weighted_samples(X, y, check_weights(sample_weight, len(y)), names)
-
-
-def weighted_samples(X: Floats, y: Floats, weights: Floats, names: Sequence[str] | None) -> Samples:
-    """Return checked samples without the rows of weight zero, so that these cannot influence anything.
-
-    X comes back C-ordered whatever it was: sums by BLAS differ in the last bit between memory layouts.
-    """
+    weights = check_weights(sample_weight, len(y))
     keep = weights > 0
     if not keep.all():
         X, y, weights = X[keep], y[keep], weights[keep]

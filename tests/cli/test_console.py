@@ -73,7 +73,7 @@ def test_predict_matches_columns_by_name(run, csv_file, table, tmp_path):
     mean, std = model.predict(X, return_std=True)
     np.testing.assert_allclose(out["prediction"], mean, rtol=1e-12)
     np.testing.assert_allclose(out["std"], std, rtol=1e-12)
-    np.testing.assert_allclose(out[["expert_0", "expert_1"]], model.predict_proba(X), rtol=1e-12)
+    np.testing.assert_allclose(out[["expert_0", "expert_1"]], model.predict_gates(X), rtol=1e-12)
     printed = run("predict", "data.moefast.json", shuffled)
     assert printed.stdout.splitlines()[0] == "prediction"
     assert len(printed.stdout.splitlines()) == len(table) + 1

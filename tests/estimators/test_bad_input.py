@@ -185,7 +185,7 @@ def test_fewer_rows_than_experts(weights):
 
 
 @pytest.mark.parametrize(
-    "method", ["predict", "predict_proba", "sample", "score_samples", "responsibilities", "bic"]
+    "method", ["predict", "predict_gates", "sample", "score_samples", "responsibilities", "bic"]
 )
 def test_an_unfitted_model_says_so(method):
     arguments = (X, Y) if method in ("score_samples", "responsibilities", "bic") else (X,)
@@ -195,7 +195,7 @@ def test_an_unfitted_model_says_so(method):
         MixtureOfExpertsRegressor().summary()
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "sample"])
+@pytest.mark.parametrize("method", ["predict", "predict_gates", "sample"])
 def test_prediction_checks_its_columns(method):
     table = pd.DataFrame(X, columns=NAMES)
     use = getattr(fit(table), method)

@@ -43,7 +43,7 @@ def test_methods_agree_with_the_oracle(parameters):
     np.testing.assert_allclose(model.predict(X), mean.astype(float), **tight)
     np.testing.assert_allclose(model.predict(X, return_std=True)[0], model.predict(X))
     np.testing.assert_allclose(model.predict(X, return_std=True)[1], std.astype(float), **tight)
-    np.testing.assert_allclose(model.predict_proba(X), gate.astype(float), **tight)
+    np.testing.assert_allclose(model.predict_gates(X), gate.astype(float), **tight)
     np.testing.assert_allclose(model.responsibilities(X, Y), em_oracles.posterior(X, Y, p).astype(float), **tight)
     np.testing.assert_allclose(model.score_samples(X, Y), rows.astype(float), **tight)
     assert model.log_likelihood(X, Y) == pytest.approx(float(rows.sum()), rel=1e-12)
@@ -79,7 +79,7 @@ def test_samples_follow_the_model():
     model = fit()
     one = np.repeat(X[:1], 20_000, axis=0)
     for at in (one, X[np.arange(20_000) % 600]):
-        gate, means = model.predict_proba(at), at @ model.coef_.T + model.intercept_
+        gate, means = model.predict_gates(at), at @ model.coef_.T + model.intercept_
         draws = model.sample(at, random_state=1)
         level = (gate * norm.cdf(draws[:, None], means, model.sigma_)).sum(axis=1)
         assert kstest(level, "uniform").pvalue > 1e-3
@@ -201,7 +201,7 @@ def test_one_expert_is_least_squares():
     wanted = np.linalg.lstsq(np.column_stack([X, np.ones(600)]), Y, rcond=None)[0]
     np.testing.assert_allclose(np.append(model.coef_, model.intercept_), wanted, rtol=1e-9)
     assert not model.gate_coef_.any()
-    np.testing.assert_array_equal(model.predict_proba(X), 1.0)
+    np.testing.assert_array_equal(model.predict_gates(X), 1.0)
 
 
 def test_shared_noise():
@@ -287,7 +287,7 @@ def test_the_standard_deviation_follows_the_units_of_y(unit):
     np.testing.assert_allclose(scaled.predict(X, return_std=True)[1] / unit, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.parametrize("method", ["predict", "predict_gates"])
 def test_rows_far_beyond_the_data_are_an_error_not_nan(method):
     X, y, _ = make_moe(300, 3, 2, random_state=0)
     model = MixtureOfExpertsRegressor(2, random_state=0).fit(1e-3 * X, y)  # coefficients of about 1000

@@ -68,7 +68,7 @@ def test_two_levels_are_recovered(branches):
             / np.linalg.norm(truth.coef, axis=1)
         )
         mine, true = linear_sum_assignment(-cosines)
-        seen = truth.gate_proba(X).mean(axis=0)[true] > 0.05  # of the others there is too little
+        seen = truth.gates(X).mean(axis=0)[true] > 0.05  # of the others there is too little
         assert cosines[mine, true][seen].min() > 0.98, seed
 
 
@@ -103,7 +103,7 @@ def test_one_expert_is_least_squares():
     model = fit(branches=(1, 1))
     wanted = np.linalg.lstsq(np.column_stack([X, np.ones(500)]), Y, rcond=None)[0]
     np.testing.assert_allclose(np.append(model.coef_, model.intercept_), wanted, rtol=1e-9)
-    np.testing.assert_array_equal(model.predict_proba(X), 1.0)
+    np.testing.assert_array_equal(model.predict_gates(X), 1.0)
 
 
 def test_nested_gates_beat_flat_ones_where_the_regions_are_nested():
@@ -127,7 +127,7 @@ def test_methods_agree_with_the_loops(branches):
     rows = hierarchy_oracles.log_density(model.mixture_, X, Y)
     tight = {"rtol": 1e-9, "atol": 1e-12}
     np.testing.assert_allclose(model.predict(X, return_std=True), (mean, std), **tight)
-    np.testing.assert_allclose(model.predict_proba(X), gate, **tight)
+    np.testing.assert_allclose(model.predict_gates(X), gate, **tight)
     joint = gate * norm.pdf(Y[:, None], means, model.sigma_)
     posterior = joint / joint.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(model.responsibilities(X, Y), posterior, **tight)
@@ -137,9 +137,10 @@ def test_methods_agree_with_the_loops(branches):
     np.testing.assert_allclose(model.shares_, posterior.mean(axis=0), rtol=1e-8)
     nodes, product = 1, np.ones((500, 1))
     for level, b in enumerate(branches):
-        gates = model.gate_proba(X, level)
+        gates = model.mixture_.level_gates(X, level)
         assert gates.shape == (500, nodes, b)
         product, nodes = (product[:, :, None] * gates).reshape(500, -1), nodes * b
+        np.testing.assert_allclose(model.predict_gates(X, level), product, **tight)
     np.testing.assert_allclose(product, gate, **tight)
 
 
@@ -159,6 +160,10 @@ def test_information_criteria_by_hand(parameters, count):
     assert model.n_parameters_ == count
     assert model.aic(X, Y) == pytest.approx(2 * count - 2 * model.log_likelihood_)
     assert model.bic(X, Y) == pytest.approx(np.log(500) * count - 2 * model.log_likelihood_)
+    r = model.responsibilities(X, Y)
+    entropy = -sum(p * np.log(p) for p in r.ravel() if p > 0)
+    assert (model.aic_, model.bic_) == pytest.approx((model.aic(X, Y), model.bic(X, Y)))
+    assert (model.entropy_, model.icl_) == pytest.approx((entropy, model.bic_ + 2 * entropy))
 
 
 def test_samples_follow_the_model():
@@ -166,7 +171,7 @@ def test_samples_follow_the_model():
     model = fit()
     at = X[np.arange(20_000) % 500]
     draws = model.sample(at, random_state=1)
-    level = model.predict_proba(at) * norm.cdf(draws[:, None], at @ model.coef_.T + model.intercept_, model.sigma_)
+    level = model.predict_gates(at) * norm.cdf(draws[:, None], at @ model.coef_.T + model.intercept_, model.sigma_)
     assert kstest(level.sum(axis=1), "uniform").pvalue > 1e-3
     np.testing.assert_array_equal(model.sample(X, random_state=5), model.sample(X, random_state=5))
 
@@ -325,12 +330,12 @@ def test_bad_data_are_named():
         fit(pd.DataFrame(bad, columns=["age", "dose", "flow rate"]))
     model = fit()
     with pytest.raises(ValueError, match="X in column 1 contains NaN"):
-        model.gate_proba(bad)
+        model.predict_gates(bad)
     for level in (2, -1):
         with pytest.raises(ValueError, match="level must be at"):
-            model.gate_proba(X, level)
+            model.predict_gates(X, level)
     with pytest.raises(NotFittedError):
-        HierarchicalMixtureOfExpertsRegressor().gate_proba(X)
+        HierarchicalMixtureOfExpertsRegressor().predict_gates(X)
     with pytest.raises(TypeError, match="HierarchicalMixtureOfExpertsRegressor cannot be saved"):
         save_model(model, "model.json")
 

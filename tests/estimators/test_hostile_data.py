@@ -186,11 +186,12 @@ def test_a_column_of_responses_is_one_response_everywhere():
 
 
 @pytest.mark.parametrize("model", [fit(), fit_tree(X, Y)], ids=["flat", "tree"])
-@pytest.mark.parametrize("method", ["log_likelihood", "aic", "bic", "responsibilities"])
+@pytest.mark.parametrize("method", ["log_likelihood", "aic", "bic", "responsibilities", "score_samples"])
 def test_likelihoods_need_a_response(model, method):
     with pytest.raises(ValueError, match="y is None"):
         getattr(model, method)(X, None)
-    assert np.isfinite(model.score_samples(X)).all()
+    with pytest.raises(TypeError, match="'y'"):
+        getattr(model, method)(X)
 
 
 # ---- verbose -------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_regimes_are_what_their_names_say():
         return starts._draw_data({**starts._BASE, **starts._REGIMES[name], **changes, "regime": name, "seed": 3})
 
     X, _, truth = drawn("an expert with 2 %")
-    assert truth.gate_proba(X)[:, 0].mean() == pytest.approx(0.02, rel=1e-6)
+    assert truth.gates(X)[:, 0].mean() == pytest.approx(0.02, rel=1e-6)
     _, _, truth = drawn("correlated experts")
     np.testing.assert_allclose(truth.coef @ truth.coef.T, 0.1 * np.eye(3) + 0.9, atol=1e-12)
     np.testing.assert_allclose(truth.coef @ truth.gate_coef.T, 0.0, atol=1e-12)

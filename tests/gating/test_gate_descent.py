@@ -64,7 +64,7 @@ def test_the_value_is_that_of_the_definition():
     assert fit.status == "iteration_limit"
     assert fit.n_iter == 3
     m = fit.mixture
-    density = (m.gate_proba(X) * norm.pdf(y[:, None], m.expert_means(X), m.sigma)).sum(axis=1)
+    density = (m.gates(X) * norm.pdf(y[:, None], m.expert_means(X), m.sigma)).sum(axis=1)
     assert fit.log_likelihood == pytest.approx(np.log(density).sum(), rel=1e-10)
 
 

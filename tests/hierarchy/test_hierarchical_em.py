@@ -48,11 +48,11 @@ def test_densities_are_those_of_the_loops(branches):
     rng = np.random.default_rng(1)
     h, X, y = random_hierarchy(branches, 3, rng), rng.normal(size=(40, 3)), rng.normal(size=40)
     wanted = [hierarchy_oracles.leaf_probabilities(h, x) for x in X]
-    np.testing.assert_allclose(h.gate_proba(X), wanted, rtol=1e-12)
+    np.testing.assert_allclose(h.gates(X), wanted, rtol=1e-12)
     np.testing.assert_allclose(h.log_density(X, y), hierarchy_oracles.log_density(h, X, y), rtol=1e-11)
     product = np.ones((40, 1))
     for level in range(len(branches)):
-        product = (product[:, :, None] * h.level_proba(X, level)).reshape(40, -1)
+        product = (product[:, :, None] * h.level_gates(X, level)).reshape(40, -1)
     np.testing.assert_allclose(product, wanted, rtol=1e-12)
 
 
@@ -71,7 +71,7 @@ def test_swapping_siblings_changes_the_order_of_the_leaves_alone(branches):
     totals = rng.uniform(1, 9, size=h.n_experts)
     order = h.canonical_order(totals)
     other = h.ordered(order)
-    np.testing.assert_allclose(other.gate_proba(X), h.gate_proba(X)[:, order], rtol=1e-10)
+    np.testing.assert_allclose(other.gates(X), h.gates(X)[:, order], rtol=1e-10)
     np.testing.assert_allclose(other.log_density(X, y), h.log_density(X, y), rtol=1e-10)
     assert not any(coef[:, -1].any() for coef in (*other.gate_coef, *other.gate_intercept))
     # By decreasing weight at every node, and whatever siblings were swapped before.
@@ -110,7 +110,7 @@ def test_a_run_on_log_densities_climbs_the_likelihood_of_the_gates(spread):
     fit = problem.run(start, log_densities=np.ascontiguousarray(values.T), max_iter=3)
 
     def likelihood(mixture):
-        return w @ log_sum_exp(mixture.gate_log_proba(problem.Z).T + values, 0)
+        return w @ log_sum_exp(mixture.log_gates(problem.Z).T + values, 0)
 
     assert np.isfinite(fit.trace).all()
     assert fit.log_likelihood == pytest.approx(likelihood(fit.mixture), rel=1e-12)

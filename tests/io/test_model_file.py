@@ -39,6 +39,8 @@ def test_round_trip_is_exact(model, saved, table):
         np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.log_likelihood(X, y) == model.log_likelihood(X, y)
+    for name in ("log_likelihood_", "aic_", "bic_", "icl_", "entropy_", "n_parameters_", "training_weight_"):
+        assert getattr(again, name) == getattr(model, name)
     assert again.summary() == model.summary()
     assert again.fit_report_ == model.fit_report_
     assert list(again.feature_names_in_) == list(model.feature_names_in_)
@@ -128,6 +130,8 @@ def test_other_files_are_refused(tmp_path, content):
         lambda d: d["content"]["fit_report"]["starts"][0].update(detour="scenic"),
         lambda d: d["content"]["fit_report"]["moves"][0].update(detour=["annealed"]),
         lambda d: d["content"].update(figures=None),
+        lambda d: d["content"]["figures"].pop("icl_"),
+        lambda d: d["content"]["figures"].update(entropy_=-1e-9),
     ],
 )
 def test_content_that_does_not_fit_is_refused(saved, change):

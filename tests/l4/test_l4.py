@@ -86,7 +86,7 @@ def test_everything_else_in_the_answer_fits_the_truth(link, solver):
     found = l4.recover_experts(X, y, k, link=link, solver=solver, n_starts=3, random_state=0)
     order = matches(found.coef, truth)[1]
     np.testing.assert_allclose(found.coef, truth.coef[order], rtol=0, atol=0.1)
-    np.testing.assert_allclose(found.proportions, truth.gate_proba(X).mean(axis=0)[order], rtol=0, atol=0.05)
+    np.testing.assert_allclose(found.proportions, truth.gates(X).mean(axis=0)[order], rtol=0, atol=0.05)
     np.testing.assert_allclose(found.intercept, 0.0, atol=0.05)
     if link == "linear":  # the small difference of two large numbers
         assert 0.0 < found.sigma < 0.2
@@ -118,7 +118,7 @@ def test_linear_experts_may_have_any_norms_noise_and_intercept():
 def test_the_scale_of_the_loss_is_the_stated_one(whiten):
     X, y, truth = near_orthogonal(2, 4, norms=3.0, noise=3.0)
     found = l4.recover_experts(X, y, 2, whiten=whiten, n_starts=1, random_state=0)
-    p = truth.gate_proba(X).mean(axis=0)
+    p = truth.gates(X).mean(axis=0)
     assert found.largest_value == pytest.approx(1.0 / (2.0 * p.min()) if whiten else p.max(), rel=0.2)
 
 

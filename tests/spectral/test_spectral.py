@@ -67,7 +67,7 @@ def test_everything_else_in_the_answer_fits_the_truth(link):
     assert found.converged
     assert (np.sum(found.coef * truth.coef[order], axis=1) > 0.9).all()  # the sign too
     assert found.proportions.sum() == pytest.approx(1.0)
-    np.testing.assert_allclose(found.proportions[order], truth.gate_proba(X).mean(axis=0), rtol=0, atol=0.05)
+    np.testing.assert_allclose(found.proportions[order], truth.gates(X).mean(axis=0), rtol=0, atol=0.05)
     np.testing.assert_allclose(found.intercept, 0.0, rtol=0, atol=0.05)
     np.testing.assert_allclose(np.linalg.norm(found.directions, axis=1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(found.spectrum[:2].sum(), 1.0, rtol=0, atol=0.15)  # sum_i p_i |a_i|^2

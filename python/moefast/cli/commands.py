@@ -200,7 +200,7 @@ def predict(
     result = {"prediction": mean}
     if details:
         result["std"] = std
-        result.update({f"expert_{i}": p for i, p in enumerate(fitted.mixture_.gate_proba(X.to_numpy()).T)})
+        result.update({f"expert_{i}": p for i, p in enumerate(fitted.predict_gates(X).T)})
     text = pd.DataFrame(result).to_csv(index=False, lineterminator="\n")
     if output is None:
         click.echo(text, nl=False)

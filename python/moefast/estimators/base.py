@@ -1,4 +1,4 @@
-"""What the estimators have in common: checks on the way in, figures and warnings on the way out."""
+"""What the estimators have in common: `fit`, from checked samples to fitted attributes and warnings."""
 
 from __future__ import annotations
 
@@ -6,38 +6,20 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from moefast._typing import Floats
-from moefast.em.finite import refuse_infinite
-from moefast.em.fit import FitResult
 from moefast.em.options import EmOptions
-from moefast.em.problem import EmProblem
-from moefast.estimators.degenerate_data import misses_constant
-from moefast.estimators.prediction import MixturePredictions
+from moefast.estimators.outcome import Outcome
+from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, summary_text
-from moefast.exceptions import DegenerateDataWarning
 from moefast.randomness import RandomState
 from moefast.samples import Samples
-from moefast.search.report import FitReport
-from moefast.validation import (
-    check_choice,
-    check_finite,
-    check_integer,
-    check_response,
-    check_verbose,
-    check_weights,
-    column_names,
-    explain_conversion,
-    refuse_misread,
-    weighted_samples,
-)
+from moefast.validation import check_choice, check_integer, check_samples, check_verbose
 
 __all__ = ["MixtureEstimator"]
 
@@ -84,37 +66,28 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         """
         before = dict(vars(self))
         try:
-            self._checked_fit(X, y, sample_weight)
+            for warning in self._checked_fit(X, y, sample_weight):
+                warnings.warn(warning, stacklevel=2)
         except BaseException:  # also Ctrl-C: an earlier fit stays as it was
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         return self
 
-    def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> list[Warning]:
         options = self._checked_parameters()
-        names = column_names(X)
-        given, response = X, y
-        refuse_misread(X, "X")
-        refuse_misread(y, "y")
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                X, y = validate_data(
-                    self, X, y, dtype=np.float64, ensure_all_finite=False, y_numeric=True, multi_output=False
-                )
-        except (TypeError, ValueError) as error:
-            raise explain_conversion(given, error, response) from None
-        check_finite(X, names)
-        y = check_response(y, len(X))
-        samples = weighted_samples(X, y, check_weights(sample_weight, len(y)), names)
-        y = samples.y
+        samples = check_samples(X, y, sample_weight, partial(validate_data, self))
         k, asked_for = self._asked_for()
-        if len(y) < k:
+        if samples.n_rows < k:
             raise ValueError(
-                f"n_samples={len(y)} rows of positive weight are fewer than {asked_for}; "
+                f"n_samples={samples.n_rows} rows of positive weight are fewer than {asked_for}; "
                 "ask for fewer experts or give more data"
             )
-        self._fit(samples, options)
+        outcome = self._fit(samples, options)
+        outcome.refuse_infinite(samples)
+        self._set_parameters(outcome.mixture)
+        self._set_figures(outcome, outcome.entropy(samples))
+        return outcome.warnings(samples)
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:
@@ -125,8 +98,8 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         """Return the number of experts and how to call it in an error."""
 
     @abstractmethod
-    def _fit(self, samples: Samples, options: EmOptions) -> None:
-        """Fit on checked samples, and only at the end set the fitted attributes."""
+    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
+        """Search on checked samples; what comes of it is set as attributes elsewhere."""
 
     def _em_options(self, starts: Sequence[str]) -> EmOptions:
         """Check the parameters of starts and EM and return the latter."""
@@ -158,54 +131,19 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         gates = n_gates * (d + bool(self.fit_gate_intercept))
         return experts + gates + (1 if self.noise == "shared" else k)
 
-    def _set_figures(
-        self,
-        problem: EmProblem,
-        fit: FitResult,
-        report: FitReport,
-        order: npt.NDArray[np.intp],
-        parameters: Sequence[Floats],
-        n_parameters: int,
-        names: Sequence[str] | None,
-    ) -> None:
-        """Set what every fit tells of itself, and warn; experts come to stand in the order given.
-
-        `fit` and `parameters`, all that are found, are in the units of the data.
-        """
-        refuse_infinite(problem, parameters, fit.log_likelihood, names)
-        self.shares_ = fit.totals[order] / fit.totals.sum()
+    def _set_figures(self, outcome: Outcome, entropy: float) -> None:
+        """Set what a fit tells of itself."""
+        problem, fit = outcome.problem, outcome.fit
+        self.shares_ = fit.totals[outcome.order] / fit.totals.sum()
         self.log_likelihood_ = float(fit.log_likelihood)
-        self.n_iter_ = fit.n_iter
-        missed = misses_constant(problem, fit)
-        self.converged_ = fit.converged and not missed
-        collapsed = tuple(int(i) for i in np.flatnonzero(np.isin(order, report.collapsed)))
-        self.fit_report_ = replace(report, collapsed=collapsed)
-        self.n_samples_fit_, self.n_parameters_ = problem.n_rows, n_parameters
-        self.training_weight_ = problem.total_weight
-        self.response_std_ = problem.response_std
-        if missed:
-            warnings.warn(
-                f"y is constant at {problem.y_level:.6g}, and the fit does not reach it: link "
-                f"{problem.link.name!r} does not take this value, or all starts got stuck; take another link "
-                "or raise n_init",
-                ConvergenceWarning,
-                stacklevel=5,  # the caller of fit
-            )
-        if not fit.converged:
-            raised = "time_budget, max_iter" if report.out_of_time else "max_iter"
-            warnings.warn(
-                f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise {raised} or tol",
-                ConvergenceWarning,
-                stacklevel=5,  # the caller of fit
-            )
-        if collapsed:
-            who = ", ".join(str(i) for i in collapsed)
-            warnings.warn(
-                f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
-                'experts, noise="shared" or more data',
-                DegenerateDataWarning,
-                stacklevel=5,
-            )
+        self.n_samples_fit_, self.n_parameters_ = problem.n_rows, outcome.n_parameters
+        self.training_weight_, self.response_std_ = problem.total_weight, problem.response_std
+        self.aic_ = aic(self.log_likelihood_, self.n_parameters_)
+        self.bic_ = bic(self.log_likelihood_, self.n_parameters_, self.training_weight_)
+        self.entropy_ = entropy
+        self.icl_ = self.bic_ + 2.0 * entropy
+        self.n_iter_, self.converged_ = fit.n_iter, outcome.converged
+        self.fit_report_ = replace(outcome.report, collapsed=outcome.collapsed)
 
     def summary(self) -> str:
         """Return a table of experts and gates by column name, with the figures of the fit."""

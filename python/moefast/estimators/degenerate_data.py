@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,30 +13,26 @@ from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import GatedExperts
 
-__all__ = [
-    "misses_constant",
-    "refuse_infinite_predictions",
-    "warn_of_degenerate_data",
-]
+__all__ = ["degenerate_data_warnings", "misses_constant", "refuse_infinite_predictions"]
 
 
-def warn_of_degenerate_data(problem: EmProblem, n_parameters: int, names: Sequence[str] | None) -> None:
-    """Warn, by column name, of constant and collinear columns, a constant y, and too few rows."""
-
-    def warn(message: str) -> None:
-        warnings.warn(message, DegenerateDataWarning, stacklevel=6)  # the caller of fit
-
+def degenerate_data_warnings(
+    problem: EmProblem, n_parameters: int, names: Sequence[str] | None
+) -> list[DegenerateDataWarning]:
+    """Return warnings, by column name, of constant and collinear columns, a constant y, and too few rows."""
+    found = []
     if problem.constant:
-        warn(f"X column(s) {column_list(problem.constant, names)} are constant; their coefficients are 0")
+        found.append(f"X column(s) {column_list(problem.constant, names)} are constant; their coefficients are 0")
     if problem.collinear:
-        warn(
+        found.append(
             f"X column(s) {column_list(problem.collinear, names)} are linear combinations of the others; of all "
             "equally good coefficients the smallest are returned"
         )
     if problem.constant_response:
-        warn("y is constant")
+        found.append("y is constant")
     if len(problem.t) < n_parameters:
-        warn(f"{len(problem.t)} rows are fewer than the model's {n_parameters} parameters")
+        found.append(f"{len(problem.t)} rows are fewer than the model's {n_parameters} parameters")
+    return [DegenerateDataWarning(message) for message in found]
 
 
 def refuse_infinite_predictions(mixture: GatedExperts, X: Floats) -> None:

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_is_fitted
 
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
-from moefast.estimators.degenerate_data import refuse_infinite_predictions, warn_of_degenerate_data
+from moefast.estimators.outcome import Outcome
 from moefast.estimators.summary import GateTable
 from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
@@ -110,8 +109,18 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     link_ : Link
     shares_ : ndarray of shape (k,)
         Share of the weight each expert is responsible for.
+    mixture_ : Mixture
+        All parameters together.
     log_likelihood_ : float
         Of the training data: natural log, summed with the sample weights, all constants included.
+    aic_, bic_ : float
+        Akaike's and Schwarz's criterion on the training data; the latter counts the sum of the weights as n.
+    entropy_ : float
+        Of the responsibilities r, :math:`-\sum_n w_n \sum_i r_{ni} \log r_{ni}`: 0 where every row clearly belongs
+        to one expert.
+    icl_ : float
+        Integrated completed likelihood, BIC + 2 entropy (Biernacki, Celeux, Govaert 2000). Low where experts are
+        few, good and clearly apart.
     n_iter_ : int
         Since the start, or since the last move that helped.
     converged_ : bool
@@ -144,6 +153,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     >>> model.converged_, model.sigma_.round(2)
     (True, array([0.1, 0.1]))
     """
+
+    mixture_: Mixture
 
     def __init__(
         self,
@@ -184,36 +195,19 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, samples: Samples, options: EmOptions) -> None:
-        X, names = samples.X, samples.names
+    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
         rng = get_generator(self.random_state)
-        link = get_link(self.link)
+        link, k = get_link(self.link), int(self.n_experts)
         problem = EmProblem(samples, options, link)
-        n_parameters = self._count_parameters(X.shape[1], int(self.n_experts), int(self.n_experts) - 1)
-        warn_of_degenerate_data(problem, n_parameters, names)
+        n_parameters = self._count_parameters(samples.n_features, k, k - 1)
         if self.polish:
             wanted, deadline = StartOptions(self.start, self.n_init, n_parameters), Deadline(self.time_budget)
-            fit, report = find_best_optimum(
-                problem, int(self.n_experts), wanted, rng, deadline=deadline, verbose=self.verbose
-            )
+            fit, report = find_best_optimum(problem, k, wanted, rng, deadline=deadline, verbose=self.verbose)
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(problem, samples, rng)
         order = _canonical_order(fit)
-        mixture = fit.mixture.ordered(order)
-        parameters = (
-            mixture.coef,
-            mixture.intercept,
-            mixture.gate_coef,
-            mixture.gate_intercept,
-            mixture.sigma,
-        )
-        self._set_figures(problem, fit, report, order, parameters, n_parameters, names)
-        if not link.is_linear:
-            refuse_infinite_predictions(mixture, X)
-        self.coef_, self.intercept_ = mixture.coef, mixture.intercept
-        self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
-        self.sigma_, self.link_ = mixture.sigma, link
+        return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)
 
     def _fit_unpolished(
         self, problem: EmProblem, samples: Samples, rng: np.random.Generator
@@ -245,12 +239,6 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         title = f"Gates: log-odds against {names[-1]}"
         gates = [GateTable(title, names, self.gate_coef_, self.gate_intercept_)]
         return names, gates if len(names) > 1 else []
-
-    @property
-    def mixture_(self) -> Mixture:
-        """The fitted parameters as a :class:`moefast.mixture.Mixture`."""
-        check_is_fitted(self)
-        return Mixture(self.coef_, self.intercept_, self.gate_coef_, self.gate_intercept_, self.sigma_, self.link_)
 
 
 def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:

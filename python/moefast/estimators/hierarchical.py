@@ -13,7 +13,7 @@ from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
-from moefast.estimators.degenerate_data import warn_of_degenerate_data
+from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import in_range
 from moefast.estimators.summary import GateTable
 from moefast.hierarchy.em import HierarchicalProblem
@@ -84,14 +84,16 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         a of the K experts, in the units of the data, like all below. Experts of one node stand side by side.
         Children of every node stand in decreasing order of the weight of the rows they are responsible for.
     intercept_, sigma_ : ndarray of shape (K,)
-    gate_coef_ : list of ndarray of shape (G_l, b_l, d)
+    gate_coef_ : tuple of ndarray of shape (G_l, b_l, d)
         One array a level: that of level l has G_l = branches[0] ... branches[l - 1] gates over b_l = branches[l]
         children each; the last child's row is 0.
-    gate_intercept_ : list of ndarray of shape (G_l, b_l)
+    gate_intercept_ : tuple of ndarray of shape (G_l, b_l)
     shares_ : ndarray of shape (K,)
         Share of the weight each expert is responsible for.
-    log_likelihood_ : float
-        Of the training data: natural log, summed with the sample weights, all constants included.
+    mixture_ : HierarchicalMixture
+        All parameters together.
+    log_likelihood_, aic_, bic_, entropy_, icl_ : float
+        Of the training data, as in :class:`MixtureOfExpertsRegressor`.
     n_iter_ : int
     converged_ : bool
     fit_report_ : FitReport
@@ -123,9 +125,11 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     >>> model = HierarchicalMixtureOfExpertsRegressor((2, 2), random_state=0).fit(X, y)
     >>> np.sort(model.coef_[:, 0]).round(1)
     array([-3., -1.,  1.,  3.])
-    >>> model.gate_proba(X, level=1).shape
-    (800, 2, 2)
+    >>> model.predict_gates(X).shape, model.predict_gates(X, level=0).shape
+    ((800, 4), (800, 2))
     """
+
+    mixture_: HierarchicalMixture
 
     def __init__(
         self,
@@ -162,13 +166,12 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, samples: Samples, options: EmOptions) -> None:
+    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
         branches = tuple(int(b) for b in self.branches)
         flat = EmProblem(samples, options)
         problem = HierarchicalProblem(flat, branches)
         n_gates = sum(nodes_of_level(branches, level) * (b - 1) for level, b in enumerate(branches))
         n_parameters = self._count_parameters(samples.n_features, problem.n_leaves, n_gates)
-        warn_of_degenerate_data(flat, n_parameters, samples.names)
         wanted = StartOptions(self.start, self.n_init, n_parameters)
         rng = get_generator(self.random_state)
         starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)
@@ -176,18 +179,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=self.verbose)
         fit = problem.to_units(fit)
         order = fit.mixture.canonical_order(fit.totals)
-        mixture = fit.mixture.ordered(order)
-        parameters = (
-            mixture.coef,
-            mixture.intercept,
-            mixture.sigma,
-            *mixture.gate_coef,
-            *mixture.gate_intercept,
-        )
-        self._set_figures(flat, fit, report, order, parameters, n_parameters, samples.names)
-        self.branches_ = branches
-        self.coef_, self.intercept_, self.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
-        self.gate_coef_, self.gate_intercept_ = list(mixture.gate_coef), list(mixture.gate_intercept)
+        return Outcome(flat, fit, report, order, fit.mixture.ordered(order), n_parameters)
 
     def _checked_parameters(self) -> EmOptions:
         kind = isinstance(self.branches, (Sequence, np.ndarray)) and not isinstance(self.branches, str)
@@ -210,31 +202,26 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         return k, f"the {k} experts of branches={tuple(self.branches)}"
 
     @property
-    def mixture_(self) -> HierarchicalMixture:
-        """The fitted parameters as a :class:`moefast.hierarchy.HierarchicalMixture`."""
+    def branches_(self) -> tuple[int, ...]:
+        """Children of a node at each level of the fitted tree."""
         check_is_fitted(self)
-        return HierarchicalMixture(
-            self.branches_,
-            self.coef_,
-            self.intercept_,
-            tuple(self.gate_coef_),
-            tuple(self.gate_intercept_),
-            self.sigma_,
-        )
+        return self.mixture_.branches
 
-    def gate_proba(self, X: Any, level: int = 0) -> Floats:
-        """Return the gates of one level: how likely each child of a node is, given that x is at the node.
+    def predict_gates(self, X: Any, level: int | None = None) -> Floats:
+        """Return the gates: how likely each node of the tree is before y is seen.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
-        level : int
-            0 is the top.
+        level : int, optional
+            Whose children: 0 is the top, where these are the branches. The default, the last level, gives the
+            experts.
 
         Returns
         -------
-        ndarray of shape (n, G_l, b_l)
-            Probabilities over the last axis; G_l is 1 at the top.
+        ndarray of shape (n, G)
+            G = branches[0] ... branches[level] nodes, those of one parent side by side; rows sum to 1.
+            ``mixture_.level_gates(X, level)`` gives the probabilities given the parent.
 
         Raises
         ------
@@ -242,8 +229,9 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
             When there is no such level.
         """
         X = self._checked_features(X)
-        check_integer("level", level, low=0, high=len(self.branches_) - 1)
-        return in_range(lambda rows: self.mixture_.level_proba(rows, level), X)
+        if level is not None:
+            check_integer("level", level, low=0, high=len(self.branches_) - 1)
+        return in_range(lambda rows: self.mixture_.gates(rows, level), X)
 
     def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
         """Nodes are called by the children taken on the way: 1.0 is the first child of the second branch."""

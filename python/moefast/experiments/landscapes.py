@@ -184,7 +184,7 @@ def _means(X: Floats, degrees: Floats) -> Floats:
 
 
 def _squared_error(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats, v: Floats) -> Floats:
-    p = np.full((len(y), 2), 0.5) if loss.endswith("equal gates") else truth.gate_proba(X)
+    p = np.full((len(y), 2), 0.5) if loss.endswith("equal gates") else truth.gates(X)
     if _PLANES[loss] == "angles":
         first, second = p[:, :1] * _means(X, u), p[:, 1:] * _means(X, v)
     else:  # the first expert is right; s a_2 and t e add up
@@ -208,7 +208,7 @@ def _minus_log_likelihood(loss: str, X: Floats, y: Floats, truth: Mixture, u: Fl
                 fit = gates_of_problem(problem, X, replace(truth, coef=coef), _NOISE, update_noise=False)
                 values[i, j] = values[j, i] = -fit.log_likelihood / len(y)
         return values
-    log_p = truth.gate_log_proba(X)
+    log_p = truth.log_gates(X)
     log_normal = -0.5 * ((y[:, None] - _means(X, u)) / _NOISE) ** 2 - np.log(_NOISE * np.sqrt(2.0 * np.pi))
     second = log_p[:, 1:] + log_normal
     return np.stack([-np.logaddexp(f[:, None], second).mean(axis=0) for f in (log_p[:, :1] + log_normal).T])

@@ -191,7 +191,7 @@ def _draw_data(cell: Cell) -> tuple[Floats, Floats, Mixture]:
             offsets[0] -= by
             return replace(truth, gate_intercept=offsets)
 
-        root = brentq(lambda by: lowered(by).gate_proba(X)[:, 0].mean() - cell["share"], -20.0, 40.0)
+        root = brentq(lambda by: lowered(by).gates(X)[:, 0].mean() - cell["share"], -20.0, 40.0)
         truth = lowered(float(root))
     return X, truth.draw(X, rng), truth
 

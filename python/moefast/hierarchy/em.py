@@ -294,7 +294,7 @@ class _State:
         self.gates = [
             old.gates[level]
             if old is not None and old.model.gate_coef[level] is coef
-            else model.level_log_proba(flat.Z, level)
+            else model.level_log_gates(flat.Z, level)
             for level, coef in enumerate(model.gate_coef)
         ]
         values, same = [self.leaves], old is not None and old.leaves is self.leaves

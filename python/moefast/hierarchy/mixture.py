@@ -66,7 +66,7 @@ class HierarchicalMixture(GatedExperts):
     >>> top, below = np.array([[[9.0], [0.0]]]), np.zeros((2, 2, 1))
     >>> offsets = np.zeros((1, 2)), np.zeros((2, 2))
     >>> h = HierarchicalMixture((2, 2), np.eye(4, 1), np.zeros(4), (top, below), offsets, np.ones(4))
-    >>> h.gate_proba(np.array([[1.0]])).round(2)
+    >>> h.gates(np.array([[1.0]])).round(2)
     array([[0.5, 0.5, 0. , 0. ]])
     """
 
@@ -78,7 +78,7 @@ class HierarchicalMixture(GatedExperts):
     sigma: Floats
     link: Link = field(default=LINKS["linear"])
 
-    def level_log_proba(self, X: Floats, level: int) -> Floats:
+    def level_log_gates(self, X: Floats, level: int) -> Floats:
         """Return log p(child | node, x) for the gates of a level, shape (G_l, b_l, n): samples last."""
         coef = self.gate_coef[level]
         if coef.shape[1] == 1:
@@ -87,16 +87,23 @@ class HierarchicalMixture(GatedExperts):
         logits += self.gate_intercept[level][:, :, None]
         return np.asarray(logits - log_sum_exp(logits, 1)[:, None])
 
-    def level_proba(self, X: Floats, level: int) -> Floats:
+    def level_gates(self, X: Floats, level: int) -> Floats:
         """Return p(child | node, x) for the gates of a level, shape (n, G_l, b_l)."""
-        return np.exp(np.moveaxis(self.level_log_proba(X, level), 2, 0))
+        return np.exp(np.moveaxis(self.level_log_gates(X, level), 2, 0))
 
-    def gate_log_proba(self, X: Floats) -> Floats:
-        """Return log p_i(x) for the leaves, the product of the gates on the way down, shape (n, K)."""
+    def log_gates(self, X: Floats, level: int | None = None) -> Floats:
+        """Return the log of :meth:`gates`."""
         reached = np.zeros((1, len(X)))
-        for level in range(len(self.branches)):
-            reached = (reached[:, None] + self.level_log_proba(X, level)).reshape(-1, len(X))
+        for above in range(len(self.branches) if level is None else level + 1):
+            reached = (reached[:, None] + self.level_log_gates(X, above)).reshape(-1, len(X))
         return np.ascontiguousarray(reached.T)
+
+    def gates(self, X: Floats, level: int | None = None) -> Floats:
+        """Return how likely each child of the nodes of a level is, the product of the gates on the way down.
+
+        The shape is (n, G_{level + 1}): by default the leaves, (n, K).
+        """
+        return np.exp(self.log_gates(X, level))
 
     def ordered(self, order: npt.NDArray[np.intp]) -> HierarchicalMixture:
         """Return the same mixture with its leaves in another order that keeps siblings together."""

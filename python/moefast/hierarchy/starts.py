@@ -79,7 +79,7 @@ def _random_regions(problem: HierarchicalProblem, rng: np.random.Generator) -> S
     blank = problem.blank()
     scale = _REGION_STEEPNESS / np.sqrt(blank.n_features)
     regions = replace(blank, gate_coef=tuple(scale * rng.normal(size=gate.shape) for gate in blank.gate_coef))
-    return Start("random regions", lambda: regions.gate_proba(problem.flat.Z))
+    return Start("random regions", lambda: regions.gates(problem.flat.Z))
 
 
 def _choices(branches: Sequence[int]) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ from moefast.file_fields import (
 )
 from moefast.io.atomic import replacing
 from moefast.links import LINKS, get_link
+from moefast.mixture import Mixture
 from moefast.search.report import FitReport, report_fields
 
 __all__ = ["load_model", "save_model"]
@@ -67,6 +68,10 @@ _FIGURES: dict[str, tuple[type, Field]] = {
     "n_samples_fit_": (int, Whole(1)),
     "n_parameters_": (int, Whole(1)),
     "log_likelihood_": (float, Number()),
+    "aic_": (float, Number()),
+    "bic_": (float, Number()),
+    "icl_": (float, Number()),
+    "entropy_": (float, Number(0.0)),
     "n_iter_": (int, Whole()),
     "converged_": (bool, Flag()),
     "training_weight_": (float, Number(0.0, above=True)),
@@ -243,13 +248,14 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     _check(content)
     model = MixtureOfExpertsRegressor(**content["parameters"])
     model._checked_parameters()
-    for name in _ARRAYS:
-        setattr(model, name, np.array(content["arrays"][name], dtype=np.float64))
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in content["arrays"].items()}
+    model.shares_ = arrays.pop("shares_")
+    parameters = {name.rstrip("_"): values for name, values in arrays.items()}
+    model._set_parameters(Mixture(**parameters, link=get_link(model.link)))
     for name, (kind, _) in _FIGURES.items():
         setattr(model, name, kind(content["figures"][name]))
     model.fit_report_ = FitReport.from_dict(content["fit_report"])
     model.n_features_in_ = content["n_features"]
-    model.link_ = get_link(model.link)
     if content["feature_names"] is not None:
         model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
     model.target_name_ = content["target"]

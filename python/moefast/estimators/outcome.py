@@ -1,0 +1,105 @@
+"""What a fit found, and the figures and warnings that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import entr
+from sklearn.exceptions import ConvergenceWarning
+
+from moefast.em.finite import refuse_infinite
+from moefast.em.fit import FitResult
+from moefast.em.problem import EmProblem
+from moefast.estimators.degenerate_data import (
+    degenerate_data_warnings,
+    misses_constant,
+    refuse_infinite_predictions,
+)
+from moefast.exceptions import DegenerateDataWarning
+from moefast.mixture import GatedExperts
+from moefast.samples import Samples
+from moefast.search.report import FitReport
+
+__all__ = ["Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a search, in the units of the data.
+
+    Attributes
+    ----------
+    problem : EmProblem
+    fit : FitResult
+        Its experts stand as they were found.
+    report : FitReport
+        Likewise.
+    order : ndarray of shape (k,)
+        Which expert of the fit comes to stand at each place.
+    mixture : GatedExperts
+        The mixture of the fit in that order.
+    n_parameters : int
+    """
+
+    problem: EmProblem
+    fit: FitResult
+    report: FitReport
+    order: npt.NDArray[np.intp]
+    mixture: GatedExperts
+    n_parameters: int
+
+    def refuse_infinite(self, samples: Samples) -> None:
+        """Raise OverflowError, naming who is to blame, for parameters or predictions that are not finite."""
+        m = self.mixture
+        # The gates of a tree are one array a level, those of a flat mixture one array, whose rows are listed here.
+        parameters = (m.coef, m.intercept, m.sigma, *m.gate_coef, *m.gate_intercept)
+        refuse_infinite(self.problem, parameters, self.fit.log_likelihood, samples.names)
+        if not m.link.is_linear:
+            refuse_infinite_predictions(m, samples.X)
+
+    @property
+    def collapsed(self) -> tuple[int, ...]:
+        """The experts that collapsed, by their place in the order."""
+        return tuple(int(i) for i in np.flatnonzero(np.isin(self.order, self.report.collapsed)))
+
+    @property
+    def converged(self) -> bool:
+        """Whether EM settled, and on something that explains y where y is constant."""
+        return self.fit.converged and not misses_constant(self.problem, self.fit)
+
+    def entropy(self, samples: Samples) -> float:
+        """Return the entropy of the responsibilities, summed over the samples with their weights."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            responsibilities = self.mixture.responsibilities(samples.X, samples.y)
+        return max(0.0, float(samples.sample_weight @ entr(responsibilities).sum(axis=1)))  # rounding of r = 1
+
+    def warnings(self, samples: Samples) -> list[Warning]:
+        """Return what the user is to be warned of."""
+        problem, fit = self.problem, self.fit
+        found: list[Warning] = [*degenerate_data_warnings(problem, self.n_parameters, samples.names)]
+        if misses_constant(problem, fit):
+            found.append(
+                ConvergenceWarning(
+                    f"y is constant at {problem.y_level:.6g}, and the fit does not reach it: link "
+                    f"{problem.link.name!r} does not take this value, or all starts got stuck; take another link "
+                    "or raise n_init"
+                )
+            )
+        if not fit.converged:
+            raised = "time_budget, max_iter" if self.report.out_of_time else "max_iter"
+            found.append(
+                ConvergenceWarning(
+                    f"EM did not settle ({fit.status} after {fit.n_iter} iterations); raise {raised} or tol"
+                )
+            )
+        if self.collapsed:
+            who = ", ".join(str(i) for i in self.collapsed)
+            found.append(
+                DegenerateDataWarning(
+                    f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
+                    'experts, noise="shared" or more data'
+                )
+            )
+        return found
