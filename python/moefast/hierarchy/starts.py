@@ -207,8 +207,8 @@ def hierarchical_portfolio(
     options : StartOptions
         `start` is "auto", "spectral" or "random": the experts of flat mixtures grouped into branches and random
         starts, the former alone with flat mixtures from spectral starts, or the latter alone. "auto" leaves the
-        former out when there are fewer different rows than parameters: rounding would pick the flat mixture. There are
-        fewer starts than `n_init` when the experts cannot be grouped in so many ways.
+        former out when there are fewer different rows than parameters: rounding would pick the flat mixture. There
+        are fewer starts than `n_init` when the experts cannot be grouped in so many ways.
     time_budget : float, optional
         Seconds for each flat mixture.
     rng : numpy Generator
