@@ -148,14 +148,14 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
     return error
 
 
-def check_weights(sample_weight: Any, n_samples: int) -> Floats:
+def check_weights(sample_weight: Any, n_samples: int, *, all_zero: bool = False) -> Floats:
     """Return `sample_weight` as float64 of shape (n_samples,); ones for None.
 
     Raises
     ------
     ValueError
         For a wrong shape, a negative or non-finite weight (its row is named), a sum beyond the range, or when
-        all are zero.
+        all are zero and `all_zero` is not allowed.
     """
     if sample_weight is None:
         return np.ones(n_samples)
@@ -185,7 +185,7 @@ def check_weights(sample_weight: Any, n_samples: int) -> Floats:
         raise ValueError(
             f"sample_weight adds up beyond the range of float64 (largest: {weights.max():.3g}); scale it"
         )
-    if n_samples > 0 and not weights.any():
+    if n_samples > 0 and not all_zero and not weights.any():
         raise ValueError("sample_weight is zero for every row; at least one must be positive")
     return weights
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from moefast import _core
+from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, _core
+from moefast.datasets import make_moe
 
 
 def groups_by_sorting(X, y):
@@ -37,3 +38,24 @@ def test_one_bit_makes_a_row_different_and_the_sign_of_zero_does_not():
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"y must have shape \(3,\)"):
         _core.equal_rows(np.zeros((3, 1)), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MixtureOfExpertsRegressor(2, random_state=0),
+        HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=2, tol=1e-4, random_state=0),
+    ],
+)
+def test_a_fit_looks_for_equal_rows_once(monkeypatch, model):
+    """Parts of the rows, other weights and other ridges take over what was found."""
+    X, y, _ = make_moe(7000, 3, 2, random_state=0)
+    find, sizes = _core.equal_rows, []
+
+    def counted(X, y):
+        sizes.append(len(y))
+        return find(X, y)
+
+    monkeypatch.setattr(_core, "equal_rows", counted)
+    model.fit(X, y)
+    assert sizes == [7000]

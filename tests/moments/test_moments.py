@@ -193,6 +193,15 @@ def test_zero_weight_leaves_the_row_out(n):
     assert with_zeros.to_bytes() == MomentAccumulator(3).update(X[kept], y[kept], w[kept]).to_bytes()
 
 
+@pytest.mark.parametrize("n", [0, 200, BLOCK + 200])
+def test_a_part_of_a_stream_may_have_no_weight(n):
+    X, y, w = sample(500)
+    once = MomentAccumulator(3).update(X, y, w)
+    before = once.to_bytes()
+    again = once.update(np.full((n, 3), np.nan), np.full(n, np.inf), np.zeros(n))  # not even looked at
+    assert again.to_bytes() == before
+
+
 def test_integer_weights_repeat_rows():
     X, y, _ = sample(BLOCK)
     w = np.random.default_rng(3).integers(1, 5, size=len(y))

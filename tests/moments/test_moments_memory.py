@@ -1,5 +1,7 @@
 """What an accumulator needs: said beforehand, refused when it would not fit, kept while it works."""
 
+import os
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -89,6 +91,74 @@ def test_an_update_keeps_to_its_memory(case):
     peak, memory = map(float, done.stdout.split())
     # The allocator and the stacks of threads need some; besides, nothing.
     assert 0.6 * memory < peak < memory + 4e6
+
+
+BESIDE = """
+import copy
+import sys
+import numpy as np
+from moefast import MomentAccumulator
+from moefast.transforms import PolynomialTransform
+
+d, order, dtype, transform, work = eval(sys.argv[1])
+P = PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, 3) if transform else None
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(4096 + 3000, d)).astype(dtype), rng.normal(size=4096 + 3000).astype(dtype)
+
+
+def status(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def do(a, b):
+    return {"merge": lambda: a.merge(b), "snapshot": lambda: a._snapshot(), "to_bytes": a.to_bytes}[work]()
+
+
+do(*(MomentAccumulator(2, order, dtype, 1, transform=P).update(X[:, :2], y) for _ in range(2)))
+one, two = (MomentAccumulator(d, order, dtype, 1, transform=P).update(X, y) for _ in range(2))
+asked = []
+one._refuse_too_large = two._refuse_too_large = lambda *a: asked.append(a)
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+kept = do(one, two)
+peak = status("VmHWM") - before
+del one._refuse_too_large
+sys.modules["moefast.moments.accumulator"].refuse_too_large = lambda *a: print(peak, a[2])
+one._refuse_too_large(*asked[0])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+@pytest.mark.parametrize("work", ["merge", "snapshot", "to_bytes"])
+@pytest.mark.parametrize("sums", [(60, 4, "float64", False), (60, 4, "float32", False), (80, 4, "float64", True)])
+def test_merge_snapshot_and_bytes_keep_to_theirs(sums, work):
+    # Memory that is free goes back to the system, so that only what is in use counts.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "0"}
+    command = [sys.executable, "-c", BESIDE, repr((*sums, work))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    peak, memory = map(float, done.stdout.split())
+    assert 0.6 * memory < peak < memory + 4e6
+
+
+def test_what_does_not_fit_beside_the_state_is_refused_and_nothing_changes(monkeypatch):
+    rng = np.random.default_rng(0)
+    one, two = (MomentAccumulator(20, 4).update(rng.normal(size=(50, 20)), rng.normal(size=50)) for _ in range(2))
+    before = one.to_bytes()
+    n_bytes = 8 * 5 * 10626  # C(24, 4) numbers in 5 channels
+    work = {
+        "to be merged": (lambda: one.merge(two), 5.5),
+        "to be written": (lambda: pickle.dumps(one), 1.5),
+        "to be looked at": (one.score_moments, 2.5),
+    }
+    for purpose, (do, n_states) in work.items():
+        _available(monkeypatch, n_states * n_bytes)
+        with pytest.raises(MemoryError, match=rf"order 4 of 20 features need [\d.]+ GB more {purpose}"):
+            do()
+    _available(monkeypatch, 1e12)
+    assert one.to_bytes() == before
+    for do, _ in work.values():
+        do()
 
 
 # ---- rows far into memory --------------------------------------------------------------------------------

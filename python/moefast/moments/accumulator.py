@@ -36,6 +36,11 @@ _VERSION = 2
 _HEADER = struct.Struct("<16sIIIqqqddI")
 
 
+def _n_sums(n_features: int, order: int, one_channel: bool) -> int:
+    """Return the size of the state: a packed tensor of order `order` of (x, 1) for every channel."""
+    return (1 if one_channel else order + 1) * math.comb(n_features + order, order)
+
+
 class MomentAccumulator:
     r"""Accumulates :math:`\sum_n w_n y_n^h \, x_n^{\otimes m}` for h, m = 0 .. order in one pass.
 
@@ -73,7 +78,9 @@ class MomentAccumulator:
     -----
     Memory: the state has order + 1 (with `transform`: 1) times C(d + order, order) numbers; `update` needs four
     to five times that, and while the state is below 2.5 MB that much again for every further thread. Above,
-    threads share the panels of one block. Up to 4095 rows wait for a full block.
+    threads share the panels of one block. Up to 4095 rows wait for a full block. Beside the state, moments and
+    scores need three times as much while they are made, `merge` six times and `to_bytes` twice; where there is not
+    so much they raise MemoryError before they begin.
 
     Examples
     --------
@@ -134,9 +141,17 @@ class MomentAccumulator:
     @property
     def memory(self) -> int:
         """Bytes that `update` needs at most, the state included, the rows given not."""
+        return self._memory(resolve_threads(self.n_threads))
+
+    def _memory(self, n_threads: int) -> int:
         degree = 0 if self._transform is None else len(self._transform.coefficients)
-        threads = resolve_threads(self.n_threads)
-        return int(self._core.memory(self.n_features, self.order, degree, threads))
+        return int(self._core.memory(self.n_features, self.order, degree, n_threads))
+
+    def _refuse_too_large(self, n_states: float, purpose: str) -> None:
+        """Refuse what would not fit beside the state: an update by one thread less the state, and `n_states`."""
+        of_state = 8 * _n_sums(self.n_features, self.order, self._transform is not None)
+        needed = self._memory(1) + (n_states - 1) * of_state
+        refuse_too_large(self.n_features, self.order, needed, f" more {purpose}")
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -162,7 +177,7 @@ class MomentAccumulator:
             Any memory layout; read in place when its dtype is that of the accumulator.
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), optional
-            Not negative. A row of weight zero is left out.
+            Not negative. A row of weight zero is left out; where all are zero, nothing is added.
 
         Returns
         -------
@@ -188,7 +203,7 @@ class MomentAccumulator:
             raise ValueError(f"y must have shape ({len(X)},), got {y.shape}")
         weights, rows = None, None
         if sample_weight is not None:
-            weights = check_weights(sample_weight, len(y))
+            weights = check_weights(sample_weight, len(y), all_zero=True)
             if not weights.all():
                 rows = np.flatnonzero(weights)
                 X, y, weights = X[rows], y[rows], weights[rows]
@@ -207,6 +222,8 @@ class MomentAccumulator:
             When `other` is not a MomentAccumulator.
         ValueError
             When its number of features, order, dtype or transform differs.
+        MemoryError
+            When there is no room for it, see the notes; nothing has changed then.
         """
         if not isinstance(other, MomentAccumulator):
             raise TypeError(f"other must be a MomentAccumulator, got {type(other).__name__}")
@@ -214,6 +231,8 @@ class MomentAccumulator:
             raise ValueError(
                 f"cannot merge {other!r} into {self!r}: n_features, order, dtype and transform must agree"
             )
+        # The other's state is copied twice, and this one's once beside the copy that an update makes.
+        self._refuse_too_large(3, "to be merged")
         with named_columns(None, self.n_features):
             self._core.merge(other._core)
         return self
@@ -289,7 +308,14 @@ class MomentAccumulator:
         return self.score_moments().score_tensor(order, transform)
 
     def to_bytes(self) -> bytes:
-        """Return the whole state, with a checksum; the same state gives the same bytes."""
+        """Return the whole state, with a checksum; the same state gives the same bytes.
+
+        Raises
+        ------
+        MemoryError
+            When there is no room for them; copies and pickles need it too.
+        """
+        self._refuse_too_large(-1, "to be written")  # an update is three states beside the state, this is two
         count, weight, centre, magnitude, sums, x, y, w = self._core.get_state()
         transform = self._transform or PolynomialTransform((), 1.0, order=self.order)
         P = np.array([*transform.coefficients, transform.constant, transform.order], dtype=np.float64)
@@ -332,8 +358,7 @@ class MomentAccumulator:
             PolynomialTransform(tuple(map(float, P[:-2])), float(P[-2]), int(P[-1]), about) if terms else None
         )
         accumulator = cls(d, order, "float64" if itemsize == 8 else "float32", n_threads, transform=transform)
-        n_sums = (1 if terms else order + 1) * math.comb(d + order, order)
-        fields = [read(wide, d + 1), read(wide, d + 1), read(wide, n_sums)]
+        fields = [read(wide, d + 1), read(wide, d + 1), read(wide, _n_sums(d, order, terms > 0))]
         fields += [read(accumulator.dtype, pending, d), read(accumulator.dtype, pending), read(wide, pending)]
         accumulator._core.set_state(count, weight, *fields)
         return accumulator
@@ -347,6 +372,7 @@ class MomentAccumulator:
     def _snapshot(self) -> Any:
         if self.n_samples == 0:
             raise ValueError("the accumulator is empty: call update first")
+        self._refuse_too_large(0, "to be looked at")
         with named_columns(None, self.n_features):
             return self._core.snapshot()
 
