@@ -21,7 +21,7 @@ from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.degenerate_data import misses_constant
 from moefast.estimators.prediction import MixturePredictions
-from moefast.estimators.summary import GateTable, summary_text
+from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
 from moefast.exceptions import DegenerateDataWarning
 from moefast.randomness import RandomState
 from moefast.samples import Samples
@@ -115,6 +115,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
                 "ask for fewer experts or give more data"
             )
         self._fit(samples, options)
+        self.target_name_, self.membership_ = response_name(response), Membership.of(self.mixture_, samples)
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:
@@ -207,10 +208,21 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
                 stacklevel=5,
             )
 
-    def summary(self) -> str:
-        """Return a table of experts and gates by column name, with the figures of the fit."""
+    def summary(self, inference: Inferred | None = None) -> Summary:
+        """Return what the fit says of itself: print it, or take its tables as data frames.
+
+        Parameters
+        ----------
+        inference : mapping, optional
+            Standard error, z and p value by block, component and term, as in
+            ``{("experts", "expert 0", "x0"): (0.1, 9.8, 0.0)}``.
+
+        Returns
+        -------
+        Summary
+        """
         check_is_fitted(self)
-        return summary_text(self, *self._names_and_gates())
+        return Summary.of(self, *self._names_and_gates(), inference)
 
     @abstractmethod
     def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
