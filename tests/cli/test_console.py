@@ -49,7 +49,7 @@ def test_fit_writes_a_model_that_is_the_python_fit(run, csv_file, table):
         "sigma",
         "log-likelihood",
         "BIC",
-        "converged",
+        "Converged",
         "model saved",
         "picture",
     ):

@@ -73,4 +73,4 @@ def test_a_default_fit_ends_where_the_gradient_vanishes(noise):
     found = numerical(problem, model.mixture_.to_standard(problem.standardisation))
     assert found == pytest.approx(model.fit_report_.gradient, rel=0.05, abs=1e-9)
     assert found < 1.2e-6
-    assert f"gradient {model.fit_report_.gradient:.1e}" in model.summary()
+    assert f"gradient {model.fit_report_.gradient:.1e}" in str(model.summary())

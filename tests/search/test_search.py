@@ -24,7 +24,7 @@ from moefast.search.certification import Certification
 from moefast.search.detours import DETOURS
 from moefast.search.local_optimum import LocalOptimum
 from moefast.search.moves import MOVES
-from moefast.search.report import FitReport, StartReport
+from moefast.search.report import ClimbReport, FitReport, MoveReport, StartReport
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
 
@@ -186,8 +186,7 @@ def test_the_report_of_a_search():
     assert 1 <= report.n_optima <= len(report.climbs)
     assert (report.n_rows, report.out_of_time) == (0, False)
     assert report.cpu_seconds > 0
-    for line in report.lines():
-        assert line in model.summary()
+    assert report.in_words() in model.summary().notes
     assert FitReport.from_dict(json.loads(json.dumps(asdict(report)))) == report
 
 
@@ -222,16 +221,33 @@ def test_a_sound_optimum_further_down_the_list_is_taken():
 @pytest.mark.parametrize(
     ("detour", "said"),
     [
-        ("", "tree leaves;"),
-        ("other noise", "leaves, by the other noise first;"),
-        ("annealed", ", annealed first;"),
+        ("", "tree leaves)"),
+        ("other noise", "leaves, by the other noise first)"),
+        ("annealed", ", annealed first)"),
     ],
 )
 def test_the_report_says_which_start_was_best(detour, said):
     best = StartReport("tree leaves", detour, -1.0, 5, "converged", ())
-    (line,) = FitReport((replace(best, kind="L4", detour=""), best), chosen=1, n_iter_total=99).lines()
-    assert line.startswith("best of 2 start(s): tree leaves")
-    assert f"{said} 99 EM iterations" in line
+    report = FitReport((replace(best, kind="L4", detour=""), best), chosen=1, n_iter_total=99)
+    assert report.in_words().startswith("Search: 2 starts (the best: tree leaves")
+    assert f"{said} without moves out of local optima (99 EM iterations" in report.in_words()
+    assert replace(report, starts=(best,), chosen=0).in_words().startswith("Search: one start (tree leaves")
+
+
+@pytest.mark.parametrize(
+    ("n_at_best", "moral"), [(1, "may find a better one"), (3, "no proof that there is none")]
+)
+def test_the_report_promises_nothing(n_at_best, moral):
+    start = StartReport("tree leaves", "", -1.0, 5, "converged", ())
+    climbs = tuple(ClimbReport(0, -1.0, 2, ()) for _ in range(4))
+    moves = (MoveReport("split and merge", "", 5, 2), MoveReport("reseed", "", 4, 1))
+    report = FitReport((start,), 0, moves=moves, climbs=climbs, n_optima=1, n_at_best=n_at_best)
+    words = report.in_words()
+    assert "9 moves out of local optima, 3 of them upwards" in words
+    assert f"{n_at_best} of 4 climbs from different starts ended at the best optimum seen" in words
+    assert moral in words
+    assert "cut by time_budget" in replace(report, out_of_time=True).in_words()
+    assert "cut" not in words
 
 
 @pytest.mark.parametrize("max_iter", range(12, 24))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +158,7 @@ def fit(
         saved = not ending.failed
         with ending.printing():
             click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
-            click.echo(model.summary())
+            click.echo(model.summary().to_text(shutil.get_terminal_size().columns))
             if saved:
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
         if not no_plot:

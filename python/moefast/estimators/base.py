@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from moefast.em.options import EmOptions
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
-from moefast.estimators.summary import GateTable, summary_text
+from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
 from moefast.randomness import RandomState
 from moefast.samples import Samples
 from moefast.validation import check_choice, check_integer, check_samples, check_verbose
@@ -86,7 +86,8 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         outcome = self._fit(samples, options)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
-        self._set_figures(outcome, outcome.entropy(samples))
+        self.target_name_, self.membership_ = response_name(y), Membership.of(outcome.mixture, samples)
+        self._set_figures(outcome)
         return outcome.warnings(samples)
 
     @abstractmethod
@@ -131,24 +132,39 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         gates = n_gates * (d + bool(self.fit_gate_intercept))
         return experts + gates + (1 if self.noise == "shared" else k)
 
-    def _set_figures(self, outcome: Outcome, entropy: float) -> None:
+    def _set_figures(self, outcome: Outcome) -> None:
         """Set what a fit tells of itself."""
         problem, fit = outcome.problem, outcome.fit
         self.shares_ = fit.totals[outcome.order] / fit.totals.sum()
         self.log_likelihood_ = float(fit.log_likelihood)
         self.n_samples_fit_, self.n_parameters_ = problem.n_rows, outcome.n_parameters
         self.training_weight_, self.response_std_ = problem.total_weight, problem.response_std
-        self.aic_ = aic(self.log_likelihood_, self.n_parameters_)
-        self.bic_ = bic(self.log_likelihood_, self.n_parameters_, self.training_weight_)
-        self.entropy_ = entropy
-        self.icl_ = self.bic_ + 2.0 * entropy
+        self._set_criteria()
         self.n_iter_, self.converged_ = fit.n_iter, outcome.converged
         self.fit_report_ = replace(outcome.report, collapsed=outcome.collapsed)
 
-    def summary(self) -> str:
-        """Return a table of experts and gates by column name, with the figures of the fit."""
+    def _set_criteria(self) -> None:
+        """Set the information criteria, which follow from what has been set already."""
+        self.aic_ = aic(self.log_likelihood_, self.n_parameters_)
+        self.bic_ = bic(self.log_likelihood_, self.n_parameters_, self.training_weight_)
+        self.entropy_ = self.membership_.entropy
+        self.icl_ = self.bic_ + 2.0 * self.entropy_
+
+    def summary(self, inference: Inferred | None = None) -> Summary:
+        """Return what the fit says of itself: print it, or take its tables as data frames.
+
+        Parameters
+        ----------
+        inference : mapping, optional
+            Standard error, z and p value by block, component and term, as in
+            ``{("experts", "expert 0", "x0"): (0.1, 9.8, 0.0)}``.
+
+        Returns
+        -------
+        Summary
+        """
         check_is_fitted(self)
-        return summary_text(self, *self._names_and_gates())
+        return Summary.of(self, *self._names_and_gates(), inference)
 
     @abstractmethod
     def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:

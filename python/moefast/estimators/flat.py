@@ -124,6 +124,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     n_iter_ : int
         Since the start, or since the last move that helped.
     converged_ : bool
+    membership_ : Membership
+        How many rows each expert has, and how sharply experts are told apart.
+    target_name_ : str or None
+        The name of y, where it has one.
     fit_report_ : FitReport
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them.

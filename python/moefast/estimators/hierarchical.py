@@ -96,6 +96,10 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         Of the training data, as in :class:`MixtureOfExpertsRegressor`.
     n_iter_ : int
     converged_ : bool
+    membership_ : Membership
+        How many rows each expert has, and how sharply experts are told apart.
+    target_name_ : str or None
+        The name of y, where it has one.
     fit_report_ : FitReport
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 
 from moefast.em.finite import refuse_infinite
@@ -68,12 +67,6 @@ class Outcome:
     def converged(self) -> bool:
         """Whether EM settled, and on something that explains y where y is constant."""
         return self.fit.converged and not misses_constant(self.problem, self.fit)
-
-    def entropy(self, samples: Samples) -> float:
-        """Return the entropy of the responsibilities, summed over the samples with their weights."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            responsibilities = self.mixture.responsibilities(samples.X, samples.y)
-        return max(0.0, float(samples.sample_weight @ entr(responsibilities).sum(axis=1)))  # rounding of r = 1
 
     def warnings(self, samples: Samples) -> list[Warning]:
         """Return what the user is to be warned of."""

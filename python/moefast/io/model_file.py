@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import moefast._core as _core
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.summary import Membership
 from moefast.exceptions import ModelFileError
 from moefast.file_fields import (
     Anything,
@@ -68,10 +69,6 @@ _FIGURES: dict[str, tuple[type, Field]] = {
     "n_samples_fit_": (int, Whole(1)),
     "n_parameters_": (int, Whole(1)),
     "log_likelihood_": (float, Number()),
-    "aic_": (float, Number()),
-    "bic_": (float, Number()),
-    "icl_": (float, Number()),
-    "entropy_": (float, Number(0.0)),
     "n_iter_": (int, Whole()),
     "converged_": (bool, Flag()),
     "training_weight_": (float, Number(0.0, above=True)),
@@ -96,6 +93,14 @@ def _content(k: int, d: int) -> Record:
                     "gate_intercept_": by_expert,
                     "sigma_": Listing(Number(0.0, _LARGEST_SIGMA, above=True), k),
                     "shares_": Listing(Number(0.0, 1.0), k),
+                }
+            ),
+            "membership": Record(
+                {
+                    "prior": Listing(Number(0.0, 1.0 + 1e-6), k),
+                    "size": Listing(Number(0.0), k),
+                    "support": Listing(Number(0.0), k),
+                    "entropy": Number(0.0),
                 }
             ),
             "figures": Record({name: rule for name, (_, rule) in _FIGURES.items()}),
@@ -128,7 +133,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     path : str or path-like
         An existing file is replaced.
     target : str, optional
-        The response's column name, kept for the reader.
+        The response's column name, kept for the reader. Default: the name that y had in `fit`.
 
     Raises
     ------
@@ -166,8 +171,9 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else [str(n) for n in names],
-        "target": target,
+        "target": model.target_name_ if target is None else target,
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
+        "membership": {name: np.asarray(value).tolist() for name, value in vars(model.membership_).items()},
         "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
         "fit_report": asdict(model.fit_report_),
     }
@@ -254,6 +260,9 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model._set_parameters(Mixture(**parameters, link=get_link(model.link)))
     for name, (kind, _) in _FIGURES.items():
         setattr(model, name, kind(content["figures"][name]))
+    kept = {name: np.array(value, dtype=np.float64) for name, value in content["membership"].items()}
+    model.membership_ = Membership(kept["prior"], kept["size"], kept["support"], float(kept["entropy"]))
+    model._set_criteria()
     model.fit_report_ = FitReport.from_dict(content["fit_report"])
     model.n_features_in_ = content["n_features"]
     if content["feature_names"] is not None:

@@ -173,21 +173,29 @@ class FitReport:
             Whole(0, move.n_tried).check(f"fit_report.moves[{i}].n_gained", move.n_gained)
         return report
 
-    def lines(self) -> list[str]:
-        """Return the report in one line or two."""
-        winner = self.starts[self.chosen]
-        lines = [
-            f"best of {len(self.starts)} start(s): {winner.kind}{_BY_DETOUR[winner.detour]}; "
-            f"{self.n_iter_total} EM iterations, {self.cpu_seconds:.2g} s of CPU time"
-        ]
-        if self.climbs:
-            gained = sum(move.n_gained for move in self.moves)
-            lines.append(
-                f"{sum(move.n_tried for move in self.moves)} moves, {gained} of them up; {len(self.climbs)} "
-                f"independent climbs ended at {self.n_optima} {'optimum' if self.n_optima == 1 else 'optima'}, "
-                f"{self.n_at_best} of them at the best"
+    def in_words(self) -> str:
+        """Return how the fit was searched for, in a sentence or two that promise nothing."""
+        work = f"{self.n_iter_total} EM iterations, {self.cpu_seconds:.2g} s of CPU time"
+        if self.out_of_time:
+            work += ", cut by time_budget"
+        winner, n = self.starts[self.chosen], len(self.starts)
+        kind = winner.kind + _BY_DETOUR[winner.detour]
+        found = f"Search: one start ({kind})" if n == 1 else f"Search: {n} starts (the best: {kind})"
+        if not self.climbs:
+            return (
+                f"{found} without moves out of local optima ({work}). Another start may lead to a better optimum."
             )
-        return lines
+        tried, gained = (sum(getattr(move, name) for move in self.moves) for name in ("n_tried", "n_gained"))
+        agreed = (
+            f"{self.n_at_best} of {len(self.climbs)} climbs from different starts ended at the best optimum seen"
+        )
+        moral = (
+            "Agreement is no proof that there is none better."
+            if self.n_at_best > 1
+            else "A longer search (time_budget) may find a better one."
+        )
+        moves = f"{tried} moves out of local optima, {gained} of them upwards"
+        return f"{found}, then {moves} ({work}); {agreed}. {moral}"
 
 
 def report_fields(n_experts: int | None = None) -> Record:

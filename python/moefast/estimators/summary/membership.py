@@ -1,0 +1,75 @@
+"""Which rows belong to which expert: sizes, priors and how sharply the experts are told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import entr
+
+from moefast._typing import Floats
+from moefast.mixture import GatedExperts
+from moefast.samples import Samples
+
+__all__ = ["Membership"]
+
+# A posterior counts as above zero from here on, as in the summary of R's flexmix.
+_POSITIVE = 1e-4
+_BLOCK_ROWS = 65_536  # rows whose responsibilities are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Membership:
+    r"""Whose rows the training rows are; all sums are over rows with their weights.
+
+    Attributes
+    ----------
+    prior : ndarray of shape (k,)
+        Mean of the gates p_i(x). With intercepts in gates without a ridge it is the posterior share,
+        ``shares_``, at an optimum.
+    size : ndarray of shape (k,)
+        Weight of the rows of which expert i has the largest responsibility.
+    support : ndarray of shape (k,)
+        Weight of the rows of which its responsibility exceeds 1e-4 (flexmix's "post>0").
+    entropy : float
+        :math:`-\sum_{n,i} w_n r_{ni} \log r_{ni}` of the responsibilities: 0 where every row has one owner,
+        n log k where nobody knows. ICL is BIC plus twice this.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> X, y, _ = make_moe(500, 2, 2, random_state=0)
+    >>> membership = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).membership_
+    >>> membership.size.sum(), (membership.ratio <= 1).all()
+    (np.float64(500.0), np.True_)
+    """
+
+    prior: Floats
+    size: Floats
+    support: Floats
+    entropy: float
+
+    @property
+    def ratio(self) -> Floats:
+        """Size over support, shape (k,): near 1 where an expert's rows are told apart from others; NaN for 0/0."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.size / self.support)
+
+    @classmethod
+    def of(cls, mixture: GatedExperts, samples: Samples) -> Membership:
+        """Return the membership of the samples' rows in the mixture, both in the same units."""
+        k = mixture.n_experts
+        prior, size, support, entropy = np.zeros(k), np.zeros(k), np.zeros(k), 0.0
+        for first in range(0, samples.n_rows, _BLOCK_ROWS):
+            rows = slice(first, first + _BLOCK_ROWS)
+            X, y, weights = samples.X[rows], samples.y[rows], samples.sample_weight[rows]
+            # far experts leave the range of float64 on the way to a responsibility of 0
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                r = mixture.responsibilities(X, y)
+                prior += weights @ mixture.gate_proba(X)
+            size += np.bincount(r.argmax(axis=1), weights, minlength=k)
+            support += weights @ (r > _POSITIVE)
+            entropy += float(weights @ entr(r).sum(axis=1))
+        entropy = max(0.0, entropy)  # rounding of r = 1
+        return cls(prior / samples.sample_weight.sum(), size, support, entropy)

@@ -1,0 +1,33 @@
+"""What to call the columns of X, and y."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moefast.estimators.base import MixtureEstimator
+
+__all__ = ["feature_names", "response_name"]
+
+
+def feature_names(model: MixtureEstimator) -> list[str]:
+    """Return the model's column names, or x0, x1, ... when it was fitted without names."""
+    names = getattr(model, "feature_names_in_", None)
+    return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(n) for n in names]
+
+
+def response_name(y: Any) -> str | None:
+    """Return the name of a series, or of a data frame's only column; None where there is no name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> response_name(pd.Series([1.0, 2.0], name="yield"))
+    'yield'
+    """
+    name = getattr(y, "name", None)
+    if name is None:
+        columns = getattr(y, "columns", None)
+        name = columns[0] if columns is not None and len(columns) == 1 else None
+    # polars calls a series without a name ""
+    return None if name is None or callable(name) or str(name) == "" else str(name)

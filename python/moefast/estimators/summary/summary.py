@@ -1,0 +1,240 @@
+"""The summary of a fitted model: the object that ``model.summary()`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moefast._typing import Floats
+from moefast.estimators.summary.membership import Membership
+from moefast.estimators.summary.names import feature_names
+from moefast.estimators.summary.tables import INTERCEPT, SIGMA, Coefficients, GateTable, Inferred
+from moefast.estimators.summary.text import summary_text
+from moefast.validation import check_choice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from moefast.estimators.base import MixtureEstimator
+
+__all__ = ["Summary"]
+
+_WIDTH = 80
+_TABLES = ("coefficients", "rows", "fit")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Summary:
+    """What a fitted model says of itself; ``print`` shows it, 80 columns wide.
+
+    Attributes
+    ----------
+    model : str
+        "Mixture of 3 linear experts".
+    target : str or None
+        The name of y.
+    figures : dict of str to float
+        "n" (rows of positive weight), "df" (free parameters), "log-likelihood", "AIC", "BIC", "ICL" (BIC plus
+        twice the entropy), "entropy" (of the responsibilities), and "weight", the sum of the weights, where it is
+        not n: it is the n of BIC and ICL then.
+    experts : Coefficients
+    gates : tuple of Coefficients
+        Log-odds; empty for one expert.
+    membership : Membership
+        For each expert its prior, the rows assigned to it, and those that might be its own.
+    shares : ndarray of shape (k,)
+        The mean responsibilities, ``shares_``.
+    notes : tuple of str
+        Whether the fit converged, which experts collapsed, and how it was searched for.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> X, y, _ = make_moe(500, 2, 2, random_state=0)
+    >>> summary = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).summary()
+    >>> estimates = summary.to_frame()["estimate"]
+    >>> estimates["experts", "expert 0"].round(1)[["x0", "x1", "sigma"]].tolist()
+    [0.7, -0.7, 0.1]
+    """
+
+    model: str
+    target: str | None
+    figures: Mapping[str, float]
+    experts: Coefficients
+    gates: tuple[Coefficients, ...]
+    membership: Membership
+    shares: Floats
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        model: MixtureEstimator,
+        experts: Sequence[str],
+        gates: Sequence[GateTable],
+        inferred: Inferred | None = None,
+    ) -> Summary:
+        """Return the summary of a fitted model.
+
+        Parameters
+        ----------
+        model : MixtureEstimator
+        experts : sequence of str
+            What to call each expert.
+        gates : sequence of GateTable
+        inferred : mapping, optional
+            Standard errors, z and p values by (block, component, term).
+        """
+        names = tuple(feature_names(model))
+        terms = (*names, INTERCEPT, SIGMA)
+        values = np.vstack([model.coef_.T, model.intercept_, model.sigma_])
+        law = "Experts: y = a.x + b" if model.mixture_.link.is_linear else "Experts"
+        tables = [Coefficients("experts", law, terms, tuple(experts), values)]
+        for gate in gates:  # the last child is what the log-odds are against
+            values = np.vstack([gate.coef.T, gate.intercept])[:, :-1]
+            tables.append(
+                Coefficients("gates", gate.title, (*names, INTERCEPT), tuple(gate.children)[:-1], values)
+            )
+        if inferred is not None:
+            tables = [table.with_errors(inferred) for table in tables]
+        return cls(
+            _kind(model),
+            getattr(model, "target_name_", None),
+            _figures(model),
+            tables[0],
+            tuple(tables[1:]),
+            model.membership_,
+            model.shares_,
+            _notes(model, experts),
+        )
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the coefficients have standard errors."""
+        return self.experts.errors is not None
+
+    def to_text(self, width: int = _WIDTH) -> str:
+        """Return what ``print`` shows, in lines of another width: tables too wide for it are cut in several."""
+        return summary_text(self, width)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    __repr__ = __str__
+
+    def to_frame(self, table: str = "coefficients") -> pd.DataFrame:
+        """Return one of the tables as a data frame.
+
+        Parameters
+        ----------
+        table : {"coefficients", "rows", "fit"}
+            All coefficients of experts and gates, a row for each, by block, component and term, with standard
+            error, z and p value where the summary has them; the table of rows by expert; the figures of the fit.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd  # for who wants frames
+
+        check_choice("table", table, _TABLES)
+        if table == "coefficients":
+            return pd.concat([part.to_frame() for part in (self.experts, *self.gates)])
+        if table == "fit":
+            return pd.DataFrame({"value": dict(self.figures)})
+        membership = self.membership
+        columns = {
+            "prior": membership.prior,
+            "posterior": self.shares,
+            "size": membership.size,
+            "post>0": membership.support,
+            "ratio": membership.ratio,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.experts.components, name="component"))
+
+    def _titled_frames(self) -> list[tuple[str, pd.DataFrame]]:
+        """Return the tables for pages: coefficients side by side, or with errors one below another."""
+        frames = [(self._title, self.to_frame("fit").T), ("Rows", self.to_frame("rows"))]
+        for table in (self.experts, *self.gates):
+            frame = table.to_frame().droplevel("block")
+            if not self.has_errors:
+                frame = frame["estimate"].unstack("component").loc[list(table.terms), list(table.components)]
+            frames.append((table.title, frame.rename_axis(columns=None)))
+        return frames
+
+    @property
+    def _title(self) -> str:
+        return self.model if self.target is None else f"{self.model} for {self.target}"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        parts = [
+            f"<h4>{escape(title)}</h4>\n{frame.to_html(float_format='{:.4g}'.format, na_rep='')}"
+            for title, frame in self._titled_frames()
+        ]
+        return "\n".join([*parts, *(f"<p>{escape(note)}</p>" for note in self.notes)])
+
+    def to_latex(self) -> str:
+        """Return the tables for LaTeX (with its package booktabs), one after another, each with a caption.
+
+        Raises
+        ------
+        ImportError
+            When jinja2, which pandas needs for it, is not installed.
+        """
+        if find_spec("jinja2") is None:
+            raise ImportError("tables for LaTeX are written by pandas with jinja2: pip install jinja2")
+        return "\n".join(
+            frame.to_latex(float_format="{:.4g}".format, na_rep="", escape=True, caption=_for_latex(title))
+            for title, frame in self._titled_frames()
+        )
+
+
+def _for_latex(text: str) -> str:
+    """Return text with the characters that LaTeX reads as commands escaped."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def _kind(model: MixtureEstimator) -> str:
+    """Say what was fitted in a few words."""
+    link, k = model.mixture_.link, len(model.coef_)
+    branches = getattr(model, "branches_", None)
+    shape = str(k) if branches is None else " x ".join(map(str, branches))
+    experts = f"{shape} {'linear ' if link.is_linear else ''}expert{'' if k == 1 else 's'}"
+    kind = "Mixture" if branches is None else "Hierarchical mixture"
+    return f"{kind} of {experts}" + ("" if link.is_linear else f" with the link {link.name}")
+
+
+def _figures(model: MixtureEstimator) -> dict[str, float]:
+    figures = {
+        "n": model.n_samples_fit_,
+        "df": model.n_parameters_,
+        "log-likelihood": model.log_likelihood_,
+        "AIC": model.aic_,
+        "BIC": model.bic_,
+        "ICL": model.icl_,
+        "entropy": model.entropy_,
+    }
+    return figures | ({} if model.training_weight_ == model.n_samples_fit_ else {"weight": model.training_weight_})
+
+
+def _notes(model: MixtureEstimator, experts: Sequence[str]) -> tuple[str, ...]:
+    """Say how the fit ended and how it was searched for."""
+    report = model.fit_report_
+    ended = f"{'Converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} EM iterations"
+    if report.gradient is not None:
+        ended += f", gradient {report.gradient:.1e}"
+    notes = [f"{ended}."]
+    if report.collapsed:
+        who = ", ".join(experts[i] for i in report.collapsed)
+        notes.append(f"Collapsed (noise at its floor, or too few different rows): {who}.")
+    if len(experts) > 1 or not model.mixture_.link.is_linear:
+        notes.append(report.in_words())
+    return tuple(notes)

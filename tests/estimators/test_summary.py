@@ -1,0 +1,297 @@
+"""The summary has every figure right, in lines that fit, and says what it does not know."""
+
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, load_model, save_model
+from moefast.datasets import make_moe
+from moefast.estimators.summary import Membership
+from moefast.exceptions import DegenerateDataWarning
+
+X, Y, _ = make_moe(600, 3, 3, noise=0.4, random_state=1)
+NAMES = ["age", "dose", "flow rate"]
+
+
+def fit(X=X, y=Y, k=3, sample_weight=None, **options):
+    model = MixtureOfExpertsRegressor(k, n_init=2, random_state=0, **options)
+    return model.fit(X, y, sample_weight=sample_weight)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(pd.DataFrame(X, columns=NAMES), pd.Series(Y, name="yield"))
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """20 long names, 6 experts, coefficients of all sizes."""
+    rng = np.random.default_rng(0)
+    names = [f"a rather long name of column {j}" for j in range(20)]
+    X = pd.DataFrame(rng.normal(size=(900, 20)) * 10.0 ** rng.integers(-4, 5, 20), columns=names)
+    y = X.iloc[:, 0] / X.iloc[:, 0].std() * rng.choice([-1, 1], 900) + rng.normal(size=900)
+    return MixtureOfExpertsRegressor(6, noise="shared", n_init=1, tol=1e-3, random_state=0).fit(X, y)
+
+
+# ---- whose rows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_rows", [7, 10_000])
+@pytest.mark.parametrize("tree", [False, True])
+def test_membership_is_what_a_loop_over_rows_counts(tree, block_rows, monkeypatch):
+    monkeypatch.setattr("moefast.estimators.summary.membership._BLOCK_ROWS", block_rows)
+    w = np.random.default_rng(0).uniform(0.5, 2, 600)
+    if tree:
+        model = HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=2, random_state=0).fit(X, Y, sample_weight=w)
+    else:
+        model = fit(sample_weight=w)
+    k, r, p = len(model.coef_), model.responsibilities(X, Y), model.mixture_.gate_proba(X)
+    prior, size, support, entropy = np.zeros(k), np.zeros(k), np.zeros(k), 0.0
+    for n in range(600):
+        size[max(range(k), key=lambda i: r[n, i])] += w[n]
+        for i in range(k):
+            prior[i] += w[n] * p[n, i] / w.sum()
+            support[i] += w[n] * (r[n, i] > 1e-4)
+            entropy -= w[n] * r[n, i] * np.log(r[n, i]) if r[n, i] > 0 else 0.0
+    found = model.membership_
+    np.testing.assert_allclose(found.prior, prior, rtol=1e-10)
+    np.testing.assert_allclose(found.size, size, rtol=1e-12)
+    np.testing.assert_allclose(found.support, support, rtol=1e-12)
+    np.testing.assert_allclose(found.ratio, size / support, rtol=1e-12)
+    assert found.entropy == pytest.approx(entropy, rel=1e-10)
+
+
+def test_priors_are_posterior_shares_at_an_optimum_without_a_ridge():
+    """The gradient of a gate's intercept is their difference."""
+    model = fit(gate_alpha=0.0, tol=1e-12)
+    np.testing.assert_allclose(model.membership_.prior, model.shares_, atol=1e-6)
+
+
+def test_integer_weights_are_repeated_rows_and_weight_zero_is_none():
+    w = np.random.default_rng(0).integers(0, 3, 600)
+    one, other = fit(sample_weight=w), fit(np.repeat(X, w, axis=0), np.repeat(Y, w))
+    np.testing.assert_allclose(one.membership_.size, other.membership_.size)
+    assert one.membership_.entropy == pytest.approx(other.membership_.entropy, rel=1e-6)
+    text = str(one.summary())
+    assert f"sum of weights {w.sum()}, which is the n of BIC and ICL" in text
+    assert "sum of weights" not in str(other.summary())
+
+
+def test_ratio_of_an_expert_without_rows_is_nan():
+    nobody = Membership(np.zeros(1), np.zeros(1), np.zeros(1), 0.0)
+    assert np.isnan(nobody.ratio).all()
+
+
+# ---- figures -------------------------------------------------------------------------------------------
+
+
+def test_criteria(model):
+    r = model.responsibilities(pd.DataFrame(X, columns=NAMES), Y)
+    figures = model.summary().figures
+    assert figures["n"] == 600
+    assert figures["df"] == 3 * 4 + 2 * 4 + 3
+    assert figures["log-likelihood"] == pytest.approx(model.log_likelihood(pd.DataFrame(X, columns=NAMES), Y))
+    assert figures["AIC"] == pytest.approx(2 * 23 - 2 * model.log_likelihood_)
+    assert figures["BIC"] == pytest.approx(np.log(600) * 23 - 2 * model.log_likelihood_)
+    assert figures["entropy"] == pytest.approx(-(r * np.log(r)).sum(), rel=1e-9)
+    assert figures["ICL"] == pytest.approx(figures["BIC"] + 2 * figures["entropy"])
+    lines = str(model.summary()).splitlines()
+    assert lines[0] == "Mixture of 3 linear experts for yield"
+    for name, value in figures.items():
+        assert f"{name} {value:.3f}" in " ".join(" ".join(lines[2:4]).split()) or name in ("n", "df")
+    assert lines[2].startswith("n  600 ")
+    assert lines[3].startswith("df  23 ")
+
+
+@pytest.mark.parametrize(
+    ("y", "name"),
+    [
+        (pd.Series(Y, name="yield"), "yield"),
+        (pd.Series(Y, name=7), "7"),
+        (pd.Series(Y), None),
+        (pl.Series("yield", Y), "yield"),
+        (pl.Series(Y), None),
+        (Y, None),
+        (list(Y), None),
+    ],
+    ids=["pandas", "number", "pandas-unnamed", "polars", "polars-unnamed", "array", "list"],
+)
+def test_the_target_has_the_name_of_y(y, name):
+    model = fit(y=y, k=1)
+    assert model.target_name_ == name
+    assert str(model.summary()).splitlines()[0] == "Mixture of 1 linear expert" + (f" for {name}" if name else "")
+
+
+def test_name_of_a_frame_with_one_column():
+    """scikit-learn warns of such a response, and takes it."""
+    from moefast.estimators.summary import response_name
+
+    assert response_name(pd.DataFrame({"yield": Y})) == "yield"
+    assert response_name(pd.DataFrame({"a": Y, "b": Y})) is None
+
+
+def test_files_keep_the_name_and_the_rows(model, tmp_path):
+    save_model(model, tmp_path / "m.json")
+    again = load_model(tmp_path / "m.json")
+    assert again.target_name_ == "yield"
+    assert str(again.summary()) == str(model.summary())
+    save_model(model, tmp_path / "m.json", target="crop")
+    assert load_model(tmp_path / "m.json").target_name_ == "crop"
+
+
+@pytest.mark.parametrize(
+    ("options", "first_line"),
+    [
+        ({"k": 1}, "Mixture of 1 linear expert"),
+        ({"k": 2, "link": "tanh", "n_init": 1}, "Mixture of 2 experts with the link tanh"),
+    ],
+)
+def test_the_kind_of_model(options, first_line):
+    k, n_init = options.pop("k"), options.pop("n_init", 2)
+    summary = MixtureOfExpertsRegressor(k, n_init=n_init, random_state=0, **options).fit(X, Y).summary()
+    assert str(summary).splitlines()[0] == first_line
+    assert ("Search:" in str(summary)) == (k > 1)  # least squares has one optimum
+    assert len(summary.gates) == k - 1
+
+
+def test_a_tree_says_its_shape():
+    model = HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=2, random_state=0).fit(X, Y)
+    summary = model.summary()
+    assert str(summary).splitlines()[0] == "Hierarchical mixture of 2 x 2 linear experts"
+    frame = summary.to_frame()["estimate"]
+    assert frame["gates", "expert 1.0", "x2"] == model.gate_coef_[1][1, 0, 2]
+    assert frame["gates", "branch 0", "(intercept)"] == model.gate_intercept_[0][0, 0]
+    assert frame.index.is_unique
+
+
+def test_collapsed_experts_are_named():
+    rng = np.random.default_rng(0)
+    y = Y.copy()
+    y[:80] = 7.0  # a spike
+    with pytest.warns(DegenerateDataWarning, match="collapsed"):
+        model = MixtureOfExpertsRegressor(2, random_state=0, n_init=4).fit(rng.normal(size=(600, 1)), y)
+    (i,) = model.fit_report_.collapsed
+    assert f"Collapsed (noise at its floor, or too few different rows): expert {i}." in str(model.summary())
+
+
+# ---- text ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_lines_fit_and_no_coefficient_is_lost(wide, width):
+    summary = wide.summary()
+    text = summary.to_text(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(line == line.rstrip() for line in text.splitlines())
+    names = [line.split("  ")[0] for line in text.splitlines() if line.startswith("a rather")]
+    assert len(set(names)) == 20  # shortened, and still different
+    words = text.replace("-0 ", "0 ").split()
+    for table in (summary.experts, *summary.gates):
+        for value in table.values.ravel():
+            shown = [float(w) for w in {f"{value:.4g}", f"{value:.0f}"} & set(words)]
+            assert any(abs(v - value) <= 5e-4 * abs(value) for v in shown), value
+    if width == 80:
+        assert text == str(summary) == repr(summary)
+
+
+def test_wide_tables_are_cut_in_even_parts(wide):
+    headers = [
+        line.split()
+        for line in wide.summary().to_text(80).splitlines()
+        if line.startswith("  ") and "expert" in line
+    ]
+    counts = [sum(word.isdigit() for word in header) for header in headers]
+    assert counts == [3, 3, 3, 2]
+    one_table = wide.summary().to_text(140).splitlines()
+    assert sum(line.startswith("  ") and "expert 5" in line for line in one_table) == 1
+
+
+def test_standard_errors_stand_beside_the_estimates(model):
+    inferred = {
+        ("experts", "expert 1", "dose"): (0.25, 3.21, 0.0013),
+        ("experts", "expert 1", "age"): (0.01, 99.0, 1e-30),
+        ("experts", "expert 0", "age"): (np.nan, np.nan, np.nan),
+        ("gates", "expert 0", "flow rate"): (0.5, -1.0, 0.32),
+    }
+    summary = model.summary(inferred)
+    lines = str(summary).splitlines()
+    start = lines.index("expert 1")
+    assert lines[start + 1].split() == ["estimate", "std.", "error", "z", "P>|z|", "[0.025", "0.975]"]
+    age, dose, flow = lines[start + 3 : start + 6]
+    a = model.coef_[1]
+    assert age.split()[1:5] == [f"{a[0]:.4g}", "0.01", "99.00", "<0.001"]
+    low, high = f"{a[1] - 1.959964 * 0.25:.4g}", f"{a[1] + 1.959964 * 0.25:.4g}"
+    assert dose.split()[1:] == [f"{a[1]:.4g}", "0.25", "3.21", "0.001", low, high]
+    assert flow.split() == ["flow", "rate", f"{a[2]:.4g}"]  # no error known
+    assert lines[lines.index("expert 0") + 3].split() == ["age", f"{model.coef_[0, 0]:.4g}"]
+    frame = summary.to_frame()
+    assert list(frame) == ["estimate", "std_error", "z", "p_value"]
+    assert tuple(frame.loc["gates", "expert 0", "flow rate"])[1:] == (0.5, -1.0, 0.32)
+    assert frame["std_error"].notna().sum() == 3
+    assert "0.25" in summary._repr_html_()
+    narrow = summary.to_text(60)
+    assert "[0.025" not in narrow
+    assert "P>|z|" in narrow
+    assert max(map(len, narrow.splitlines())) <= 60
+
+
+# ---- tables --------------------------------------------------------------------------------------------
+
+
+def test_frames(model):
+    summary = model.summary()
+    frame = summary.to_frame()
+    assert list(frame) == ["estimate"]
+    assert frame.index.names == ["block", "component", "term"]
+    assert len(frame) == 3 * 5 + 2 * 4
+    experts = frame["estimate"].unstack("term").loc["experts"]
+    np.testing.assert_array_equal(experts[NAMES], model.coef_)
+    np.testing.assert_array_equal(experts["sigma"], model.sigma_)
+    np.testing.assert_array_equal(experts["(intercept)"], model.intercept_)
+    gates = frame["estimate"].unstack("term").loc["gates"]
+    np.testing.assert_array_equal(gates[NAMES], model.gate_coef_[:-1])
+    rows = summary.to_frame("rows")
+    np.testing.assert_array_equal(rows["posterior"], model.shares_)
+    np.testing.assert_array_equal(rows["size"], model.membership_.size)
+    assert list(rows) == ["prior", "posterior", "size", "post>0", "ratio"]
+    assert summary.to_frame("fit").loc["df", "value"] == 23
+    with pytest.raises(ValueError, match=r"table must be one of .*'rows'.* got 'row'"):
+        summary.to_frame("row")
+
+
+def test_html_has_the_numbers_and_no_markup_of_the_data():
+    names = ["<b>age</b>", "dose & co", "x"]
+    html = fit(pd.DataFrame(X, columns=names), pd.Series(Y, name="<i>y</i>"), k=2).summary()._repr_html_()
+    assert "<b>age" not in html
+    assert "<i>" not in html
+    assert html.count("&lt;b&gt;age&lt;/b&gt;") == 2  # experts and gates
+    assert "Mixture of 2 linear experts for &lt;i&gt;y&lt;/i&gt;" in html
+    assert html.count("<table") == html.count("</table>") == 4
+    assert "Search:" in html
+
+
+def test_latex_escapes_names():
+    pytest.importorskip("jinja2")
+    names = ["age_0", "50% dose", "x"]
+    model = fit(pd.DataFrame(X, columns=names), pd.Series(Y, name="y_1"), k=2)
+    latex = model.summary().to_latex()
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\caption") == 4
+    for text in (r"age\_0 & ", r"50\% dose & ", r"for y\_1}", f"{model.coef_[0, 0]:.4g}"):
+        assert text in latex
+
+
+def test_latex_says_what_it_lacks(model, monkeypatch):
+    module = importlib.import_module("moefast.estimators.summary.summary")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install jinja2"):
+        model.summary().to_latex()
+
+
+def test_the_report_is_told_in_words_at_the_end(model):
+    report = replace(model.fit_report_, cpu_seconds=1.0)
+    assert report.in_words().startswith("Search: 2 starts (the best: ")
+    assert " ".join(str(model.summary()).split()).endswith(model.fit_report_.in_words())
