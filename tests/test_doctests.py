@@ -44,6 +44,7 @@ def test_every_public_function_has_an_example():
         moefast.MixtureOfExpertsRegressor,
         moefast.MomentAccumulator,
         moefast.build_info,
+        moefast.lr_test,
         moefast.select_n_experts,
         baselines.fit_gradient_descent,
         baselines.fit_joint_em,

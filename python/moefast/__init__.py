@@ -10,6 +10,7 @@ from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegresso
 from moefast.exceptions import DegenerateDataWarning, ModelFileError
 from moefast.io.model_file import load_model, save_model
 from moefast.moments.accumulator import MomentAccumulator
+from moefast.selection.likelihood_ratio import lr_test
 from moefast.selection.n_experts import select_n_experts
 from moefast.threads import resolve_threads
 
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "build_info",
     "load_model",
+    "lr_test",
     "save_model",
     "select_n_experts",
 ]

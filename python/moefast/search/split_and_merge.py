@@ -8,6 +8,7 @@ criterion.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,14 @@ import numpy.typing as npt
 from moefast._typing import Floats
 from moefast.search.local_optimum import LocalOptimum
 
-__all__ = ["split_by_hyperplane", "split_by_residual"]
+__all__ = ["Sides", "hyperplane_sides", "residual_sides", "split_by_hyperplane", "split_by_residual"]
+
+Sides: TypeAlias = Callable[[int], npt.NDArray[np.bool_]]
+"""Which rows are on the one side of a split of the expert given, a mask of shape (n,)."""
 
 
-def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:
-    """Merge two experts, split one by a random hyperplane."""
+def hyperplane_sides(optimum: LocalOptimum, rng: np.random.Generator) -> Sides:
+    """Return the sides of a random hyperplane, moved to the centre of the expert's rows."""
     problem = optimum.problem
     form = problem.Z @ rng.normal(size=problem.Z.shape[1])
 
@@ -28,17 +32,25 @@ def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floa
         centre = share @ form / max(share.sum(), 1e-300)
         return np.asarray(form > centre)
 
-    return _merge_and_split(optimum, side, rng)
+    return side
+
+
+def residual_sides(optimum: LocalOptimum) -> Sides:
+    """Return the sides by the sign of the expert's residual."""
+    return lambda split: optimum.residuals[:, split] > 0
+
+
+def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:
+    """Merge two experts, split one by a random hyperplane."""
+    return _merge_and_split(optimum, hyperplane_sides(optimum, rng), rng)
 
 
 def split_by_residual(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:
     """Merge two experts, split one by the sign of its residual."""
-    return _merge_and_split(optimum, lambda split: optimum.residuals[:, split] > 0, rng)
+    return _merge_and_split(optimum, residual_sides(optimum), rng)
 
 
-def _merge_and_split(
-    optimum: LocalOptimum, side: Callable[[int], npt.NDArray[np.bool_]], rng: np.random.Generator
-) -> Floats:
+def _merge_and_split(optimum: LocalOptimum, side: Sides, rng: np.random.Generator) -> Floats:
     """Merge expert i into j; the side of one of the others, j among them, goes to i."""
     k = optimum.n_experts
     i, j = (int(e) for e in rng.permutation(k)[:2])
