@@ -49,7 +49,7 @@ def test_membership_is_what_a_loop_over_rows_counts(tree, block_rows, monkeypatc
         model = HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=2, random_state=0).fit(X, Y, sample_weight=w)
     else:
         model = fit(sample_weight=w)
-    k, r, p = len(model.coef_), model.responsibilities(X, Y), model.mixture_.gate_proba(X)
+    k, r, p = len(model.coef_), model.responsibilities(X, Y), model.predict_gates(X)
     prior, size, support, entropy = np.zeros(k), np.zeros(k), np.zeros(k), 0.0
     for n in range(600):
         size[max(range(k), key=lambda i: r[n, i])] += w[n]

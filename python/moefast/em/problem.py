@@ -241,7 +241,7 @@ class EmProblem(StandardSamples):
         def responsibilities() -> Floats:
             if log_densities is None:
                 return mixture.responsibilities(self.Z, self.t, means)
-            return np.asarray(softmax(mixture.gate_log_proba(self.Z) + log_densities, axis=1))
+            return np.asarray(softmax(mixture.log_gates(self.Z) + log_densities, axis=1))
 
         return EmFit(
             mixture=mixture,

@@ -179,7 +179,7 @@ def _replicate(samples: Samples, null: Mixture, n_init: int, options: EmOptions,
 
 def _best_mixture(samples: Samples, k: int, options: EmOptions, rng: np.random.Generator) -> Mixture:
     """Return the best fit of k experts by the search, in the units of the data."""
-    problem = EmProblem(samples.X, samples.y, samples.sample_weight, options)
+    problem = EmProblem(samples, options)
     n_parameters = (3 * k - 1) * (samples.n_features + 1)
     fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", n_parameters), rng)
     return problem.result(fit).mixture

@@ -54,7 +54,7 @@ class NestedFits:
         options : EmOptions
         rng : numpy Generator
         """
-        problem = EmProblem(samples.X, samples.y, samples.sample_weight, options)
+        problem = EmProblem(samples, options)
         k = start.n_experts
 
         def best(n_experts: int, starts: list[Start]) -> EmFit:

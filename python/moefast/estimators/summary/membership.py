@@ -67,7 +67,7 @@ class Membership:
             # far experts leave the range of float64 on the way to a responsibility of 0
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 r = mixture.responsibilities(X, y)
-                prior += weights @ mixture.gate_proba(X)
+                prior += weights @ mixture.gates(X)
             size += np.bincount(r.argmax(axis=1), weights, minlength=k)
             support += weights @ (r > _POSITIVE)
             entropy += float(weights @ entr(r).sum(axis=1))
