@@ -192,7 +192,7 @@ def fit_gradient_descent(
     check_number("tol", tol)
     check_function("on_epoch", on_epoch)
     samples = check_samples(X, y, sample_weight)
-    X, y, weights = samples.X, samples.y, samples.sample_weight
+    sample_weight = samples.sample_weight
     options = EmOptions(fit_intercept=fit_intercept, fit_gate_intercept=fit_gate_intercept)
     problem = EmProblem(samples, options, link)
     unit = problem.standardisation.y_scale
@@ -202,10 +202,10 @@ def fit_gradient_descent(
     tuning_rng, batch_rng = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=2))
     mixtures = _starts(problem, n_experts, n_starts, start, link, rng)
     descent = MinibatchDescent(
-        loss=MixtureLoss(loss, link, n_experts, X.shape[1]),
-        U=np.column_stack([problem.Z, np.ones(len(y))]),
+        loss=MixtureLoss(loss, link, n_experts, samples.n_features),
+        U=np.column_stack([problem.Z, np.ones(samples.n_rows)]),
         t=problem.t,
-        sample_weight=None if (weights == weights[0]).all() else weights / weights.mean(),
+        sample_weight=None if np.ptp(sample_weight) == 0 else sample_weight / sample_weight.mean(),
         optimizer=optimizer,
         batch_size=batch_size,
         sigma=None if sigma is None else sigma / unit,
