@@ -17,6 +17,7 @@ from scipy.special import log_softmax, logsumexp
 
 from moefast._typing import Floats
 from moefast.links import LINKS, Link
+from moefast.quantiles import mixture_cdf, mixture_quantile
 from moefast.standardisation import Standardisation
 
 __all__ = ["GatedExperts", "Mixture", "check_experts", "check_mixture"]
@@ -86,6 +87,24 @@ class GatedExperts(ABC):
         """Return p_i(x) and what the experts predict, 0 where p_i(x) is 0: there it may be infinite."""
         p = self.gates(X)
         return p, np.where(p > 0, self.expert_means(X), 0.0)
+
+    def log_density_grid(self, X: Floats, grid: Floats) -> Floats:
+        """Return log P(y | x) at every row of X and every y of a grid of shape (g,), shape (n, g)."""
+        log_gates, means = self.log_gates(X), self.expert_means(X)
+        total = np.full((len(X), len(grid)), -np.inf)
+        for i, s in enumerate(self.sigma):
+            z = (grid - means[:, i, None]) / s
+            np.logaddexp(total, log_gates[:, i, None] - 0.5 * z**2 - np.log(s), out=total)
+        return np.asarray(total - 0.5 * np.log(2 * np.pi))
+
+    def cdf(self, X: Floats, y: Floats) -> Floats:
+        """Return P(Y <= y | x), shape (n,)."""
+        return mixture_cdf(*self._gated_means(X), self.sigma, y)
+
+    def quantile(self, X: Floats, levels: Floats) -> Floats:
+        """Return the y with P(Y <= y | x) = q for each q of shape (m,), shape (n, m); NaN beyond the range."""
+        p, means = self._gated_means(X)
+        return np.stack([mixture_quantile(p, means, self.sigma, float(q)) for q in levels], axis=1)
 
     def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
         """Return one y for each row of X, shape (n,)."""

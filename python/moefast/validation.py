@@ -22,6 +22,7 @@ __all__ = [
     "check_flag",
     "check_function",
     "check_integer",
+    "check_levels",
     "check_number",
     "check_response",
     "check_samples",
@@ -195,24 +196,24 @@ def flat_response(y: Any, n_samples: int) -> Any:
     return column_or_1d(np.asarray(y), warn=True) if np.shape(y) == (n_samples, 1) else y
 
 
-def check_response(y: Any, n_samples: int) -> Floats:
+def check_response(y: Any, n_samples: int, name: str = "y") -> Floats:
     """Return y as finite float64 of shape (n_samples,), or raise an error that names it.
 
     A single column is flattened, with a DataConversionWarning.
     """
-    refuse_misread(y, "y")
+    refuse_misread(y, name)
     if y is None:
-        raise ValueError("This requires y to be passed, but the target y is None")
+        raise ValueError(f"This requires {name} to be passed, but the target {name} is None")
     if np.iscomplexobj(y):
-        raise ValueError("y must be real, got complex values")
+        raise ValueError(f"{name} must be real, got complex values")
     y = flat_response(y, n_samples)
     if np.shape(y) != (n_samples,):
-        raise ValueError(f"y must have shape ({n_samples},), got {np.shape(y)}")
+        raise ValueError(f"{name} must have shape ({n_samples},), got {np.shape(y)}")
     try:
         y = np.asarray(y).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"y is not numeric: {error}") from None
-    check_finite(y, what="y")
+        raise type(error)(f"{name} is not numeric: {error}") from None
+    check_finite(y, what=name)
     return np.asarray(y)
 
 
@@ -282,6 +283,25 @@ def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False
         limits = f"{'above' if open_low else 'not below'} {low:g}"
         limits += f" and at most {high:g}" if np.isfinite(high) else ""
         raise ValueError(f"{name} must be a finite number {limits}, got {value!r}")
+
+
+def check_levels(name: str, value: Any) -> Floats:
+    """Return a probability, shape (), or several, shape (m,), as float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is no number or a sequence of numbers above 0 and below 1; the value is named.
+    """
+    levels = np.asarray(value)
+    if levels.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be a number or a sequence of numbers, got {value!r}")
+    if levels.ndim > 1 or levels.size == 0:
+        raise ValueError(f"{name} must be a number or a sequence of numbers, got an array of shape {levels.shape}")
+    bad = ~((levels > 0) & (levels < 1))
+    if bad.any():
+        raise ValueError(f"{name} must lie above 0 and below 1, got {levels[bad].ravel()[0]}")
+    return levels.astype(np.float64)
 
 
 def check_flag(name: str, value: object) -> None:

@@ -15,7 +15,7 @@ from moefast.links import Link
 from moefast.mixture import GatedExperts
 from moefast.randomness import RandomState, get_generator
 from moefast.search.report import FitReport
-from moefast.validation import check_features, check_response, check_weights
+from moefast.validation import check_features, check_levels, check_number, check_response, check_weights
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
@@ -80,6 +80,64 @@ class MixturePredictions:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
         X, y = self._checked_samples(X, y)
         return in_range(self.mixture_.responsibilities, X, y)
+
+    def predict_experts(self, X: Any) -> Floats:
+        """Return what each expert predicts, g(a_i.x + b_i), shape (n, k)."""
+        X = self._checked_features(X)
+        return in_range(self.mixture_.expert_means, X)
+
+    def assign(self, X: Any, y: Any = None) -> npt.NDArray[np.intp]:
+        """Return the likeliest expert of each row, before y is seen or, where it is given, after; shape (n,)."""
+        likely = self.predict_gates(X) if y is None else self.responsibilities(X, y)
+        return np.asarray(likely.argmax(axis=1))
+
+    def predict_quantile(self, X: Any, q: Any) -> Floats:
+        """Return quantiles of y given x, exact for the mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        q : float or array-like of shape (m,)
+            Probabilities above 0 and below 1.
+
+        Returns
+        -------
+        ndarray of shape (n,), or (n, m) for several q
+            The y below which the mixture has probability q. Between laws so far apart that nothing lies between
+            them to rounding, the quantile that falls into the gap may be any point of it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When q is no probability.
+        """
+        levels = check_levels("q", q)
+        X = self._checked_features(X)
+        values = in_range(lambda rows: self.mixture_.quantile(rows, np.atleast_1d(levels)), X)
+        return values if levels.ndim else values[:, 0]
+
+    def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
+        """Return the interval that leaves the same probability out on both sides, shape (n, 2).
+
+        `level` is the probability of the interval. Where the law of y has two humps it reaches over both and what
+        lies between: ``log_density`` on a grid shows it.
+        """
+        check_number("level", level)
+        check_levels("level", level)
+        return self.predict_quantile(X, [0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+
+    def cdf(self, X: Any, y: Any) -> Floats:
+        """Return P(Y <= y | x) for each row, shape (n,): uniform on responses that follow the model."""
+        X, y = self._checked_samples(X, y)
+        return in_range(self.mixture_.cdf, X, y)
+
+    def log_density(self, X: Any, y_grid: Any) -> Floats:
+        """Return log P(y | x) for each row of X and each y of a grid, shape (n, len(y_grid)).
+
+        :meth:`score_samples` takes one y for each row.
+        """
+        X, grid = self._checked_features(X), check_response(y_grid, np.size(y_grid), "y_grid")
+        return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid), X)
 
     def score_samples(self, X: Any, y: Any) -> Floats:
         """Return log P(y | x) for each row, shape (n,)."""
