@@ -92,7 +92,7 @@ def statistics(X, y, w, p, responsibilities=None, link=None, **frozen):
 
 def ridges(p, alpha=0.0, gate_alpha=0.0):
     experts = sum(a[:-1] @ a[:-1] / v for a, v in zip(p.experts, p.variance, strict=True))
-    return 0.5 * alpha * experts + 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0)) ** 2).sum()
+    return 0.5 * alpha * experts + 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0))[:, :-1] ** 2).sum()
 
 
 def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, **frozen):
@@ -129,10 +129,11 @@ def newton_gates(U, w, r, gates, gate_alpha, columns):
     free = [(i, a) for i in range(k - 1) for a in range(columns)]
     gradient, hessian = np.zeros(len(free)), np.zeros((len(free), len(free)))
     for s, (i, a) in enumerate(free):
-        gradient[s] = (w * (r[:, i] - gate[:, i])) @ U[:, a] - gate_alpha * (gates[i, a] - gates[:, a].mean())
+        ridge = gate_alpha * (a < U.shape[1] - 1)  # intercepts are free
+        gradient[s] = (w * (r[:, i] - gate[:, i])) @ U[:, a] - ridge * (gates[i, a] - gates[:, a].mean())
         for t, (j, b) in enumerate(free):
             hessian[s, t] = (w * gate[:, i] * ((i == j) - gate[:, j]) * U[:, a]) @ U[:, b]
-            hessian[s, t] += gate_alpha * (a == b) * ((i == j) - 1 / k)
+            hessian[s, t] += ridge * (a == b) * ((i == j) - 1 / k)
     moved = gates.copy()
     for (i, a), step in zip(free, np.linalg.lstsq(hessian, gradient, rcond=1e-11)[0], strict=True):
         moved[i, a] += step

@@ -53,8 +53,8 @@ def objective(h, X, y, w, *, alpha=0.0, gate_alpha=0.0):
     value = w @ log_density(h, X, y)
     for a, s in zip(h.coef, h.sigma, strict=True):
         value -= 0.5 * alpha * (a @ a) / s**2
-    for coef, intercept in zip(h.gate_coef, h.gate_intercept, strict=True):
-        for rows in np.concatenate([coef, intercept[:, :, None]], axis=2):
+    for coef in h.gate_coef:
+        for rows in coef:
             value -= 0.5 * gate_alpha * ((rows - rows.mean(axis=0)) ** 2).sum()
     return value
 

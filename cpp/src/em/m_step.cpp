@@ -37,7 +37,8 @@ double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) c
   double value = stats.log_likelihood;
   const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim), experts(p.experts.data(), p.k, p.dim);
   if (settings_.gate_alpha > 0) {
-    value -= 0.5 * settings_.gate_alpha * (gates.rowwise() - gates.colwise().mean()).squaredNorm();
+    const auto slopes = gates.leftCols(p.dim - 1);
+    value -= 0.5 * settings_.gate_alpha * (slopes.rowwise() - slopes.colwise().mean()).squaredNorm();
   }
   if (settings_.alpha > 0 && !data_.frozen()) {
     for (index_t i = 0; i < p.k; ++i) {
@@ -82,16 +83,18 @@ std::vector<double> MStep::gate_direction(const MixtureParameters& p, const EmSt
   const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim),
       slope(stats.gate_slope.data(), p.k, p.dim);
   const Eigen::RowVectorXd mean = gates.colwise().mean();
+  Eigen::RowVectorXd ridge = Eigen::RowVectorXd::Constant(p.dim, settings_.gate_alpha);
+  ridge[p.dim - 1] = 0;  // intercepts are free
   Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(free * m, free * m);
   Eigen::VectorXd gradient(free * m);
   index_t row = p.k;
   for (index_t i = 0; i < free; ++i) {
     gradient.segment(i * m, m) =
-        (slope.row(i) - settings_.gate_alpha * (gates.row(i) - mean)).head(m).transpose();
+        (slope.row(i) - (gates.row(i) - mean).cwiseProduct(ridge)).head(m).transpose();
     for (index_t j = i; j < free; ++j, ++row) {
       Eigen::MatrixXd block = unpack(stats, row, p.dim, m, poll_);
       block.triangularView<Eigen::StrictlyUpper>() = block.transpose();
-      block.diagonal().array() += settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
+      block.diagonal() += ridge.head(m).transpose() * ((i == j) - 1.0 / static_cast<double>(p.k));
       hessian.block(j * m, i * m, m, m) = block;
     }
   }
@@ -120,7 +123,7 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
       squares += ridge * a * a;
     }
     for (index_t j = 0; j < of_gate; ++j) {
-      see(stats.gate_slope[i * p.dim + j] - settings_.gate_alpha * (gates(i, j) - mean[j]));
+      see(stats.gate_slope[i * p.dim + j] - (j < d ? settings_.gate_alpha * (gates(i, j) - mean[j]) : 0));
     }
     const double own = squares / p.variance[i] - stats.totals[i];
     noise += own;

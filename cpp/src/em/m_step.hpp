@@ -6,6 +6,8 @@
 //     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
 //     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
 //     gates    (H + ridge)^-1 (sum w (r - p) u - ridge W), H in (k - 1) x (k - 1) blocks of m x m
+//
+// No ridge holds intercepts.
 #pragma once
 
 #include <vector>

@@ -39,6 +39,7 @@ class EmOptions:
     gate_alpha : float or "auto"
         Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`. A number is taken off the weighted
         log-likelihood as it is, like `alpha`: weights that are all ten times larger make it ten times weaker.
+        Neither ridge holds an intercept.
     noise_floor : float
         Smallest s_i, in standard deviations of y; more than 0.
     max_iter : int

@@ -329,7 +329,6 @@ class _State:
         """The log-likelihood less the ridges: what EM climbs."""
         o, model = self.problem.options, self.model
         value = self.log_likelihood - 0.5 * o.alpha * float(((model.coef / model.sigma[:, None]) ** 2).sum())
-        for coef, intercept in zip(model.gate_coef, model.gate_intercept, strict=True):
-            for gate in (coef, intercept):
-                value -= 0.5 * o.gate_ridge * float(((gate - gate.mean(axis=1, keepdims=True)) ** 2).sum())
+        for coef in model.gate_coef:
+            value -= 0.5 * o.gate_ridge * float(((coef - coef.mean(axis=1, keepdims=True)) ** 2).sum())
         return value
