@@ -100,33 +100,51 @@ def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, **frozen):
     return log_likelihood(X, y, w, p, **frozen) - ridges(p, alpha, gate_alpha)
 
 
-def em_iteration(X, y, w, p, *, shared=False, floor=0.0, alpha=0.0, gate_alpha=0.0, intercepts=(True, True)):
-    """One E-step and M-step: weighted (ridge) least squares, the noise, one full Newton step of the gates."""
+def em_iteration(
+    X,
+    y,
+    w,
+    p,
+    *,
+    shared=False,
+    floor=0.0,
+    alpha=0.0,
+    gate_alpha=0.0,
+    intercepts=(True, True),
+    columns=(None, None),
+):
+    """One E-step and M-step: weighted (ridge) least squares, the noise, one full Newton step of the gates.
+
+    `columns` are those of X that experts and gates see; None is all.
+    """
     (n, d), k = X.shape, len(p.variance)
     r = np.asarray(posterior(X, y, p), dtype=float)
     U = np.column_stack([X, np.ones(n)])
-    expert_columns = d + intercepts[0]
+    expert_columns, gate_columns = (
+        [*(range(d) if seen is None else seen), *[d] * intercept]
+        for seen, intercept in zip(columns, intercepts, strict=True)
+    )
     experts, squares = np.zeros((k, d + 1)), np.zeros(k)
     for i in range(k):
         root = np.sqrt(w * r[:, i])
-        ridge = np.sqrt(alpha) * np.eye(d, expert_columns)
-        design = np.vstack([root[:, None] * U[:, :expert_columns], ridge])
-        experts[i, :expert_columns] = np.linalg.lstsq(design, np.append(root * y, np.zeros(d)), rcond=None)[0]
+        ridge = np.sqrt(alpha) * np.eye(d, d + 1)[:, expert_columns]
+        design = np.vstack([root[:, None] * U[:, expert_columns], ridge])
+        experts[i, expert_columns] = np.linalg.lstsq(design, np.append(root * y, np.zeros(d)), rcond=None)[0]
         squares[i] = (w * r[:, i]) @ (y - U @ experts[i]) ** 2 + alpha * experts[i, :d] @ experts[i, :d]
     totals = w @ r
     variance = np.full(k, squares.sum() / w.sum()) if shared else squares / totals
     return Parameters(
-        experts, newton_gates(U, w, r, p.gates, gate_alpha, d + intercepts[1]), np.maximum(variance, floor)
+        experts, newton_gates(U, w, r, p.gates, gate_alpha, gate_columns), np.maximum(variance, floor)
     )
 
 
 def newton_gates(U, w, r, gates, gate_alpha, columns):
-    """One Newton step of the weighted multinomial logistic regression of r, by its full Jacobian."""
+    """One Newton step, by its full Jacobian, of the weighted multinomial logistic regression of r on columns."""
     k = len(gates)
     logits = U @ gates.T
     gate = np.exp(logits - logits.max(axis=1, keepdims=True))
     gate /= gate.sum(axis=1, keepdims=True)
-    free = [(i, a) for i in range(k - 1) for a in range(columns)]
+    free = [(i, a) for i in range(k - 1) for a in columns]
     gradient, hessian = np.zeros(len(free)), np.zeros((len(free), len(free)))
     for s, (i, a) in enumerate(free):
         ridge = gate_alpha * (a < U.shape[1] - 1)  # intercepts are free

@@ -100,8 +100,8 @@ def two_level_iteration(h, X, y, w, *, shared=False, alpha=0.0, gate_alpha=0.0):
     for j in range(b0):
         reach = r[:, j].sum(axis=1)
         gates[1][j] = em_oracles.newton_gates(
-            U, w * reach, r[:, j] / reach[:, None], gates[1][j], gate_alpha, d + 1
+            U, w * reach, r[:, j] / reach[:, None], gates[1][j], gate_alpha, range(d + 1)
         )
     r = two_level_posterior(model(), X, y).sum(axis=2)
-    gates[0][0] = em_oracles.newton_gates(U, w, r, gates[0][0], gate_alpha, d + 1)
+    gates[0][0] = em_oracles.newton_gates(U, w, r, gates[0][0], gate_alpha, range(d + 1))
     return model()

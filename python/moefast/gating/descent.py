@@ -95,9 +95,10 @@ class _Objective:
         self._problem, self._experts, self._variance = problem, experts, variance
         self._data: Any = problem._data(means)
         self._settings: Any = problem._settings(update_noise=False)
-        self._alpha = np.full(experts.shape[1], problem.options.gate_ridge)
+        width = problem.gate_design.width + 1
+        self._alpha = np.full(width, problem.options.gate_ridge)
         self._alpha[-1] = 0.0  # intercepts are free
-        self._free = np.ones_like(experts)
+        self._free = np.ones((len(experts), width))
         self._free[-1] = 0.0  # the reference
         self._free[:, -1] *= bool(problem.options.fit_gate_intercept)
 

@@ -193,8 +193,11 @@ class HierarchicalProblem:
         variance = np.maximum(start.sigma**2, self.flat.variance_floor)
         if o.noise == "shared":
             variance[:] = variance.mean()
+        experts, gates = self.flat.expert_design, self.flat.gate_design
         return replace(
             start,
+            coef=experts.spread(experts.take(start.coef)),
+            gate_coef=tuple(gates.spread(gates.take(W)) for W in start.gate_coef),
             intercept=start.intercept * bool(o.fit_intercept),
             gate_intercept=tuple(c * bool(o.fit_gate_intercept) for c in start.gate_intercept),
             sigma=np.sqrt(variance),
