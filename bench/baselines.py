@@ -314,7 +314,7 @@ def em_pass_transposed(U, t, p, rows):
 
 
 def _objective(statistics, p, gate_alpha):
-    return statistics[0] - 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0)) ** 2).sum()
+    return statistics[0] - 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0))[:, :-1] ** 2).sum()
 
 
 def _updated_experts(statistics, p):
@@ -327,10 +327,11 @@ def _updated_experts(statistics, p):
 def _gate_direction(statistics, p, gate_alpha):
     *_, slope, grams = statistics
     k, m = slope.shape
-    gradient = (slope - gate_alpha * (p.gates - p.gates.mean(axis=0)))[:-1]
+    ridge = np.append(np.full(m - 1, gate_alpha), 0.0)  # intercepts are free
+    gradient = (slope - ridge * (p.gates - p.gates.mean(axis=0)))[:-1]
     hessian = np.zeros((k - 1, m, k - 1, m))
     for gram, i, j in zip(grams[k:], *np.triu_indices(k - 1), strict=True):
-        hessian[i, :, j] = hessian[j, :, i] = gram + gate_alpha * ((i == j) - 1 / k) * np.eye(m)
+        hessian[i, :, j] = hessian[j, :, i] = gram + ((i == j) - 1 / k) * np.diag(ridge)
     direction = np.zeros((k, m))
     direction[:-1] = np.linalg.solve(hessian.reshape(gradient.size, -1), gradient.ravel()).reshape(k - 1, m)
     return direction

@@ -17,13 +17,16 @@ using Labels = PlainArray<std::int32_t>;
 // experts, gates, variance, responsibilities, labels; mirrored in _core.pyi.
 using StartTuple = std::tuple<Array, Array, Array, std::optional<Array>, std::optional<Labels>>;
 
+using Columns = std::optional<std::vector<index_t>>;
+
 // The samples, with the arrays that hold them.
 struct BoundData {
   Array X, y, w;
   std::optional<Array> means, log_densities;
   EmData view;
 
-  BoundData(Array X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities)
+  BoundData(Array X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
+            Columns expert_columns, Columns gate_columns)
       : X(std::move(X)),
         y(std::move(y)),
         w(std::move(w)),
@@ -36,6 +39,8 @@ struct BoundData {
     require_shape(this->w, "w", {n});
     view.X = this->X.data(), view.y = this->y.data(), view.w = this->w.data();
     view.n = n, view.d = this->X.shape(1);
+    view.expert_columns = std::move(expert_columns), view.gate_columns = std::move(gate_columns);
+    view.check_columns();
     if (this->means) view.means = this->means->data();
     if (this->log_densities) view.log_densities = this->log_densities->data();
   }
@@ -46,25 +51,31 @@ struct BoundData {
   }
 };
 
-MixtureParameters make_parameters(const Array& experts, const Array& gates, const Array& variance,
-                                  py::ssize_t dim) {
+MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
+                                  const Array& variance) {
   require_ndim(experts, "experts", 2);
-  const py::ssize_t k = experts.shape(0);
-  require_shape(experts, "experts", {k, dim});
-  require_shape(gates, "gates", {k, dim});
+  const py::ssize_t k = experts.shape(0), expert_dim = data.expert_dim(), gate_dim = data.gate_dim();
+  require_shape(experts, "experts", {k, expert_dim});
+  require_shape(gates, "gates", {k, gate_dim});
   require_shape(variance, "variance", {k});
   if (k < 1) throw py::value_error("experts must have at least one row");
-  MixtureParameters p{k, dim, to_vector(experts), to_vector(gates), to_vector(variance)};
+  MixtureParameters p{k, expert_dim, gate_dim, to_vector(experts), to_vector(gates), to_vector(variance)};
   for (double v : p.variance) {
     if (!(v > 0)) throw py::value_error("variance must be positive, got " + std::to_string(v));
   }
   return p;
 }
 
+// A row for every pair of `dim` columns.
+py::array make_products(const std::vector<double>& products, index_t dim) {
+  const index_t pairs = dim * (dim + 1) / 2;
+  return make_array(products, {pairs, static_cast<index_t>(products.size()) / pairs});
+}
+
 // Views into the arguments; they stay alive as long as the call does.
 EmStart make_start(const BoundData& data, const StartTuple& given) {
   const auto& [experts, gates, variance, responsibilities, labels] = given;
-  EmStart start{make_parameters(experts, gates, variance, data.view.d + 1), {}};
+  EmStart start{make_parameters(data.view, experts, gates, variance), {}};
   const index_t n = data.view.n, k = start.parameters.k;
   data.require_experts(k);
   if (responsibilities && labels) throw py::value_error("give either responsibilities or labels, not both");
@@ -82,8 +93,8 @@ EmStart make_start(const BoundData& data, const StartTuple& given) {
 py::dict to_dict(const EmResult& result) {
   const MixtureParameters& p = result.parameters;
   py::dict out;
-  out["experts"] = make_array(p.experts, {p.k, p.dim});
-  out["gates"] = make_array(p.gates, {p.k, p.dim});
+  out["experts"] = make_array(p.experts, {p.k, p.expert_dim});
+  out["gates"] = make_array(p.gates, {p.k, p.gate_dim});
   out["variance"] = make_array(p.variance, {p.k});
   out["totals"] = make_array(result.totals, {p.k});
   out["log_likelihood"] = result.log_likelihood;
@@ -102,14 +113,15 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
     const py::gil_scoped_release release;
     stats = e_step(data.view, start.parameters, settings, start.assignment, poll);
   }
-  const index_t k = start.parameters.k, dim = start.parameters.dim, pairs = dim * (dim + 1) / 2;
+  const index_t k = start.parameters.k, expert_dim = data.view.expert_dim(), gate_dim = data.view.gate_dim();
   py::dict out;
   out["log_likelihood"] = stats.log_likelihood;
   out["totals"] = make_array(stats.totals, {k});
   out["squares"] = make_array(stats.squares, {k});
-  out["residuals"] = make_array(stats.residuals, {k, dim});
-  out["gate_slope"] = make_array(stats.gate_slope, {k, dim});
-  out["products"] = make_array(stats.products, {pairs, static_cast<index_t>(stats.products.size()) / pairs});
+  out["residuals"] = make_array(stats.residuals, {k, expert_dim});
+  out["gate_slope"] = make_array(stats.gate_slope, {k, gate_dim});
+  out["products"] = make_products(stats.products, expert_dim);
+  out["gate_products"] = make_products(stats.gate_products, gate_dim);
   return out;
 }
 
@@ -158,9 +170,10 @@ void bind_em(py::module_& m) {
                     [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
-      .def(py::init<Array, Array, Array, std::optional<Array>, std::optional<Array>>(),
+      .def(py::init<Array, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns>(),
            py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
-           py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none());
+           py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
+           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         "The statistics of one E-step, by name, at a tuple as of em_run.");

@@ -17,7 +17,8 @@ struct Problem {
   Problem(index_t n, index_t d, index_t k, std::uint64_t seed) : n(n), d(d), k(k) {
     Random random(seed);
     const index_t dim = d + 1;
-    truth = {k, dim, random.normals(k * dim), random.normals(k * dim), std::vector<double>(size(k), 0.04)};
+    truth = {
+        k, dim, dim, random.normals(k * dim), random.normals(k * dim), std::vector<double>(size(k), 0.04)};
     std::fill(truth.gates.end() - dim, truth.gates.end(), 0.0);
     X = random.normals(n * d);
     means = random.normals(n * k);

@@ -24,6 +24,7 @@ class _EmStatistics(TypedDict):
     residuals: _Floats
     gate_slope: _Floats
     products: _Floats
+    gate_products: _Floats
 
 # experts, gates, variance, responsibilities, labels
 _EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
@@ -69,6 +70,8 @@ class EmData:
         w: _Floats,
         means: _Floats | None = None,
         log_densities: _Floats | None = None,
+        expert_columns: Sequence[int] | None = None,
+        gate_columns: Sequence[int] | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...

@@ -92,7 +92,7 @@ def statistics(X, y, w, p, responsibilities=None, link=None, **frozen):
 
 def ridges(p, alpha=0.0, gate_alpha=0.0):
     experts = sum(a[:-1] @ a[:-1] / v for a, v in zip(p.experts, p.variance, strict=True))
-    return 0.5 * alpha * experts + 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0)) ** 2).sum()
+    return 0.5 * alpha * experts + 0.5 * gate_alpha * ((p.gates - p.gates.mean(axis=0))[:, :-1] ** 2).sum()
 
 
 def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, **frozen):
@@ -100,39 +100,58 @@ def objective(X, y, w, p, alpha=0.0, gate_alpha=0.0, **frozen):
     return log_likelihood(X, y, w, p, **frozen) - ridges(p, alpha, gate_alpha)
 
 
-def em_iteration(X, y, w, p, *, shared=False, floor=0.0, alpha=0.0, gate_alpha=0.0, intercepts=(True, True)):
-    """One E-step and M-step: weighted (ridge) least squares, the noise, one full Newton step of the gates."""
+def em_iteration(
+    X,
+    y,
+    w,
+    p,
+    *,
+    shared=False,
+    floor=0.0,
+    alpha=0.0,
+    gate_alpha=0.0,
+    intercepts=(True, True),
+    columns=(None, None),
+):
+    """One E-step and M-step: weighted (ridge) least squares, the noise, one full Newton step of the gates.
+
+    `columns` are those of X that experts and gates see; None is all.
+    """
     (n, d), k = X.shape, len(p.variance)
     r = np.asarray(posterior(X, y, p), dtype=float)
     U = np.column_stack([X, np.ones(n)])
-    expert_columns = d + intercepts[0]
+    expert_columns, gate_columns = (
+        [*(range(d) if seen is None else seen), *[d] * intercept]
+        for seen, intercept in zip(columns, intercepts, strict=True)
+    )
     experts, squares = np.zeros((k, d + 1)), np.zeros(k)
     for i in range(k):
         root = np.sqrt(w * r[:, i])
-        ridge = np.sqrt(alpha) * np.eye(d, expert_columns)
-        design = np.vstack([root[:, None] * U[:, :expert_columns], ridge])
-        experts[i, :expert_columns] = np.linalg.lstsq(design, np.append(root * y, np.zeros(d)), rcond=None)[0]
+        ridge = np.sqrt(alpha) * np.eye(d, d + 1)[:, expert_columns]
+        design = np.vstack([root[:, None] * U[:, expert_columns], ridge])
+        experts[i, expert_columns] = np.linalg.lstsq(design, np.append(root * y, np.zeros(d)), rcond=None)[0]
         squares[i] = (w * r[:, i]) @ (y - U @ experts[i]) ** 2 + alpha * experts[i, :d] @ experts[i, :d]
     totals = w @ r
     variance = np.full(k, squares.sum() / w.sum()) if shared else squares / totals
     return Parameters(
-        experts, newton_gates(U, w, r, p.gates, gate_alpha, d + intercepts[1]), np.maximum(variance, floor)
+        experts, newton_gates(U, w, r, p.gates, gate_alpha, gate_columns), np.maximum(variance, floor)
     )
 
 
 def newton_gates(U, w, r, gates, gate_alpha, columns):
-    """One Newton step of the weighted multinomial logistic regression of r, by its full Jacobian."""
+    """One Newton step, by its full Jacobian, of the weighted multinomial logistic regression of r on columns."""
     k = len(gates)
     logits = U @ gates.T
     gate = np.exp(logits - logits.max(axis=1, keepdims=True))
     gate /= gate.sum(axis=1, keepdims=True)
-    free = [(i, a) for i in range(k - 1) for a in range(columns)]
+    free = [(i, a) for i in range(k - 1) for a in columns]
     gradient, hessian = np.zeros(len(free)), np.zeros((len(free), len(free)))
     for s, (i, a) in enumerate(free):
-        gradient[s] = (w * (r[:, i] - gate[:, i])) @ U[:, a] - gate_alpha * (gates[i, a] - gates[:, a].mean())
+        ridge = gate_alpha * (a < U.shape[1] - 1)  # intercepts are free
+        gradient[s] = (w * (r[:, i] - gate[:, i])) @ U[:, a] - ridge * (gates[i, a] - gates[:, a].mean())
         for t, (j, b) in enumerate(free):
             hessian[s, t] = (w * gate[:, i] * ((i == j) - gate[:, j]) * U[:, a]) @ U[:, b]
-            hessian[s, t] += gate_alpha * (a == b) * ((i == j) - 1 / k)
+            hessian[s, t] += ridge * (a == b) * ((i == j) - 1 / k)
     moved = gates.copy()
     for (i, a), step in zip(free, np.linalg.lstsq(hessian, gradient, rcond=1e-11)[0], strict=True):
         moved[i, a] += step

@@ -53,8 +53,8 @@ def objective(h, X, y, w, *, alpha=0.0, gate_alpha=0.0):
     value = w @ log_density(h, X, y)
     for a, s in zip(h.coef, h.sigma, strict=True):
         value -= 0.5 * alpha * (a @ a) / s**2
-    for coef, intercept in zip(h.gate_coef, h.gate_intercept, strict=True):
-        for rows in np.concatenate([coef, intercept[:, :, None]], axis=2):
+    for coef in h.gate_coef:
+        for rows in coef:
             value -= 0.5 * gate_alpha * ((rows - rows.mean(axis=0)) ** 2).sum()
     return value
 
@@ -100,8 +100,8 @@ def two_level_iteration(h, X, y, w, *, shared=False, alpha=0.0, gate_alpha=0.0):
     for j in range(b0):
         reach = r[:, j].sum(axis=1)
         gates[1][j] = em_oracles.newton_gates(
-            U, w * reach, r[:, j] / reach[:, None], gates[1][j], gate_alpha, d + 1
+            U, w * reach, r[:, j] / reach[:, None], gates[1][j], gate_alpha, range(d + 1)
         )
     r = two_level_posterior(model(), X, y).sum(axis=2)
-    gates[0][0] = em_oracles.newton_gates(U, w, r, gates[0][0], gate_alpha, d + 1)
+    gates[0][0] = em_oracles.newton_gates(U, w, r, gates[0][0], gate_alpha, range(d + 1))
     return model()

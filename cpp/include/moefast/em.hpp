@@ -4,12 +4,13 @@
 //
 // One pass over the samples, the E-step, gives every statistic of an iteration (e_step.cpp), and the M-step
 // makes new parameters of them (m_step.cpp); an iteration accepts these or holds them back (iteration.cpp),
-// and a run repeats iterations (em_run.cpp). With u = (x, 1), dim = d + 1, experts and gates are k x dim,
-// constant last.
+// and a run repeats iterations (em_run.cpp). Experts are linear in u = (x, 1) and gates in v = (x, 1), each
+// with the columns of X that they see, the constant last.
 #pragma once
 
 #include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "moefast/link.hpp"
@@ -34,16 +35,29 @@ struct EmData {
   const double* log_densities = nullptr;
   index_t n = 0;
   index_t d = 0;
+  // The columns of X that experts and gates see, increasing; none: all.
+  std::optional<std::vector<index_t>> expert_columns, gate_columns;
+  index_t expert_dim() const {
+    return 1 + (expert_columns ? static_cast<index_t>(expert_columns->size()) : d);
+  }
+  index_t gate_dim() const { return 1 + (gate_columns ? static_cast<index_t>(gate_columns->size()) : d); }
+  // Whether u = v: both have the same columns.
+  bool one_design() const {
+    return expert_dim() == gate_dim() && (expert_dim() == d + 1 || expert_columns == gate_columns);
+  }
+  // Whether the gates are intercepts alone: then their M-step is in closed form and needs no products.
+  bool constant_gates() const { return gate_dim() == 1; }
   bool frozen() const { return means || log_densities; }
   void check(const EmSettings& settings) const;  // throws std::invalid_argument
+  void check_columns() const;                    // likewise
 };
 
 struct MixtureParameters {
   index_t k = 0;
-  index_t dim = 0;               // d + 1
-  std::vector<double> experts;   // k x dim: a_i, b_i
-  std::vector<double> gates;     // k x dim: W_i, c_i; the last row stays 0
-  std::vector<double> variance;  // k: s_i^2
+  index_t expert_dim = 0, gate_dim = 0;  // of u and v
+  std::vector<double> experts;           // k x expert_dim: a_i, b_i
+  std::vector<double> gates;             // k x gate_dim: W_i, c_i; the last row stays 0
+  std::vector<double> variance;          // k: s_i^2
 };
 
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
@@ -63,7 +77,7 @@ struct EmSettings {
   bool shared_noise = false;  // s_1 = ... = s_k
   double variance_floor = 0;  // smallest s_i^2
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
-  double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off
+  double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off, c is free
   // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
   double to_beat = -std::numeric_limits<double>::infinity();
   // beta, 0 < beta <= 1. Below 1 responsibilities are in proportion to (p_i N_i)^beta, and what EM climbs is
@@ -83,11 +97,14 @@ struct EmStatistics {
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
-  std::vector<double> residuals;   // k x dim: sum_n w r_i g'_i e_i u
-  std::vector<double> gate_slope;  // k x dim: sum_n w (r_i - p_i) u
-  // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts, then
-  // sum_n w p_i (delta_ij - p_j) u_a u_b for every pair i <= j < k - 1 of gates.
+  std::vector<double> residuals;   // k x expert_dim: sum_n w r_i g'_i e_i u
+  std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
+  // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts. Where u =
+  // v the columns of gate_products follow in the same rows: one sweep makes both.
   std::vector<double> products;
+  // Where u differs from v, likewise: sum_n w p_i (delta_ij - p_j) v_a v_b for every pair i <= j < k - 1 of
+  // gates; none for constant gates.
+  std::vector<double> gate_products;
 };
 
 // The E-step and every statistic of the M-step, in one pass. `assignment` replaces the posterior

@@ -1,9 +1,10 @@
 // The E-step, one pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
 //
-//     scores = [g(a_i.x + b_i) | W_i.x + c_i]  ->  weights of each sum (kernels/expectation.hpp)
-//     sums   = weights times u_a u_b        (kernels/dot_update.hpp)
+//     scores = [g(a_i.u) | W_i.v]  ->  weights of each sum (kernels/expectation.hpp)
+//     sums   = weights times u_a u_b and v_a v_b  (kernels/dot_update.hpp)
 //
-// Panels are rows of kStride numbers; U = (x, 1) is dim x kStride.
+// Panels are rows of kStride numbers; U = (x, 1) is expert_dim x kStride, V likewise. Where experts and gates
+// see the same columns V is U, and each kernel makes scores and sums of both in one sweep.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -34,17 +35,31 @@ constexpr index_t kCheckedWork = index_t{1} << 26;
 // does: 64 MiB beside one set of statistics.
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
-index_t n_gate_products(index_t k) { return (k - 1) * k / 2; }
-index_t n_products(index_t k, index_t dim) { return (k + n_gate_products(k)) * (dim * (dim + 1) / 2); }
+index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
+index_t n_gate_weights(const EmData& data, index_t k) { return data.constant_gates() ? 0 : n_pairs(k - 1); }
 
-void reset(EmStatistics& s, index_t k, index_t dim) {
+// How many numbers `products` and `gate_products` of the statistics have.
+struct ProductSizes {
+  index_t own, gates;
+
+  ProductSizes(const EmData& data, index_t k) {
+    const index_t columns = n_gate_weights(data, k);
+    own = (k + (data.one_design() ? columns : 0)) * n_pairs(data.expert_dim());
+    gates = data.one_design() ? 0 : columns * n_pairs(data.gate_dim());
+  }
+  index_t total() const { return own + gates; }
+};
+
+void reset(EmStatistics& s, const EmData& data, index_t k) {
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
   s.squares.assign(size(k), 0);
-  s.residuals.assign(size(k * dim), 0);
-  s.gate_slope.assign(size(k * dim), 0);
-  s.products.assign(size(n_products(k, dim)), 0);
+  s.residuals.assign(size(k * data.expert_dim()), 0);
+  s.gate_slope.assign(size(k * data.gate_dim()), 0);
+  const ProductSizes sizes(data, k);
+  s.products.assign(size(sizes.own), 0);
+  s.gate_products.assign(size(sizes.gates), 0);
 }
 
 void add(std::vector<double>& to, const std::vector<double>& from) {
@@ -73,10 +88,14 @@ class Lane {
         inverse_temperature_(settings.inverse_temperature),
         given_(given),
         k_(parameters.k),
-        dim_(parameters.dim),
-        n_weights_(k_ + n_gate_products(k_)),
-        panels_(dim_ + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_ + (link_ ? k_ : 0)),
-        U_(panels_.take(dim_)),
+        one_design_(data.one_design()),
+        u_dim_(data.expert_dim()),
+        v_dim_(data.gate_dim()),
+        n_weights_(k_ + n_gate_weights(data, k_)),
+        panels_(u_dim_ + (one_design_ ? 0 : v_dim_) + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_ +
+                (link_ ? k_ : 0)),
+        U_(panels_.take(u_dim_)),
+        V_(one_design_ ? U_ : panels_.take(v_dim_)),
         scores_(panels_.take(2 * k_)),
         y_(panels_.take(1)),
         w_(panels_.take(1)),
@@ -85,16 +104,18 @@ class Lane {
         slopes_(panels_.take(2 * k_)),
         residuals_(slopes_ + k_ * kStride),
         link_slopes_(link_ ? panels_.take(k_) : nullptr),
-        coefficients_(static_cast<std::size_t>(dim_ * 2 * k_)),
+        coefficients_(static_cast<std::size_t>((u_dim_ + v_dim_) * k_)),
         inverse_sigma_(parameters.variance.size()),
         log_scale_(parameters.variance.size()),
         lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
-        linear_sums_(static_cast<std::size_t>(2 * k_ * dim_)) {
+        gate_sums_(static_cast<std::size_t>(k_ * (u_dim_ + v_dim_))),
+        residual_sums_(gate_sums_.data() + k_ * v_dim_) {
+    // Of both beside each other where one product makes all scores, else below each other.
+    const index_t ld = one_design_ ? 2 * k_ : k_;
+    double* const of_gates = coefficients_.data() + (one_design_ ? k_ : u_dim_ * k_);
     for (index_t i = 0; i < k_; ++i) {
-      for (index_t j = 0; j < dim_; ++j) {
-        coefficients_[j * 2 * k_ + i] = p_.experts[i * dim_ + j];
-        coefficients_[j * 2 * k_ + k_ + i] = p_.gates[i * dim_ + j];
-      }
+      for (index_t j = 0; j < u_dim_; ++j) coefficients_[j * ld + i] = p_.experts[i * u_dim_ + j];
+      for (index_t j = 0; j < v_dim_; ++j) of_gates[j * ld + i] = p_.gates[i * v_dim_ + j];
       inverse_sigma_[i] = 1 / std::sqrt(p_.variance[i]);
       log_scale_[i] = 0.5 * std::log(2 * std::numbers::pi * p_.variance[i]);
     }
@@ -122,9 +143,8 @@ class Lane {
       out.squares[i] = total(k_ + i);
     }
     out.log_likelihood = total(2 * k_);
-    const auto residual_sums = linear_sums_.begin() + k_ * dim_;
-    std::copy(linear_sums_.begin(), residual_sums, out.gate_slope.begin());
-    std::copy(residual_sums, linear_sums_.end(), out.residuals.begin());
+    std::copy_n(gate_sums_.data(), k_ * v_dim_, out.gate_slope.data());
+    std::copy_n(residual_sums_, k_ * u_dim_, out.residuals.data());
   }
 
  private:
@@ -139,10 +159,26 @@ class Lane {
       std::fill(panel + j * kStride + n, panel + j * kStride + padded, 0.0);
   }
 
-  // U, y, w and the scores of a chunk.
+  // The same of (x, 1) with some of the columns of X.
+  void design(const std::optional<std::vector<index_t>>& columns, index_t start, index_t n, index_t padded,
+              double* panel) const {
+    if (!columns) {
+      transpose(data_.X, data_.d, start, n, padded, panel);
+      panel += data_.d * kStride;
+    } else {
+      for (const index_t j : *columns) {
+        for (index_t s = 0; s < n; ++s) panel[s] = data_.X[(start + s) * data_.d + j];
+        std::fill(panel + n, panel + padded, 0.0);
+        panel += kStride;
+      }
+    }
+    std::fill_n(panel, padded, 1.0);
+  }
+
+  // U, V, y, w and the scores of a chunk.
   void load(index_t start, index_t n, index_t padded) {
-    transpose(data_.X, data_.d, start, n, padded, U_);
-    std::fill_n(U_ + data_.d * kStride, padded, 1.0);
+    design(data_.expert_columns, start, n, padded, U_);
+    if (!one_design_) design(data_.gate_columns, start, n, padded, V_);
     transpose(data_.y, 1, start, n, padded, y_);
     transpose(data_.w, 1, start, n, padded, w_);
     if (given_.responsibilities) transpose(given_.responsibilities, k_, start, n, padded, responsibilities_);
@@ -156,8 +192,16 @@ class Lane {
       transpose(data_.means ? data_.means : data_.log_densities, k_, start, n, padded, scores_);
     }
     for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
-    kernels::rank_update(2 * k_ - from, padded, dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
-                         scores_ + from * kStride, kStride);
+    if (one_design_) {
+      kernels::rank_update(2 * k_ - from, padded, u_dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
+                           scores_ + from * kStride, kStride);
+      return;
+    }
+    if (!data_.frozen()) {
+      kernels::rank_update(k_, padded, u_dim_, coefficients_.data(), k_, U_, kStride, scores_, kStride);
+    }
+    kernels::rank_update(k_, padded, v_dim_, coefficients_.data() + u_dim_ * k_, k_, V_, kStride,
+                         scores_ + k_ * kStride, kStride);
   }
 
   // The expert of a row. The array is the caller's and may change under our hands: it is read once, and what
@@ -182,6 +226,7 @@ class Lane {
     panel.inverse_sigma = inverse_sigma_.data();
     panel.log_scale = log_scale_.data();
     panel.inverse_temperature = inverse_temperature_;
+    panel.gate_products = !data_.constant_gates();
     panel.weights = weights_;
     panel.residuals = residuals_;
     panel.slopes = slopes_;
@@ -204,18 +249,37 @@ class Lane {
   void products(index_t padded, EmStatistics& out, Checkpoint& checkpoint) {
     const auto dot_update = kernels::of<double>().dot_update;
     // What belongs to frozen experts nobody reads; it stays 0.
-    const index_t from = data_.frozen() ? k_ : 0, n = n_weights_;
-    dot_update(2 * k_ - from, dim_, padded, slopes_, kStride, nullptr, U_, kStride, linear_sums_.data(),
-               dim_);
+    const index_t from = data_.frozen() ? k_ : 0;
+    if (one_design_) {
+      dot_update(2 * k_ - from, u_dim_, padded, slopes_, kStride, nullptr, U_, kStride, gate_sums_.data(),
+                 u_dim_);
+      pair_products(padded, U_, u_dim_, from, n_weights_, out.products, checkpoint);
+      return;
+    }
+    dot_update(k_, v_dim_, padded, slopes_, kStride, nullptr, V_, kStride, gate_sums_.data(), v_dim_);
+    pair_products(padded, V_, v_dim_, k_, n_weights_, out.gate_products, checkpoint);
+    if (data_.frozen()) return;
+    dot_update(k_, u_dim_, padded, residuals_, kStride, nullptr, U_, kStride, residual_sums_, u_dim_);
+    pair_products(padded, U_, u_dim_, 0, k_, out.products, checkpoint);
+  }
+
+  // Adds the products of pairs of rows of U with the weights `first` to `last`, which stand in the last
+  // columns of `sums`.
+  void pair_products(index_t padded, const double* U, index_t dim, index_t first, index_t last,
+                     std::vector<double>& sums, Checkpoint& checkpoint) const {
+    if (first == last) return;
+    const index_t columns = static_cast<index_t>(sums.size()) / n_pairs(dim);
+    double* const out = sums.data() + columns - (last - first);
     index_t work = 0;
-    for (index_t b = 0; b < dim_; ++b) {
+    for (index_t b = 0; b < dim; ++b) {
       if (work > kCheckedWork) {
         checkpoint.check();
         work = 0;
       }
-      work += (b + 1) * n * padded;
-      dot_update(b + 1, n - from, padded, U_, kStride, U_ + b * kStride, weights_ + from * kStride, kStride,
-                 out.products.data() + b * (b + 1) / 2 * n + from, n);
+      work += (b + 1) * columns * padded;
+      kernels::of<double>().dot_update(b + 1, last - first, padded, U, kStride, U + b * kStride,
+                                       weights_ + first * kStride, kStride, out + n_pairs(b) * columns,
+                                       columns);
     }
   }
 
@@ -224,26 +288,30 @@ class Lane {
   const Link* link_;  // null: linear, or frozen experts
   double inverse_temperature_;
   const Assignment& given_;
-  index_t k_, dim_, n_weights_;
+  index_t k_;
+  bool one_design_;
+  index_t u_dim_, v_dim_, n_weights_;
   Panels panels_;
-  double *U_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_, *link_slopes_;
+  double *U_, *V_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_, *link_slopes_;
   std::vector<double> coefficients_, inverse_sigma_, log_scale_;
-  std::vector<double> lane_sums_;    // of the expectation kernel
-  std::vector<double> linear_sums_;  // 2k x dim: gate slopes, then residuals
+  std::vector<double> lane_sums_;  // of the expectation kernel
+  std::vector<double> gate_sums_;  // k x gate_dim: gate slopes; then residuals
+  double* residual_sums_;          // k x expert_dim
 };
 
 }  // namespace
 
 EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
                     const Assignment& assignment, const Poll& poll) {
-  const index_t fitting = kLaneNumbers / n_products(parameters.k, parameters.dim);
+  data.check_columns();
+  const index_t fitting = kLaneNumbers / ProductSizes(data, parameters.k).total();
   const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
   // Whole chunks a lane.
   const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
   std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
   const int threads = data.n < kRowsForThreads ? 1 : settings.usable_threads();
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
-    reset(lanes[i], parameters.k, parameters.dim);
+    reset(lanes[i], data, parameters.k);
     Lane lane(data, parameters, settings, assignment);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
@@ -255,6 +323,7 @@ EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, con
     add(out.residuals, lanes[i].residuals);
     add(out.gate_slope, lanes[i].gate_slope);
     add(out.products, lanes[i].products);
+    add(out.gate_products, lanes[i].gate_products);
   }
   return out;
 }

@@ -53,6 +53,21 @@ void EmSettings::check() const {
   require(n_threads >= 1, "n_threads", "be at least 1", n_threads);
 }
 
+void EmData::check_columns() const {
+  const auto require = [this](const std::optional<std::vector<index_t>>& columns, const char* name) {
+    index_t least = 0;
+    for (const index_t j : columns.value_or(std::vector<index_t>())) {
+      if (j < least || j >= d) {
+        throw std::invalid_argument(std::string(name) + " must be increasing columns of X, from 0 to " +
+                                    std::to_string(d - 1) + ", got " + std::to_string(j));
+      }
+      least = j + 1;
+    }
+  };
+  require(expert_columns, "expert_columns");
+  require(gate_columns, "gate_columns");
+}
+
 void EmData::check(const EmSettings& settings) const {
   if (means && log_densities) throw std::invalid_argument("give either means or log_densities, not both");
   if (log_densities && settings.update_noise) {

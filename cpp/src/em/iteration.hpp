@@ -54,7 +54,7 @@ class Iteration {
   const Poll& poll_;
   const MStep m_step_;
   Point current_;
-  std::vector<double> gate_direction_;  // k x dim, from current_
+  std::vector<double> gate_direction_;  // k x gate_dim, from current_
   Anderson tail_;
   double damping_ = 0;  // of the next Gauss-Newton step
   // Of the mean objective, by the last step and the one before.

@@ -15,9 +15,10 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 constexpr double kSmallestShare = 1e-12;
 
 // Column `column` of the products (rows: pairs a <= b by b) as the leading m x m lower triangle.
-Eigen::MatrixXd unpack(const EmStatistics& stats, index_t column, index_t dim, index_t m, const Poll& poll) {
-  const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
-  const double* packed = stats.products.data() + column;
+Eigen::MatrixXd unpack(const std::vector<double>& products, index_t column, index_t dim, index_t m,
+                       const Poll& poll) {
+  const index_t columns = static_cast<index_t>(products.size()) / (dim * (dim + 1) / 2);
+  const double* packed = products.data() + column;
   Eigen::MatrixXd matrix = Eigen::MatrixXd::Zero(m, m);
   for (index_t b = 0; b < m; ++b) {
     if (poll) poll();
@@ -35,32 +36,34 @@ MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
 
 double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) const {
   double value = stats.log_likelihood;
-  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim), experts(p.experts.data(), p.k, p.dim);
+  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim),
+      experts(p.experts.data(), p.k, p.expert_dim);
   if (settings_.gate_alpha > 0) {
-    value -= 0.5 * settings_.gate_alpha * (gates.rowwise() - gates.colwise().mean()).squaredNorm();
+    const auto slopes = gates.leftCols(p.gate_dim - 1);
+    value -= 0.5 * settings_.gate_alpha * (slopes.rowwise() - slopes.colwise().mean()).squaredNorm();
   }
   if (settings_.alpha > 0 && !data_.frozen()) {
     for (index_t i = 0; i < p.k; ++i) {
-      value -= 0.5 * settings_.alpha * experts.row(i).head(p.dim - 1).squaredNorm() / p.variance[i];
+      value -= 0.5 * settings_.alpha * experts.row(i).head(p.expert_dim - 1).squaredNorm() / p.variance[i];
     }
   }
   return value;
 }
 
 void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) const {
-  const index_t m = p.dim - 1 + (settings_.fit_intercept ? 1 : 0);
+  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
   std::vector<double> squares = stats.squares;
   for (index_t i = 0; i < p.k && !data_.frozen(); ++i) {
     if (stats.totals[i] <= kSmallestShare * weight_) continue;
-    Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.dim], m);
-    const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.dim], m);
-    const Eigen::MatrixXd gram = unpack(stats, i, p.dim, m, poll_);
+    Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
+    const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
+    const Eigen::MatrixXd gram = unpack(stats.products, i, p.expert_dim, m, poll_);
     Eigen::MatrixXd ridged = gram;
     Eigen::VectorXd target = slope;
-    ridged.diagonal().head(p.dim - 1).array() += settings_.alpha;
-    target.head(p.dim - 1) -= settings_.alpha * a.head(p.dim - 1);
+    ridged.diagonal().head(d).array() += settings_.alpha;
+    target.head(d) -= settings_.alpha * a.head(d);
     if (settings_.link) {
-      squares[i] += settings_.alpha * a.head(p.dim - 1).squaredNorm();
+      squares[i] += settings_.alpha * a.head(d).squaredNorm();
       if (m > 0) ridged.diagonal().array() += damping * gram.trace() / static_cast<double>(m);
       a += solve_semidefinite(ridged, target, poll_);
       continue;
@@ -68,8 +71,8 @@ void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, doub
     const Eigen::VectorXd delta = solve_semidefinite(ridged, target, poll_);
     a += delta;
     const Eigen::VectorXd image = gram.selfadjointView<Eigen::Lower>() * delta;
-    squares[i] = std::max(0.0, squares[i] + delta.dot(image - 2 * slope)) +
-                 settings_.alpha * a.head(p.dim - 1).squaredNorm();
+    squares[i] =
+        std::max(0.0, squares[i] + delta.dot(image - 2 * slope)) + settings_.alpha * a.head(d).squaredNorm();
   }
   if (settings_.update_noise) update_noise(p, squares, stats.totals);
 }
@@ -77,27 +80,37 @@ void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, doub
 std::vector<double> MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats) const {
   std::vector<double> direction(p.gates.size(), 0.0);
   if (p.k < 2) return direction;
-  const index_t free = p.k - 1, m = p.dim - 1 + (settings_.fit_gate_intercept ? 1 : 0);
+  const index_t free = p.k - 1, dim = p.gate_dim, m = dim - 1 + (settings_.fit_gate_intercept ? 1 : 0);
   if (m == 0) return direction;
-  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim),
-      slope(stats.gate_slope.data(), p.k, p.dim);
+  if (data_.constant_gates()) {
+    const auto log_share = [&](index_t i) {
+      return std::log(std::max(stats.totals[i], kSmallestShare * weight_));
+    };
+    for (index_t i = 0; i < free; ++i) direction[i] = log_share(i) - log_share(free) - p.gates[i];
+    return direction;
+  }
+  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, dim), slope(stats.gate_slope.data(), p.k, dim);
   const Eigen::RowVectorXd mean = gates.colwise().mean();
+  Eigen::RowVectorXd ridge = Eigen::RowVectorXd::Constant(dim, settings_.gate_alpha);
+  ridge[dim - 1] = 0;  // intercepts are free
   Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(free * m, free * m);
   Eigen::VectorXd gradient(free * m);
-  index_t row = p.k;
+  const bool one_design = data_.one_design();
+  const std::vector<double>& products = one_design ? stats.products : stats.gate_products;
+  index_t column = one_design ? p.k : 0;
   for (index_t i = 0; i < free; ++i) {
     gradient.segment(i * m, m) =
-        (slope.row(i) - settings_.gate_alpha * (gates.row(i) - mean)).head(m).transpose();
-    for (index_t j = i; j < free; ++j, ++row) {
-      Eigen::MatrixXd block = unpack(stats, row, p.dim, m, poll_);
+        (slope.row(i) - (gates.row(i) - mean).cwiseProduct(ridge)).head(m).transpose();
+    for (index_t j = i; j < free; ++j, ++column) {
+      Eigen::MatrixXd block = unpack(products, column, dim, m, poll_);
       block.triangularView<Eigen::StrictlyUpper>() = block.transpose();
-      block.diagonal().array() += settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
+      block.diagonal() += ridge.head(m).transpose() * ((i == j) - 1.0 / static_cast<double>(p.k));
       hessian.block(j * m, i * m, m, m) = block;
     }
   }
   const Eigen::VectorXd step = solve_semidefinite(hessian, gradient, poll_);
   for (index_t i = 0; i < free; ++i) {
-    std::copy_n(step.data() + i * m, m, direction.begin() + i * p.dim);
+    std::copy_n(step.data() + i * m, m, direction.begin() + i * dim);
   }
   return direction;
 }
@@ -107,20 +120,22 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   const auto see = [&](double value) {
     if (!std::isnan(largest) && !(std::abs(value) <= largest)) largest = std::abs(value);  // NaN stays
   };
-  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.dim);
+  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim);
   const Eigen::RowVectorXd mean = gates.colwise().mean();
-  const index_t d = p.dim - 1, of_gate = d + (settings_.fit_gate_intercept ? 1 : 0),
-                of_expert = data_.frozen() ? 0 : d + (settings_.fit_intercept ? 1 : 0);
+  const index_t expert_d = p.expert_dim - 1, gate_d = p.gate_dim - 1;
+  const index_t of_gate = gate_d + (settings_.fit_gate_intercept ? 1 : 0),
+                of_expert = data_.frozen() ? 0 : expert_d + (settings_.fit_intercept ? 1 : 0);
   for (index_t i = 0; i < p.k; ++i) {
     const double s = std::sqrt(p.variance[i]);
     double squares = stats.squares[i];
     for (index_t j = 0; j < of_expert; ++j) {
-      const double a = p.experts[i * p.dim + j], ridge = j < d ? settings_.alpha : 0;
-      see((stats.residuals[i * p.dim + j] - ridge * a) / s);
+      const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
+      see((stats.residuals[i * p.expert_dim + j] - ridge * a) / s);
       squares += ridge * a * a;
     }
     for (index_t j = 0; j < of_gate; ++j) {
-      see(stats.gate_slope[i * p.dim + j] - settings_.gate_alpha * (gates(i, j) - mean[j]));
+      const double ridge = j < gate_d ? settings_.gate_alpha : 0;
+      see(stats.gate_slope[i * p.gate_dim + j] - ridge * (gates(i, j) - mean[j]));
     }
     const double own = squares / p.variance[i] - stats.totals[i];
     noise += own;

@@ -5,7 +5,10 @@
 //     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
 //     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
 //     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
-//     gates    (H + ridge)^-1 (sum w (r - p) u - ridge W), H in (k - 1) x (k - 1) blocks of m x m
+//     gates    (H + ridge)^-1 (sum w (r - p) v - ridge W), H in (k - 1) x (k - 1) blocks of m x m; constant
+//              gates have p_i = sum w r_i / sum w
+//
+// No ridge holds intercepts.
 #pragma once
 
 #include <vector>
@@ -28,7 +31,8 @@ class MStep {
   // step.
   void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0) const;
 
-  // The gates' Newton direction, k x dim: (H + ridge)^-1 (slope - ridge gates); last row 0.
+  // Where the gates go, k x gate_dim, last row 0: their Newton direction (H + ridge)^-1 (slope - ridge
+  // gates), or for constant gates all the way to their maximum.
   std::vector<double> gate_direction(const MixtureParameters& p, const EmStatistics& stats) const;
 
   // Largest component of the gradient of the mean objective by the free parameters, experts in units of their

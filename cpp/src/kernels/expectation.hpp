@@ -74,7 +74,7 @@ void expectation(const Expectation& a) {
       add(k + i, wre * e);
     }
     double* product = weight + k * stride;
-    for (index_t i = 0; i + 1 < k; ++i) {
+    for (index_t i = 0; a.gate_products && i + 1 < k; ++i) {
       const T p = load<V>(slope + i * stride), wp = w * p;
       at<V>(product) = wp * (1.0 - p);
       product += stride;

@@ -42,6 +42,7 @@ struct Expectation {
   const double* log_scale = nullptr;      // k: log(s_i sqrt(2 pi))
   double inverse_temperature = 1;         // beta: r_i is in proportion to (p_i N_i)^beta
   double* weights = nullptr;              // k + k (k - 1) / 2 x stride: w r_i, then w p_i (delta_ij - p_j)
+  bool gate_products = true;              // false: only the first k rows of weights
   double* residuals = nullptr;            // k x stride: w r_i e_i
   double* slopes = nullptr;               // k x stride: w (r_i - p_i)
   // (2k + 1) x kSampleStep, added to: sums of w r_i, w r_i e_i^2 and w log P(y | x), to be added up by rows.

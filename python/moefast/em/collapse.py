@@ -17,10 +17,12 @@ def collapsed_experts(
 ) -> tuple[int, ...]:
     """Return the experts at the noise floor or responsible for fewer than d + 2 different rows.
 
+    d are the columns that experts see.
+
     What an expert is responsible for of a row counts as that share of one row, whatever the row's weight and
     however many copies of it there are. `responsibilities` is called only where `totals` leave it open.
     """
-    least, weight = samples.Z.shape[1] + 2, samples.sample_weight
+    least, weight = samples.expert_design.width + 2, samples.sample_weight
     group_weight = np.bincount(samples.row_group, weight)
     few = totals < least * group_weight.max()
     if few.any() and not np.allclose(group_weight[group_weight > 0], group_weight.max()):

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from moefast.threads import resolve_threads
-from moefast.validation import check_choice, check_flag, check_number
+from moefast.validation import check_choice, check_flag, check_integer, check_number
 
 __all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
 
@@ -34,11 +34,15 @@ class EmOptions:
         Experts have intercepts b_i.
     fit_gate_intercept : bool
         Gates have intercepts c_i.
+    expert_columns, gate_columns : sequence of int, optional
+        Positions of the columns that experts and gates see, all by default. The coefficients of the others are 0;
+        without any columns gates are constant.
     alpha : float
         Ridge of the experts, in standard units.
     gate_alpha : float or "auto"
         Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`. A number is taken off the weighted
         log-likelihood as it is, like `alpha`: weights that are all ten times larger make it ten times weaker.
+        Neither ridge holds an intercept.
     noise_floor : float
         Smallest s_i, in standard deviations of y; more than 0.
     max_iter : int
@@ -53,6 +57,8 @@ class EmOptions:
     noise: Literal["per_expert", "shared"] = "per_expert"
     fit_intercept: bool = True
     fit_gate_intercept: bool = True
+    expert_columns: tuple[int, ...] | None = None
+    gate_columns: tuple[int, ...] | None = None
     alpha: float = 0.0
     gate_alpha: float | Literal["auto"] = "auto"
     noise_floor: float = 0.02
@@ -75,6 +81,8 @@ class EmOptions:
             raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
         for name in ("fit_intercept", "fit_gate_intercept", "accelerate"):
             check_flag(name, getattr(self, name))
+        for name in ("expert_columns", "gate_columns"):
+            object.__setattr__(self, name, _checked_columns(name, getattr(self, name)))
         resolve_threads(self.n_threads)
 
     @classmethod
@@ -88,3 +96,16 @@ class EmOptions:
     def gate_ridge(self) -> float:
         """`gate_alpha` as a number."""
         return GATE_ALPHA_AUTO if self.gate_alpha == "auto" else float(self.gate_alpha)
+
+
+def _checked_columns(name: str, columns: object) -> tuple[int, ...] | None:
+    """Return positions of columns in increasing order."""
+    if columns is None:
+        return None
+    if not isinstance(columns, (tuple, list, np.ndarray)):
+        raise TypeError(f"{name} must be positions of columns or None, got {columns!r}")
+    for j in columns:
+        check_integer(name, j, low=0)
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"{name} must name each column once, got {columns!r}")
+    return tuple(sorted(int(j) for j in columns))

@@ -78,7 +78,13 @@ class EmProblem(StandardSamples):
         return self.link(t), self.link.slope(t)
 
     def _data(self, means: Floats | None = None, log_densities: Floats | None = None) -> Any:
-        return _core.EmData(self.Z, self.t, self.sample_weight, means, log_densities)
+        return self._core_data(self.sample_weight, means, log_densities)
+
+    def _core_data(
+        self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
+    ) -> Any:
+        columns = (self.expert_design.columns, self.gate_design.columns)
+        return _core.EmData(self.Z, self.t, sample_weight, means, log_densities, *columns)
 
     def run(
         self,
@@ -140,17 +146,24 @@ class EmProblem(StandardSamples):
             [(*parameters, responsibilities, None)],
             self._settings(max_iter, update_noise=False),
         )
-        return _mixture(start, out), float(out["log_likelihood"])
+        return self._mixture(start, out), float(out["log_likelihood"])
 
     def expert_improved(self, expert: Floats, sample_weight: Floats) -> tuple[Floats, float]:
         """Return one linear expert (a, b), shape (d + 1,), and its variance: an iteration with other weights.
 
         The same as an iteration of :meth:`run` from a mixture of it alone, less what making mixtures takes.
         """
-        variance = np.array([max(1.0, self.variance_floor)])
-        start = (expert[None], np.zeros((1, len(expert))), variance, None, None)
-        (out,) = _core.em_run(_core.EmData(self.Z, self.t, sample_weight), [start], self._settings(1))
-        return out["experts"][0], float(out["variance"][0])
+        variance, design = np.array([max(1.0, self.variance_floor)]), self.expert_design
+        start = (
+            np.append(design.take(expert[:-1]), expert[-1])[None],
+            np.zeros((1, self.gate_design.width + 1)),
+            variance,
+            None,
+            None,
+        )
+        (out,) = _core.em_run(self._core_data(sample_weight), [start], self._settings(1))
+        found = out["experts"][0]
+        return np.append(design.spread(found[:-1]), found[-1]), float(out["variance"][0])
 
     def run_many(
         self,
@@ -221,7 +234,10 @@ class EmProblem(StandardSamples):
     def _parameters(
         self, start: Mixture, update_noise: bool = True
     ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
-        """Return the start with its last gate row 0, and experts, gates, variances within the options."""
+        """Return the start with its last gate row 0, and experts, gates, variances within the options.
+
+        Experts and gates are those of the core: of the columns that they see.
+        """
         k = start.n_experts
         start = replace(start.ordered(np.arange(k)), link=self.link)
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
@@ -229,14 +245,18 @@ class EmProblem(StandardSamples):
         variance = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300)
         if self.options.noise == "shared" and update_noise:
             variance = np.full(k, variance.mean())
-        experts = np.column_stack([start.coef, intercept])
-        return start, (experts, np.column_stack([start.gate_coef, gate_intercept]), variance)
+        experts = np.column_stack([self.expert_design.take(start.coef), intercept])
+        return start, (
+            experts,
+            np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
+            variance,
+        )
 
     def _fit(
         self, start: Mixture, out: Any, means: Floats | None = None, log_densities: Floats | None = None
     ) -> EmFit:
         """Return the core's result as a fit; `means` or `log_densities` are those of frozen experts."""
-        mixture = _mixture(start, out)
+        mixture = self._mixture(start, out)
 
         def responsibilities() -> Floats:
             if log_densities is None:
@@ -253,6 +273,26 @@ class EmProblem(StandardSamples):
             status=str(out["status"]),
             collapsed=collapsed_experts(self, out["variance"], out["totals"], responsibilities),
         )
+
+    def _mixture(self, start: Mixture, out: Any) -> Mixture:
+        """Return the parameters in the core's result."""
+        return replace(
+            start,
+            coef=self.expert_design.spread(out["experts"][:, :-1]),
+            intercept=out["experts"][:, -1],
+            gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
+            gate_intercept=out["gates"][:, -1],
+            sigma=np.sqrt(out["variance"]),
+        )
+
+    def n_parameters(self, n_experts: int, n_gates: int | None = None) -> int:
+        """Count what can be told apart of `n_experts` experts, of free gate rows (default one less) and of noise.
+
+        Coefficients of columns that depend linearly on others do not count.
+        """
+        n_gates = n_experts - 1 if n_gates is None else n_gates
+        noise = 1 if self.options.noise == "shared" else n_experts
+        return n_experts * self.expert_design.rank + n_gates * self.gate_design.rank + noise
 
     def with_noise(self, noise: Literal["per_expert", "shared"]) -> EmProblem:
         """Return the same samples in the same units with experts' noise of their own, or one for all."""
@@ -279,15 +319,3 @@ class EmProblem(StandardSamples):
         m = found.mixture
         refuse_infinite(self, (m.coef, m.intercept, m.gate_coef, m.gate_intercept, m.sigma), found.log_likelihood)
         return found
-
-
-def _mixture(start: Mixture, out: Any) -> Mixture:
-    """Return the parameters in the core's result."""
-    return replace(
-        start,
-        coef=out["experts"][:, :-1],
-        intercept=out["experts"][:, -1],
-        gate_coef=out["gates"][:, :-1],
-        gate_intercept=out["gates"][:, -1],
-        sigma=np.sqrt(out["variance"]),
-    )

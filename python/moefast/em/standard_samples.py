@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpstrf
 
 from moefast._typing import Floats
+from moefast.em.design import Design
 from moefast.em.options import EmOptions
 from moefast.em.rows import row_groups
 from moefast.links import Link
@@ -54,8 +54,11 @@ class StandardSamples:
         The mean of y.
     variance_floor : float
         Smallest s_i^2, in standard units.
+    expert_design, gate_design : Design
+        What experts and gates are linear in.
     constant, collinear : list of int
-        Columns that do not vary, and columns that depend linearly on the others.
+        Columns that do not vary, and columns that depend linearly on the others, among those that experts or gates
+        see.
     row_group : ndarray of shape (n,), intp
         A number for each row, the same for rows of the same values.
     weight_per_row : float
@@ -65,10 +68,13 @@ class StandardSamples:
 
     def __init__(self, samples: Samples, options: EmOptions, link: Link) -> None:
         self.link = link
+        for name in ("expert_columns", "gate_columns"):
+            beyond = [j for j in getattr(options, name) or () if j >= samples.n_features]
+            if beyond:
+                raise ValueError(f"{name} has column {beyond[0]}, X has {samples.n_features} columns")
         self.sample_weight = np.ascontiguousarray(samples.sample_weight)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         spread = Spread.of(samples)
-        self.constant = [int(j) for j in np.flatnonzero(spread.x_deviation == 0)] if centre_x else []
         self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
         self.response_std = spread.y_deviation or 1.0
         self.standardisation = Standardisation.of(
@@ -90,7 +96,13 @@ class StandardSamples:
         self.t = np.ascontiguousarray(self.standardisation.response(samples.y))
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
         self.variance_floor = max(floor**2, 1e-300)
-        self.collinear = self._dependent_columns()
+        seen = (options.expert_columns, options.fit_intercept), (options.gate_columns, options.fit_gate_intercept)
+        designs = {s: Design.of(self.Z, samples.share, *s) for s in dict.fromkeys(seen)}
+        self.expert_design, self.gate_design = (designs[s] for s in seen)
+        used = self.expert_design.uses | self.gate_design.uses
+        self.constant = [j for j in sorted(used) if centre_x and spread.x_deviation[j] == 0]
+        dependent = {*self.expert_design.dependent, *self.gate_design.dependent}
+        self.collinear = sorted(dependent - set(self.constant))
         self.row_group = row_groups(self)
         self.weight_per_row = self.total_weight / self.n_distinct
 
@@ -104,11 +116,10 @@ class StandardSamples:
         """The sum of the weights, which counts as the number of rows."""
         return float(self.sample_weight.sum())
 
-    def _dependent_columns(self) -> list[int]:
-        """Columns with 1 - R^2 below 1e-10 on the others, by a pivoted Cholesky of the correlations."""
-        gram = self.Z.T @ (self.Z * (self.sample_weight / self.total_weight)[:, None])
-        _, pivots, rank, _ = dpstrf(gram, tol=1e-10, lower=1)
-        return sorted(set(int(p) - 1 for p in pivots[rank:]) - set(self.constant))
+    @property
+    def expert_samples(self) -> Samples:
+        """The rows with the columns that experts see, in standard units."""
+        return Samples(self.expert_design.take(self.Z), self.t, self.sample_weight)
 
     def reweighted(self: Self, sample_weight: Floats) -> Self:
         """Return the same samples in the same units with other weights, not negative, shape (n,)."""

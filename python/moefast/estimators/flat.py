@@ -81,7 +81,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     gate_alpha : float or "auto"
         Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
         to keep the gate of separable regions finite, whatever the unit of the sample weights. A number is, like
-        `alpha`, taken off the weighted log-likelihood as it is: weight 2 counts as two rows.
+        `alpha`, taken off the weighted log-likelihood as it is: weight 2 counts as two rows. Intercepts are free.
     noise_floor : float
         Smallest s_i in standard deviations of y. It keeps the likelihood, which is unbounded when an expert
         fits few points exactly, finite.

@@ -65,7 +65,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     alpha : float
         Ridge of the experts, on coefficients in standard units.
     gate_alpha : float or "auto"
-        Ridge of each gate in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`.
+        Ridge of each gate in standard units, intercepts left free. "auto" is
+        :data:`moefast.em.GATE_ALPHA_AUTO`.
     noise_floor : float
         Smallest s in standard deviations of y.
     time_budget : float, optional

@@ -95,8 +95,10 @@ class _Objective:
         self._problem, self._experts, self._variance = problem, experts, variance
         self._data: Any = problem._data(means)
         self._settings: Any = problem._settings(update_noise=False)
-        self._alpha = problem.options.gate_ridge
-        self._free = np.ones_like(experts)
+        width = problem.gate_design.width + 1
+        self._alpha = np.full(width, problem.options.gate_ridge)
+        self._alpha[-1] = 0.0  # intercepts are free
+        self._free = np.ones((len(experts), width))
         self._free[-1] = 0.0  # the reference
         self._free[:, -1] *= bool(problem.options.fit_gate_intercept)
 
@@ -109,7 +111,7 @@ class _Objective:
         return value / p.total_weight, slope * self._free / p.total_weight, np.asarray(sums["totals"])
 
     def _ridge(self, gates: Floats) -> float:
-        return float(0.5 * self._alpha * ((gates - gates.mean(axis=0)) ** 2).sum())
+        return float(0.5 * (((gates - gates.mean(axis=0)) ** 2) @ self._alpha).sum())
 
     def log_likelihood(self, gates: Floats, value: float) -> float:
         """Return the log-likelihood from the value at the gates."""

@@ -193,8 +193,11 @@ class HierarchicalProblem:
         variance = np.maximum(start.sigma**2, self.flat.variance_floor)
         if o.noise == "shared":
             variance[:] = variance.mean()
+        experts, gates = self.flat.expert_design, self.flat.gate_design
         return replace(
             start,
+            coef=experts.spread(experts.take(start.coef)),
+            gate_coef=tuple(gates.spread(gates.take(W)) for W in start.gate_coef),
             intercept=start.intercept * bool(o.fit_intercept),
             gate_intercept=tuple(c * bool(o.fit_gate_intercept) for c in start.gate_intercept),
             sigma=np.sqrt(variance),
@@ -329,7 +332,6 @@ class _State:
         """The log-likelihood less the ridges: what EM climbs."""
         o, model = self.problem.options, self.model
         value = self.log_likelihood - 0.5 * o.alpha * float(((model.coef / model.sigma[:, None]) ** 2).sum())
-        for coef, intercept in zip(model.gate_coef, model.gate_intercept, strict=True):
-            for gate in (coef, intercept):
-                value -= 0.5 * o.gate_ridge * float(((gate - gate.mean(axis=1, keepdims=True)) ** 2).sum())
+        for coef in model.gate_coef:
+            value -= 0.5 * o.gate_ridge * float(((coef - coef.mean(axis=1, keepdims=True)) ** 2).sum())
         return value

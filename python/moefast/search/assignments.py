@@ -80,7 +80,7 @@ def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Lab
 
 def _regression(problem: EmProblem, share: Floats) -> Floats:
     """Residuals of the regression with the weights given, shape (n,)."""
-    U = np.column_stack([problem.Z, np.ones(len(problem.t))])
+    U = np.column_stack([problem.expert_design.take(problem.Z), np.ones(len(problem.t))])
     weighted = U * share[:, None]
     gram = U.T @ weighted
     gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(problem.weight_per_row, float(share.sum()) / len(gram))
@@ -101,7 +101,7 @@ def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
-    share = min(1.0, 3 * (problem.Z.shape[1] + 2) / problem.n_distinct)
+    share = min(1.0, 3 * (problem.expert_design.width + 2) / problem.n_distinct)
     return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
 
 

@@ -1,4 +1,11 @@
-"""Starts from the moments: experts of method 1 (spectral) or 2 (L4), gates by EM with the experts frozen."""
+"""Starts from the moments: experts of method 1 (spectral) or 2 (L4), gates by EM with the experts frozen.
+
+Where experts see some of the columns only, the moments are those of these columns, of which there have to be k
+independent ones. What y follows given these columns alone is again a mixture with these experts, whose gates are
+averages over the other columns: the theory holds as before where gates see no column that experts do not see, and
+best of all for constant gates, or where what only gates see is independent of what experts see. Else the averages
+are no softmax and the start is one among others, which EM judges by its likelihood.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +45,8 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
     options = _moment_options(problem)
 
     def first_look(rows: npt.NDArray[np.bool_]) -> tuple[ScoreMoments, Samples]:
-        samples = Samples(problem.Z[rows], problem.t[rows], problem.sample_weight[rows])
+        whole = problem.expert_samples
+        samples = Samples(whole.X[rows], whole.y[rows], whole.sample_weight[rows])
         return first_pass(samples, n_experts, options), samples
 
     def make() -> EmStart:
@@ -57,8 +65,9 @@ def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> St
     seed = int(rng.integers(2**31))
 
     def make() -> EmStart:
-        samples = Samples(problem.Z, problem.t, problem.sample_weight)
-        found = l4.recover_from_samples(samples, n_experts, _moment_options(problem), random_state=seed)
+        found = l4.recover_from_samples(
+            problem.expert_samples, n_experts, _moment_options(problem), random_state=seed
+        )
         return _with_gates(problem, found)
 
     return Start("L4", make)
@@ -71,9 +80,9 @@ def _moment_options(problem: EmProblem) -> MomentOptions:
 
 def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
     """Return the experts with gates by a few steps of EM in which the experts are frozen."""
-    k, d = found.coef.shape
+    k, d = len(found.coef), problem.Z.shape[1]
     start = Mixture(
-        coef=found.coef,
+        coef=problem.expert_design.spread(found.coef),
         intercept=found.intercept,
         gate_coef=np.zeros((k, d)),
         gate_intercept=np.log(found.proportions) - np.log(found.proportions[-1]),
@@ -92,8 +101,8 @@ def moment_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np
 
 
 def n_independent(problem: EmProblem) -> int:
-    """Return the number of linearly independent columns."""
-    return int(problem.Z.shape[1]) - len(problem.constant) - len(problem.collinear)
+    """Return the number of linearly independent columns among those that experts see."""
+    return problem.expert_design.rank - problem.expert_design.intercept
 
 
 def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:

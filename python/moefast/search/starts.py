@@ -65,17 +65,17 @@ def random_parameters(problem: EmProblem, n_experts: int, rng: np.random.Generat
     In standard units. They know the data by their spread alone. With a link the intercepts are random too, so
     that experts start where it does different things.
     """
-    d = problem.Z.shape[1]
-    gates = _GATE_SPREAD * rng.normal(size=(n_experts, d))
+    of_experts, of_gates = problem.expert_design, problem.gate_design
+    gates = _GATE_SPREAD * rng.normal(size=(n_experts, of_gates.width))
     gates[-1] = 0.0
-    coef, intercept = rng.normal(size=(n_experts, d)), np.zeros(n_experts)
+    coef, intercept = rng.normal(size=(n_experts, of_experts.width)), np.zeros(n_experts)
     coef /= np.sqrt(np.einsum("ij,ij->i", coef, coef))[:, None]
     if problem.options.fit_intercept and not problem.link.is_linear:
         intercept = rng.normal(size=n_experts)
     return Mixture(
-        coef=coef,
+        coef=of_experts.spread(coef),
         intercept=intercept,
-        gate_coef=gates,
+        gate_coef=of_gates.spread(gates),
         gate_intercept=np.zeros(n_experts),
         sigma=np.full(n_experts, problem.response_std / problem.standardisation.y_scale),
         link=problem.link,
