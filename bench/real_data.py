@@ -21,16 +21,17 @@ from tabulate import tabulate
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
 
-# One random start, NULL where it fails, on the table of the command's first argument.
+# One random start, NULL where it fails, on the table of the command's first argument; columns cluster_... are no
+# features.
 START = r"""
 suppressMessages(library(flexmix))
 a <- commandArgs(TRUE); M <- read.csv(a[1]); k <- as.integer(a[2]); starts <- as.integer(a[3])
-xs <- setdiff(names(M), "response")
+xs <- grep("^(response$|cluster_)", names(M), invert = TRUE, value = TRUE)
+gates <- if (a[5] == "constant") FLXPconstant() else FLXPmultinom(reformulate(xs))
 model <- if (a[4] == "shared") FLXMRglmfix(family = "gaussian", varFix = TRUE) else FLXMRglm(family = "gaussian")
 start <- function(s) {
   set.seed(s)
-  tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = model,
-           concomitant = FLXPmultinom(reformulate(xs)),
+  tryCatch(flexmix(reformulate(xs, "response"), data = M, k = k, model = model, concomitant = gates,
            control = list(iter.max = 1000, minprior = 0, tolerance = 1e-6)), error = function(e) NULL)
 }
 """
@@ -43,24 +44,24 @@ for (s in seq_len(starts)) {
 """
 
 
-def run_flexmix(script, table, experts, starts, noise):
-    """Return the numbers that an R script printed, by line; `start` is there for it. One thread."""
+def run_flexmix(script, table, experts, starts, noise, gates="features"):
+    """Return the numbers that an R script printed, by line; what START makes is there for it. One thread."""
     with tempfile.TemporaryDirectory() as folder:
         data, file = Path(folder) / "data.csv", Path(folder) / "starts.R"
         table.to_csv(data, index=False)
         file.write_text(START + script)
-        command = ["Rscript", str(file), str(data), str(experts), str(starts), noise]
+        command = ["Rscript", str(file), str(data), str(experts), str(starts), noise, gates]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     return [[float(v) for v in line.split()] for line in done.stdout.splitlines()]
 
 
-def flexmix(table, experts, starts, noise):
+def flexmix(table, experts, starts, noise, gates="features"):
     """Log-likelihood and CPU seconds of each start, or None without R."""
     if shutil.which("Rscript") is None:
         return None
     try:
-        return np.array(run_flexmix(LIKELIHOODS, table, experts, starts, noise))
+        return np.array(run_flexmix(LIKELIHOODS, table, experts, starts, noise, gates))
     except subprocess.CalledProcessError:  # the package is not installed
         return None
 
