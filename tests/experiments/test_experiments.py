@@ -111,8 +111,8 @@ def test_real_data_takes_tables(tmp_path):
 def test_likelihood_of_a_landscape_is_that_of_the_mixture():
     X, y, truth = make_moe(200, 10, 2, random_state=0)
     u = np.array([-60.0, 20.0])
-    values = landscapes._minus_log_likelihood("likelihood, true gates", X, y, truth, u)
-    errors = landscapes._squared_error("squared error, true gates", X, y, truth, u, u)
+    values = landscapes._minus_log_likelihood(landscapes._LOSSES["likelihood, true gates"], X, y, truth, u)
+    errors = landscapes._squared_error(landscapes._LOSSES["squared error, true gates"], X, y, truth, u, u)
     for i in range(2):
         for j in range(2):
             coef = np.zeros((2, 10))

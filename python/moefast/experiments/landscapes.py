@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,15 +44,39 @@ _MU, _LAM = 0.5, 2.0
 _REACH = 1.5
 # A minimum of the grid counts as the truth when it is no farther from it than this many steps in each direction.
 _NEAR = 1.01
-_PLANES = {
-    "L4, whitened": "angles",
-    "L4, raw": "angles",
-    "L4, raw, leaving the span": "leaving",
-    "squared error, leaving the span": "leaving",
-    "squared error, true gates": "angles",
-    "squared error, equal gates": "angles",
-    "likelihood, true gates": "angles",
-    "likelihood, best gates": "angles",
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss, and the plane it is shown on.
+
+    Attributes
+    ----------
+    kind : {"L4", "squared error", "likelihood"}
+    whitened : bool
+        L4 in the coordinates that T2 whitens.
+    gates : {"true", "equal", "best"}, optional
+        Those the experts are given; "best" ones are fitted for each pair of experts. L4 knows none.
+    leaves_span : bool
+        The plane is that of the second expert, along itself and out of the span of both, in place of the angles of
+        both within it.
+    """
+
+    kind: Literal["L4", "squared error", "likelihood"]
+    whitened: bool = False
+    gates: Literal["true", "equal", "best"] | None = None
+    leaves_span: bool = False
+
+
+_LOSSES = {
+    "L4, whitened": Loss("L4", whitened=True),
+    "L4, raw": Loss("L4"),
+    "L4, raw, leaving the span": Loss("L4", leaves_span=True),
+    "squared error, leaving the span": Loss("squared error", gates="true", leaves_span=True),
+    "squared error, true gates": Loss("squared error", gates="true"),
+    "squared error, equal gates": Loss("squared error", gates="equal"),
+    "likelihood, true gates": Loss("likelihood", gates="true"),
+    "likelihood, best gates": Loss("likelihood", gates="best"),
 }
 
 
@@ -62,13 +86,13 @@ def cells(plan: Plan) -> list[Cell]:
     return [
         {"loss": loss, "steps": steps, "n": n, "n_likelihood": n_likelihood, "seed": seed}
         for seed in plan.choose_seeds(1, 1)
-        for loss in _PLANES
+        for loss in _LOSSES
     ]
 
 
 def run(cell: Cell) -> list[Row]:
     """Evaluate one loss on a grid of its plane."""
-    loss, rng = cell["loss"], np.random.default_rng(cell["seed"])
+    loss, rng = _LOSSES[cell["loss"]], np.random.default_rng(cell["seed"])
     X = rng.normal(size=(cell["n"], _FEATURES))
     # x has the same law in every direction, so the experts may lie in the plane of the first two.
     coef = np.zeros((2, _FEATURES))
@@ -77,19 +101,19 @@ def run(cell: Cell) -> list[Row]:
     truth.gate_coef[0, :2] = 0.0
     y = truth.draw(X, rng)
     u, v = _grid(loss, cell["steps"])
-    if loss.startswith("L4"):
+    if loss.kind == "L4":
         values = _l4_values(loss, X, y, truth, u, v)
-    elif loss.startswith("squared"):
+    elif loss.kind == "squared error":
         values = _squared_error(loss, X, y, truth, u, v)
     else:
         n = cell["n_likelihood"]
         values = _minus_log_likelihood(loss, X[:n], y[:n], truth, u)
     truths = _truths(loss)
     near = min_distance(np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1), truths, loss) <= _NEAR * (u[1] - u[0])
-    minima = _local_minima(values, periodic=_PLANES[loss] == "angles")
+    minima = _local_minima(values, periodic=not loss.leaves_span)
     return [
         {
-            "loss": loss,
+            "loss": cell["loss"],
             "seed": cell["seed"],
             "u": float(u[i]),
             "v": float(v[j]),
@@ -107,30 +131,30 @@ def _at(degrees: Floats) -> Floats:
     return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=-1)
 
 
-def _grid(loss: str, steps: int) -> tuple[Floats, Floats]:
+def _grid(loss: Loss, steps: int) -> tuple[Floats, Floats]:
     """Return the coordinates of the grid: angles of both experts, or (s, t) of s a_2 + t e, the second expert."""
-    if _PLANES[loss] == "angles":
+    if not loss.leaves_span:
         angles = np.asarray(-180.0 + 360.0 / steps * np.arange(steps))
         return angles, angles
     line = np.asarray(np.linspace(-_REACH, _REACH, steps + 1))
     return line, line
 
 
-def _truths(loss: str) -> list[tuple[float, float]]:
+def _truths(loss: Loss) -> list[tuple[float, float]]:
     """Return where the experts are, in both orders unless the gates tell them apart, and for L4 with all signs."""
-    second = 90.0 if loss == "L4, whitened" else _BETWEEN
-    flips = (0.0, 180.0) if loss.startswith("L4") else (0.0,)
-    if _PLANES[loss] == "leaving":
+    second = 90.0 if loss.whitened else _BETWEEN
+    flips = (0.0, 180.0) if loss.kind == "L4" else (0.0,)
+    if loss.leaves_span:
         return [(1.0, 0.0), (-1.0, 0.0)][: len(flips)]
-    pairs = [(0.0, second)] if loss.endswith("true gates") else [(0.0, second), (second, 0.0)]
+    pairs = [(0.0, second)] if loss.gates == "true" else [(0.0, second), (second, 0.0)]
     turned = [(a + f, b + g) for a, b in pairs for f in flips for g in flips]
     return [((a + 180.0) % 360.0 - 180.0, (b + 180.0) % 360.0 - 180.0) for a, b in turned]
 
 
-def min_distance(points: Floats, truths: list[tuple[float, float]], loss: str) -> Floats:
+def min_distance(points: Floats, truths: list[tuple[float, float]], loss: Loss) -> Floats:
     """Return the distance (the larger coordinate's) of points, shape (.., 2), from the nearest truth."""
     apart = np.abs(points[..., None, :] - np.array(truths))
-    if _PLANES[loss] == "angles":
+    if not loss.leaves_span:
         apart = np.minimum(apart, 360.0 - apart)
     return np.asarray(apart.max(axis=-1).min(axis=-1))
 
@@ -143,16 +167,16 @@ def _local_minima(values: Floats, periodic: bool) -> npt.NDArray[np.bool_]:
     return np.asarray(values < lowest)
 
 
-def _l4_values(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats, v: Floats) -> Floats:
+def _l4_values(loss: Loss, X: Floats, y: Floats, truth: Mixture, u: Floats, v: Floats) -> Floats:
     moments = MomentAccumulator(_FEATURES, 4, n_threads=1).update(X, y).score_moments()
-    if loss == "L4, whitened":
+    if loss.whitened:
         tensor, basis = _whitened_tensor(moments, truth)
     else:
-        basis = np.eye(3 if _PLANES[loss] == "leaving" else 2)
+        basis = np.eye(3 if loss.leaves_span else 2)
         # z = L'x: directions W of z are those B of x when L W = B.
         W = np.linalg.lstsq(moments.whitening, np.eye(_FEATURES, len(basis)))[0]
         tensor = _fourth(moments, truth, np.asarray(W, dtype=np.float64))
-    if _PLANES[loss] == "angles":
+    if not loss.leaves_span:
         first, second = (_at(u) @ basis)[:, None], _at(v) @ basis
     else:
         first = basis[0]
@@ -183,9 +207,9 @@ def _means(X: Floats, degrees: Floats) -> Floats:
     return np.asarray(X[:, :2] @ _at(degrees).T)
 
 
-def _squared_error(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats, v: Floats) -> Floats:
-    p = np.full((len(y), 2), 0.5) if loss.endswith("equal gates") else truth.gates(X)
-    if _PLANES[loss] == "angles":
+def _squared_error(loss: Loss, X: Floats, y: Floats, truth: Mixture, u: Floats, v: Floats) -> Floats:
+    p = np.full((len(y), 2), 0.5) if loss.gates == "equal" else truth.gates(X)
+    if not loss.leaves_span:
         first, second = p[:, :1] * _means(X, u), p[:, 1:] * _means(X, v)
     else:  # the first expert is right; s a_2 and t e add up
         y = y - p[:, 0] * truth.expert_means(X)[:, 0]
@@ -196,8 +220,8 @@ def _squared_error(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats, v
     return np.asarray((y**2).mean() + np.add.outer(*own) + 2.0 * (first.T @ second) / len(y))
 
 
-def _minus_log_likelihood(loss: str, X: Floats, y: Floats, truth: Mixture, u: Floats) -> Floats:
-    if loss == "likelihood, best gates":
+def _minus_log_likelihood(loss: Loss, X: Floats, y: Floats, truth: Mixture, u: Floats) -> Floats:
+    if loss.gates == "best":
         options = EmOptions(fit_intercept=False, fit_gate_intercept=False, max_iter=50, tol=1e-6, n_threads=1)
         problem = EmProblem(Samples(X, y, np.ones(len(y))), options)
         values = np.empty((len(u), len(u)))
@@ -247,12 +271,13 @@ def report(table: pd.DataFrame) -> str:
 
 def draw(table: pd.DataFrame) -> Mapping[str, Figure]:
     """Draw each loss as contours with its minima and the truth."""
-    losses = list(table["loss"].unique())
-    figure, axes = new_figure(2, (len(losses) + 1) // 2, width=4.6)
-    for panel, loss in zip(axes.flat, losses, strict=False):
-        here = table[(table["loss"] == loss) & (table["seed"] == table["seed"].min())]
+    names = list(table["loss"].unique())
+    figure, axes = new_figure(2, (len(names) + 1) // 2, width=4.6)
+    for panel, name in zip(axes.flat, names, strict=False):
+        loss = _LOSSES[name]
+        here = table[(table["loss"] == name) & (table["seed"] == table["seed"].min())]
         grid = here.pivot(index="v", columns="u", values="value")
-        if _PLANES[loss] == "angles":  # close the circles
+        if not loss.leaves_span:  # close the circles
             grid[180.0] = grid[-180.0]
             grid.loc[180.0] = grid.loc[-180.0]
         height = np.sqrt(grid - grid.min(axis=None))  # flat in the depths without the root
@@ -265,12 +290,12 @@ def draw(table: pd.DataFrame) -> Mapping[str, Figure]:
         )
         truths = np.array(_truths(loss))
         panel.plot(*truths.T, "x", color="red", markersize=8, markeredgewidth=2, label="truth")
-        if _PLANES[loss] == "angles":
+        if not loss.leaves_span:
             panel.set(xlabel="angle of expert 1", ylabel="angle of expert 2", xticks=range(-180, 181, 90))
             panel.set_yticks(range(-180, 181, 90))
         else:
             panel.set(xlabel="s: along the second expert", ylabel="t: out of the span")
-        panel.set_title(loss, fontsize=10)
+        panel.set_title(name, fontsize=10)
         panel.set_aspect("equal")
     axes[0, 0].legend(fontsize=8, loc="upper right")
     figure.suptitle("Colour: root of the loss above its lowest point; angles in degrees")
