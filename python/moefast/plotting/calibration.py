@@ -70,7 +70,7 @@ def plot_calibration(
     >>> X, y, _ = make_moe(600, 3, 2, random_state=0)
     >>> model = MixtureOfExpertsRegressor(2, random_state=0).fit(X[:300], y[:300])
     >>> ax = plot_calibration(model, X[300:], y[300:], n_bins=10, ax=Figure().subplots())
-    >>> len(ax.patches)
+    >>> len(ax.containers[0])
     10
     """
     check_integer("n_bins", n_bins)
