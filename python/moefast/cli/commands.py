@@ -87,7 +87,7 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
         f"best of {len(model.fit_report_.starts)} start(s)"
     )
     with _Ending() as ending:
-        _save_picture(ending, model, X, y, "y", plot)
+        _save_picture(ending, model, X, y, plot)
 
 
 @main.command()
@@ -162,7 +162,7 @@ def fit(
             if saved:
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
         if not no_plot:
-            _save_picture(ending, model, X, y, target, plot)
+            _save_picture(ending, model, X, y, plot)
 
 
 @main.command()
@@ -290,12 +290,10 @@ def _check_picture(path: Path) -> None:
         picture_format(path)
 
 
-def _save_picture(
-    ending: _Ending, model: MixtureOfExpertsRegressor, X: Any, y: Any, target: str, path: Path
-) -> None:
+def _save_picture(ending: _Ending, model: MixtureOfExpertsRegressor, X: Any, y: Any, path: Path) -> None:
     """Draw, or say how to get matplotlib; a picture that cannot be drawn never spoils a fit."""
     try:
-        figure = plot_experts(model, X, y, target=target)
+        figure = plot_experts(model, X, y)
     except (ImportError, ValueError, RuntimeError) as error:
         tell(f"no picture: {str(error).strip() or type(error).__name__}")
         return

@@ -1,0 +1,99 @@
+"""Is the predicted distribution right? The histogram of its probability integral transform tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import binom
+
+from moefast._typing import Floats
+from moefast.mixture import GatedExperts
+from moefast.plotting.figures import axes_or_new, legend_beside
+from moefast.validation import check_integer, check_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from moefast.estimators.base import MixtureEstimator
+
+__all__ = ["distribution", "plot_calibration"]
+
+
+def plot_calibration(
+    model: MixtureEstimator,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    n_bins: int = 20,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the histogram of F(y | x), the probability that the model gives to values below the one observed.
+
+    It is flat where the predicted distributions are right: a hump says that they are too wide, a trough that
+    they are too narrow, a slope that they lie too high or too low. 95 % of the bars of a right model are within
+    the band. Held-out rows are the honest test: those of the fit look a little better.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsRegressor or HierarchicalMixtureOfExpertsRegressor
+        Fitted.
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,)
+    sample_weight : array-like of shape (n,), optional
+    n_bins : int
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure for None.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed; the message says how to get it.
+
+    References
+    ----------
+    Gneiting, Balabdaoui, Raftery, "Probabilistic forecasts, calibration and sharpness", Journal of the Royal
+    Statistical Society B 69, 2007.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressor
+    >>> from moefast.datasets import make_moe
+    >>> from moefast.plotting import plot_calibration
+    >>> from matplotlib.figure import Figure
+    >>> X, y, _ = make_moe(600, 3, 2, random_state=0)
+    >>> model = MixtureOfExpertsRegressor(2, random_state=0).fit(X[:300], y[:300])
+    >>> ax = plot_calibration(model, X[300:], y[300:], n_bins=10, ax=Figure().subplots())
+    >>> len(ax.containers[0])
+    10
+    """
+    check_integer("n_bins", n_bins)
+    ax = axes_or_new(ax, 6.5, 3.8)
+    X, y = model._checked_samples(X, y)
+    weights = check_weights(sample_weight, len(y))
+    below, _ = distribution(model.mixture_, X, y)
+    edges = np.linspace(0, 1, n_bins + 1)
+    heights = n_bins * np.histogram(below, edges, weights=weights)[0] / weights.sum()
+    n = float(weights.sum() ** 2 / (weights**2).sum())  # rows that count as much as these with their weights
+    low, high = (n_bins * binom.ppf(q, round(n), 1 / n_bins) / round(n) for q in (0.025, 0.975))
+    ax.bar(
+        edges[:-1], heights, 1 / n_bins, align="edge", color="#56B4E9", edgecolor="white", label=f"{len(y)} rows"
+    )
+    ax.axhspan(low, high, color="0.5", alpha=0.25, linewidth=0, label="95 % of a right\nmodel's bars")
+    ax.axhline(1.0, color="0.3", linewidth=1)
+    ax.set(xlim=(0, 1), ylim=(0, 1.08 * max(float(heights.max()), high)))
+    ax.set(xlabel="probability below the observed value", ylabel="density (1 if calibrated)")
+    legend_beside(ax)
+    return ax
+
+
+def distribution(mixture: GatedExperts, X: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return P(Y <= y | x) and P(Y > y | x), each exact in its tail, shape (n,)."""
+    p, z = mixture.gates(X), (y[:, None] - mixture.expert_means(X)) / mixture.sigma
+    return np.asarray(np.sum(p * ndtr(z), axis=1)), np.asarray(np.sum(p * ndtr(-z), axis=1))
