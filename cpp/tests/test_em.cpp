@@ -141,6 +141,83 @@ void pass(index_t n, index_t d, index_t k, Mode mode) {
   compare(found.products, wanted.products, 0);
 }
 
+// Experts and gates that see some columns: the sums of these among those of all, at parameters that are 0
+// elsewhere.
+void columns(const std::vector<index_t>& of_experts, const std::vector<index_t>& of_gates, const char* link) {
+  const index_t n = 500, d = 3, k = 3, dim = d + 1;
+  const Problem problem(n, d, k, 44);
+  EmSettings settings;
+  settings.variance_floor = 1e-6;
+  settings.link = built_in_link(link);
+  EmData some = problem.data();
+  some.expert_columns = of_experts, some.gate_columns = of_gates;
+  const index_t u_dim = some.expert_dim(), v_dim = some.gate_dim();
+  MixtureParameters all{k,
+                        dim,
+                        dim,
+                        std::vector<double>(size(k * dim)),
+                        std::vector<double>(size(k * dim)),
+                        problem.truth.variance};
+  MixtureParameters compact{k, u_dim, v_dim, {}, {}, problem.truth.variance};
+  std::vector<index_t> u = of_experts, v = of_gates;
+  u.push_back(d), v.push_back(d);  // the constant
+  for (index_t i = 0; i < k; ++i) {
+    for (const index_t j : u) {
+      compact.experts.push_back(all.experts[size(i * dim + j)] = problem.truth.experts[size(i * dim + j)]);
+    }
+    for (const index_t j : v) {
+      compact.gates.push_back(all.gates[size(i * dim + j)] = problem.truth.gates[size(i * dim + j)]);
+    }
+  }
+  const EmStatistics whole = e_step(problem.data(), all, settings, {}, {});
+  const EmStatistics found = e_step(some, compact, settings, {}, {});
+  const std::string what = link + text({{"u", u_dim}, {"v", v_dim}});
+  constexpr double tolerance = 1e-9;
+  CHECK_AT(close(found.log_likelihood, whole.log_likelihood, 1, tolerance), what);
+  const index_t gate_columns = some.constant_gates() ? 0 : k * (k - 1) / 2,
+                whole_columns = k + k * (k - 1) / 2;
+  const bool one = some.one_design();
+  const std::vector<double>& gate_products = one ? found.products : found.gate_products;
+  const index_t expert_stride = k + (one ? gate_columns : 0),
+                gate_stride = one ? expert_stride : gate_columns;
+  CHECK_AT(found.products.size() == size(u_dim * (u_dim + 1) / 2 * expert_stride), what);
+  CHECK_AT(one || found.gate_products.size() == size(v_dim * (v_dim + 1) / 2 * gate_columns), what);
+  for (index_t i = 0; i < k; ++i) {
+    CHECK_AT(close(found.totals[size(i)], whole.totals[size(i)], 1, tolerance), what);
+    CHECK_AT(close(found.squares[size(i)], whole.squares[size(i)], 1, tolerance), what);
+    for (index_t b = 0; b < u_dim; ++b) {
+      CHECK_AT(close(found.residuals[size(i * u_dim + b)], whole.residuals[size(i * dim + u[size(b)])], 1,
+                     tolerance),
+               what);
+      for (index_t a = 0; a <= b; ++a) {
+        const index_t row = b * (b + 1) / 2 + a, of_all = u[size(b)] * (u[size(b)] + 1) / 2 + u[size(a)];
+        CHECK_AT(close(found.products[size(row * expert_stride + i)],
+                       whole.products[size(of_all * whole_columns + i)], 1, tolerance),
+                 what);
+      }
+    }
+    for (index_t b = 0; b < v_dim; ++b) {
+      CHECK_AT(close(found.gate_slope[size(i * v_dim + b)], whole.gate_slope[size(i * dim + v[size(b)])], 1,
+                     tolerance),
+               what);
+    }
+  }
+  for (index_t c = 0; c < gate_columns; ++c) {
+    for (index_t b = 0; b < v_dim; ++b) {
+      for (index_t a = 0; a <= b; ++a) {
+        const index_t row = b * (b + 1) / 2 + a, of_all = v[size(b)] * (v[size(b)] + 1) / 2 + v[size(a)];
+        CHECK_AT(close(gate_products[size(row * gate_stride + (one ? k : 0) + c)],
+                       whole.products[size(of_all * whole_columns + k + c)], 1, tolerance),
+                 what);
+      }
+    }
+  }
+  const EmResult run = em_run(some, compact, settings, {}, {});
+  CHECK_AT(run.parameters.experts.size() == size(k * u_dim) && run.parameters.gates.size() == size(k * v_dim),
+           what);
+  for (std::size_t i = 1; i < run.trace.size(); ++i) CHECK_AT(run.trace[i] >= run.trace[i - 1] - 1e-9, what);
+}
+
 bool same_bits(const EmResult& a, const EmResult& b) {
   return a.trace == b.trace && a.totals == b.totals && a.log_likelihood == b.log_likelihood &&
          a.status == b.status && a.n_iter == b.n_iter && a.parameters.experts == b.parameters.experts &&
@@ -245,6 +322,22 @@ void test_em() {
       }
     }
     pass(9001, 3, 3, mode);  // several threads
+  }
+  const std::vector<std::vector<index_t>> seen = {{}, {1}, {0, 2}, {0, 1, 2}};
+  for (const auto& of_experts : seen) {
+    for (const auto& of_gates : seen) {
+      for (const char* link : {"linear", "tanh"}) columns(of_experts, of_gates, link);
+    }
+  }
+  for (const std::vector<index_t>& wrong : {std::vector<index_t>{3}, {-1}, {1, 1}, {1, 0}}) {
+    CHECK(throws<std::invalid_argument>([&] {
+      const Problem problem(20, 3, 2, 45);
+      EmData data = problem.data();
+      data.gate_columns = wrong;
+      EmSettings settings;
+      settings.variance_floor = 1e-6;
+      em_run(data, problem.truth, settings, {}, {});
+    }));
   }
   for (const char* link : {"linear", "sigmoid", "relu"}) {
     runs(300, 2, 2, link);

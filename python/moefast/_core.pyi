@@ -70,8 +70,8 @@ class EmData:
         w: _Floats,
         means: _Floats | None = None,
         log_densities: _Floats | None = None,
-        expert_columns: Sequence[int] | None = None,
-        gate_columns: Sequence[int] | None = None,
+        expert_columns: Sequence[int] | NDArray[np.intp] | None = None,
+        gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from moefast._typing import Floats
 
@@ -53,6 +54,11 @@ class Samples:
     def n_features(self) -> int:
         """D."""
         return int(self.X.shape[1])
+
+    def of_columns(self, columns: npt.NDArray[np.intp]) -> Samples:
+        """Return the samples with some of the columns, given by position."""
+        names = None if self.names is None else tuple(self.names[j] for j in columns)
+        return Samples(np.ascontiguousarray(self.X[:, columns]), self.y, self.sample_weight, names)
 
     @property
     def share(self) -> Floats:

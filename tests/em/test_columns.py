@@ -169,7 +169,7 @@ def test_constant_gates_are_shares(fit_gate_intercept):
     shares = w @ np.asarray(em_oracles.posterior(problem.Z, problem.t, p), dtype=float) / w.sum()
     (fit,) = problem.run_many([start], max_iter=1)
     wanted = shares if fit_gate_intercept else np.full(3, 1 / 3)
-    np.testing.assert_allclose(fit.mixture.gate_proba(problem.Z[:1])[0], wanted, rtol=1e-12)
+    np.testing.assert_allclose(fit.mixture.gates(problem.Z[:1])[0], wanted, rtol=1e-12)
     assert not fit.mixture.gate_coef.any()
 
 
@@ -177,7 +177,7 @@ def test_an_expert_without_rows_leaves_constant_gates_finite():
     problem, _ = problem_of((None, ()))
     labels = np.arange(300, dtype=np.int32) % 2  # nobody for the last expert
     (first,) = problem.run_many([HardAssignment(labels, 3)], max_iter=0)
-    assert first.mixture.gate_proba(problem.Z[:1])[0, 2] == pytest.approx(1e-12)
+    assert first.mixture.gates(problem.Z[:1])[0, 2] == pytest.approx(1e-12)
     (fit,) = problem.run_many([HardAssignment(labels, 3)], max_iter=50)
     assert np.isfinite(fit.trace).all()
     assert (np.diff(fit.trace) > -1e-9).all()

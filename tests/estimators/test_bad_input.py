@@ -140,6 +140,12 @@ def test_bad_weights(bad, message):
         *(("n_init", v, TypeError) for v in (2.5, None, False)),
         *(("link", v, ValueError) for v in ("logit", "")),
         *(("link", v, TypeError) for v in (3, None)),
+        *(
+            ("expert_features", v, TypeError)
+            for v in ("age", 3, {"age"}, [0.5], [True, 1], ["age", 0], [[0]], [None])
+        ),
+        *(("gate_features", v, ValueError) for v in ([-1], [0, 0], ["age", "age"], np.array([1, 1]))),
+        *(("gate_features", v, TypeError) for v in (np.eye(3, dtype=bool), b"age", 2.0, [0, None])),
         *(("noise", v, ValueError) for v in ("own", None, 0.1)),
         *(("start", v, ValueError) for v in ("best", None, 1)),
         *(("max_iter", v, ValueError) for v in (0, -1, 1.5, "10", None, True)),

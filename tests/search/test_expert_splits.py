@@ -4,6 +4,7 @@ import numpy as np
 
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.samples import Samples
 from moefast.search.expert_splits import expert_splits
 from moefast.search.local_optimum import LocalOptimum
 
@@ -11,7 +12,7 @@ from moefast.search.local_optimum import LocalOptimum
 def test_every_expert_is_split_by_its_residual_and_by_a_hyperplane_through_its_centre():
     X, y, truth = make_moe(300, 3, 3, noise=0.3, random_state=0)
     w = np.random.default_rng(1).uniform(0.5, 2.0, size=300)
-    problem = EmProblem(X, y, w, EmOptions())
+    problem = EmProblem(Samples(X, y, w), EmOptions())
     optimum = LocalOptimum(problem, truth.to_standard(problem.standardisation))
     before = optimum.responsibilities.copy()
     starts = expert_splits(optimum, np.random.default_rng(2))

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
+from moefast.estimators.features import Features, check_features, feature_columns
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
@@ -29,6 +30,8 @@ Estimator = TypeVar("Estimator", bound="MixtureEstimator")
 class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An estimator of a mixture with linear experts and gates of any form, fitted by EM from many starts."""
 
+    expert_features: Features
+    gate_features: Features
     noise: Literal["per_expert", "shared"]
     fit_intercept: bool
     fit_gate_intercept: bool
@@ -83,6 +86,11 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
                 f"n_samples={samples.n_rows} rows of positive weight are fewer than {asked_for}; "
                 "ask for fewer experts or give more data"
             )
+        options = replace(
+            options,
+            expert_columns=feature_columns("expert_features", self.expert_features, samples),
+            gate_columns=feature_columns("gate_features", self.gate_features, samples),
+        )
         outcome = self._fit(samples, options)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
@@ -110,6 +118,8 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
             check_integer("n_init", self.n_init)
         check_choice("start", self.start, starts)
         check_verbose(self.verbose)
+        check_features("expert_features", self.expert_features)
+        check_features("gate_features", self.gate_features)
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
         if budget is not None and not (number and 0 < budget < np.inf):
@@ -125,12 +135,6 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
             tol=self.tol,
             n_threads=self.n_threads,
         )
-
-    def _count_parameters(self, d: int, k: int, n_gates: int) -> int:
-        """Count free parameters of k experts and of gates with `n_gates` free rows."""
-        experts = k * (d + bool(self.fit_intercept))
-        gates = n_gates * (d + bool(self.fit_gate_intercept))
-        return experts + gates + (1 if self.noise == "shared" else k)
 
     def _set_figures(self, outcome: Outcome) -> None:
         """Set what a fit tells of itself."""

@@ -13,6 +13,7 @@ from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
+from moefast.estimators.features import Features
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.summary import GateTable
 from moefast.gating.fit import gates_of_problem
@@ -54,6 +55,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
         :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
         "linear", "relu" and "leaky_relu" take y in the units it has.
+    expert_features, gate_features : sequence of str, int or bool, optional
+        The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
+        coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
     noise : {"per_expert", "shared"}
         Each expert has an s_i of its own, or all have one.
     fit_intercept : bool
@@ -130,7 +134,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         The name of y, where it has one.
     fit_report_ : FitReport
     n_samples_fit_, n_parameters_ : int
-        Training rows of positive weight, and free parameters as AIC and BIC count them.
+        Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
+        dependence of the columns leaves undetermined do not count.
     training_weight_, response_std_ : float
         Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
@@ -165,6 +170,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         n_experts: int = 2,
         *,
         link: str | Link | Callable[[Any], Any] = "linear",
+        expert_features: Features = None,
+        gate_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
@@ -183,6 +190,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     ) -> None:
         self.n_experts = n_experts
         self.link = link
+        self.expert_features = expert_features
+        self.gate_features = gate_features
         self.noise = noise
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
@@ -203,7 +212,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         rng = get_generator(self.random_state)
         link, k = get_link(self.link), int(self.n_experts)
         problem = EmProblem(samples, options, link)
-        n_parameters = self._count_parameters(samples.n_features, k, k - 1)
+        n_parameters = problem.n_parameters(k)
         if self.polish:
             wanted, deadline = StartOptions(self.start, self.n_init, n_parameters), Deadline(self.time_budget)
             fit, report = find_best_optimum(problem, k, wanted, rng, deadline=deadline, verbose=self.verbose)
@@ -219,8 +228,12 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         """Experts from the moments, gates by EM with the experts frozen."""
         recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
         options = MomentOptions(problem.link, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
-        experts = recover(samples, int(self.n_experts), options, random_state=rng)
-        fit = gates_of_problem(problem, samples.X, experts, max(experts.sigma, 1e-300), update_noise=True)
+        design, k = problem.expert_design, int(self.n_experts)
+        seen = samples if design.columns is None else samples.of_columns(design.columns)
+        experts = recover(seen, k, options, random_state=rng)
+        coef = design.spread(experts.coef)
+        frozen = Mixture(coef, experts.intercept, np.zeros_like(coef), np.zeros(k), np.ones(k), experts.link)
+        fit = gates_of_problem(problem, samples.X, frozen, max(experts.sigma, 1e-300), update_noise=True)
         fit = replace(fit, status="converged" if fit.converged and experts.converged else "iteration_limit")
         kind = "L4" if self.start == "l4" else "spectral"
         start = StartReport(f"{kind}, unpolished", "", fit.log_likelihood, fit.n_iter, fit.status, fit.collapsed)

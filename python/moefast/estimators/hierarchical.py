@@ -13,6 +13,7 @@ from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
+from moefast.estimators.features import Features
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import in_range
 from moefast.estimators.summary import GateTable
@@ -46,6 +47,9 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     branches : sequence of int
         Children of a node at each level, top first: ``(2, 3)`` is two branches of three experts. Any depth;
         ``(k,)`` and ``(1, k)`` are the flat mixture.
+    expert_features, gate_features : sequence of str, int or bool, optional
+        The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
+        coefficients of the others are 0. ``gate_features=[]`` makes gates constant.
     noise : {"per_expert", "shared"}
         Each expert has an s of its own, or all have one.
     fit_intercept : bool
@@ -103,7 +107,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         The name of y, where it has one.
     fit_report_ : FitReport
     n_samples_fit_, n_parameters_ : int
-        Training rows of positive weight, and free parameters as AIC and BIC count them.
+        Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
+        dependence of the columns leaves undetermined do not count.
     training_weight_, response_std_ : float
         Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
@@ -140,6 +145,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self,
         branches: Sequence[int] = (2, 2),
         *,
+        expert_features: Features = None,
+        gate_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
@@ -156,6 +163,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         verbose: int = 0,
     ) -> None:
         self.branches = branches
+        self.expert_features = expert_features
+        self.gate_features = gate_features
         self.noise = noise
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
@@ -176,7 +185,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         flat = EmProblem(samples, options)
         problem = HierarchicalProblem(flat, branches)
         n_gates = sum(nodes_of_level(branches, level) * (b - 1) for level, b in enumerate(branches))
-        n_parameters = self._count_parameters(samples.n_features, problem.n_leaves, n_gates)
+        n_parameters = flat.n_parameters(problem.n_leaves, n_gates)
         wanted = StartOptions(self.start, self.n_init, n_parameters)
         rng = get_generator(self.random_state)
         starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)

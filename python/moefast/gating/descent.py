@@ -36,7 +36,7 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
     Parameters
     ----------
     problem : EmProblem
-        Its options `fit_gate_intercept`, `gate_alpha`, `max_iter`, `tol` and `n_threads` matter.
+        Its options `fit_gate_intercept`, `gate_columns`, `gate_alpha`, `max_iter`, `tol` and `n_threads` matter.
     start : Mixture
         In standard units; gates and noise are used.
     means : ndarray of shape (n, k)

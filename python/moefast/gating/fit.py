@@ -83,7 +83,8 @@ def fit_gates(
         Take `sigma` as a start and fit it too; by EM only.
     sample_weight : array-like of shape (n,), optional
     options : EmOptions, optional
-        `fit_gate_intercept`, `gate_alpha`, `noise`, `noise_floor`, `max_iter`, `tol` and `n_threads` matter.
+        `fit_gate_intercept`, `gate_columns`, `gate_alpha`, `noise`, `noise_floor`, `max_iter`, `tol` and
+        `n_threads` matter.
 
     Returns
     -------

@@ -46,9 +46,12 @@ _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "sh
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
 _SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
+_FEATURES = Either(Nothing(), Listing(Either(Text(), Either(Whole(), Flag()))))
 _PARAMETERS: dict[str, Field] = {
     "n_experts": Whole(1, 2**31 - 1),
     "link": Choice(tuple(LINKS)),
+    "expert_features": _FEATURES,
+    "gate_features": _FEATURES,
     "noise": Choice(("per_expert", "shared")),
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
@@ -165,6 +168,9 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
     parameters["link"] = model.link_.name
     seed = parameters["random_state"]
+    for name in ("expert_features", "gate_features"):
+        if parameters[name] is not None:
+            parameters[name] = [e.item() if isinstance(e, np.generic) else e for e in parameters[name]]
     parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
     names = getattr(model, "feature_names_in_", None)
     content = {

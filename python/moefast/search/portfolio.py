@@ -70,8 +70,9 @@ def portfolio(problem: EmProblem, n_experts: int, options: StartOptions, rng: np
     n = _SPECTRAL_STARTS + _RANDOM_STARTS if n_init == "auto" else int(n_init)
     independent = n_independent(problem)
     if start in ("spectral", "l4") and independent < k:
+        where = "X has" if problem.expert_design.columns is None else "experts see"
         raise ValueError(
-            f'start="{start}" needs at least n_experts={k} linearly independent columns, X has {independent}; '
+            f'start="{start}" needs at least n_experts={k} linearly independent columns, {where} {independent}; '
             'use start="auto"'
         )
     if start == "l4":
