@@ -88,8 +88,8 @@ class SearchSettings:
         Random starts after those where the data are not easy, and each time no run is left to climb from.
     agreeing_runs, confirming_starts : int
         The data are easy when so many of the first runs end at one optimum, and neither moves from there nor so
-        many further random starts find a better one. Without the latter one seed in twelve (power plant, 3 experts)
-        stays at 90.7, where others find 239.2: agreement alone proves nothing.
+        many further random starts find a better one. Without the latter one seed in twelve stays at 90.7 on power
+        plant with 3 experts, where others find 239.2: agreement alone proves nothing.
     first_climbs, later_climbs : int
         Best runs of the first starts, and of later ones, that are climbed from.
 
