@@ -3,13 +3,15 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "pyproject.toml"
 
 
 def test_imports_point_one_way_and_never_in_a_circle(capsys):
@@ -17,6 +19,43 @@ def test_imports_point_one_way_and_never_in_a_circle(capsys):
     assert lint_imports(config_filename=str(PROJECT), no_cache=True) == EXIT_STATUS_SUCCESS, (
         capsys.readouterr().out
     )
+
+
+def rows_of_map(head):
+    """The table of CONTRIBUTING.md whose first column is headed so: rows of cells, a cell the names in it."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index(f"| `{head}`") :].split("\n\n")[0].splitlines()[2:]
+    return [[re.findall(r"`([^`]+)`", cell) for cell in row.strip("|").split("|")] for row in table]
+
+
+def test_the_map_of_the_folders_is_the_contract():
+    text = PROJECT.read_text(encoding="utf-8")
+    layers = re.findall(r'^  "(.+)",$', text[text.index("layers = [") :].split("]")[0], flags=re.MULTILINE)
+    assert [row[0] for row in rows_of_map("python/moefast/")] == [layer.split(" | ") for layer in layers]
+
+
+def included_folders(folder):
+    """The folders outside this one, as the map writes them, that its files include from."""
+    found = set()
+    files = [path for kind in ("*.cpp", "*.hpp") for path in (ROOT / "cpp" / folder).glob(kind)]
+    assert files
+    for path in files:
+        for name in re.findall(r'#include "(.+)"', path.read_text(encoding="utf-8")):
+            where = name.split("/")[0] if "/" in name else "src" if (ROOT / "cpp/src" / name).exists() else folder
+            found.add("include" if where == "moefast" else where)
+    return found - {Path(folder).name, "include" if folder.startswith("include") else ""}
+
+
+def test_the_map_of_the_core_is_what_is_included():
+    rows = {row[0][0]: set(row[2]) for row in rows_of_map("cpp/")}
+    folders = {path.parent.relative_to(ROOT / "cpp").as_posix() for path in ROOT.glob("cpp/*/**/*.[ch]pp")}
+    assert rows.keys() | {"tests"} == folders | {"bindings", "tests"}
+    assert {folder: included_folders(folder) for folder in rows} == rows
+
+
+def test_the_core_knows_no_python():
+    for path in [*ROOT.glob("cpp/src/**/*.[ch]pp"), *ROOT.glob("cpp/include/**/*.hpp")]:
+        assert not re.search(r"pybind11|Python\.h|\bPy[A-Z_]", path.read_text(encoding="utf-8")), path
 
 
 def modules_after(code):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ import moefast._core as _core
 from moefast._typing import Floats
 from moefast.moments import byte_parts
 from moefast.moments.column_errors import named_columns
-from moefast.moments.memory import refuse_too_large
+from moefast.moments.memory import n_sums, refuse_too_large
 from moefast.moments.scores import ScoreMoments
 from moefast.threads import resolve_threads
 from moefast.transforms.polynomial import PolynomialTransform
@@ -34,11 +33,6 @@ _MAGIC = b"moefast moments\0"
 _VERSION = 2
 # version, order, dtype code (itemsize), n_features, rows in full blocks, pending rows, weight, about, degree + 1
 _HEADER = struct.Struct("<16sIIIqqqddI")
-
-
-def _n_sums(n_features: int, order: int, one_channel: bool) -> int:
-    """Return the size of the state: a packed tensor of order `order` of (x, 1) for every channel."""
-    return (1 if one_channel else order + 1) * math.comb(n_features + order, order)
 
 
 class MomentAccumulator:
@@ -149,7 +143,7 @@ class MomentAccumulator:
 
     def _refuse_too_large(self, n_states: float, purpose: str) -> None:
         """Refuse what would not fit beside the state: an update by one thread less the state, and `n_states`."""
-        of_state = 8 * _n_sums(self.n_features, self.order, self._transform is not None)
+        of_state = 8 * n_sums(self.n_features, self.order, self._transform is not None)
         needed = self._memory(1) + (n_states - 1) * of_state
         refuse_too_large(self.n_features, self.order, needed, f" more {purpose}")
 
@@ -358,7 +352,7 @@ class MomentAccumulator:
             PolynomialTransform(tuple(map(float, P[:-2])), float(P[-2]), int(P[-1]), about) if terms else None
         )
         accumulator = cls(d, order, "float64" if itemsize == 8 else "float32", n_threads, transform=transform)
-        fields = [read(wide, d + 1), read(wide, d + 1), read(wide, _n_sums(d, order, terms > 0))]
+        fields = [read(wide, d + 1), read(wide, d + 1), read(wide, n_sums(d, order, terms > 0))]
         fields += [read(accumulator.dtype, pending, d), read(accumulator.dtype, pending), read(wide, pending)]
         accumulator._core.set_state(count, weight, *fields)
         return accumulator

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import psutil
 
-__all__ = ["refuse_too_large"]
+__all__ = ["n_sums", "refuse_too_large"]
+
+
+def n_sums(n_features: int, order: int, one_channel: bool) -> int:
+    """Return the size of an accumulator's state: for every channel the packed tensor of (x, 1) of that order."""
+    return (1 if one_channel else order + 1) * math.comb(n_features + order, order)
 
 
 def refuse_too_large(n_features: int, order: int, needed: float, purpose: str = "") -> None:

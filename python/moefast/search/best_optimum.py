@@ -7,9 +7,9 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
    some by detours (:mod:`moefast.search.detours`): under the other noise first, or annealed
    (:mod:`moefast.search.deterministic_annealing`).
 2. Successive halving (:mod:`moefast.search.successive_halving`) picks the best of these runs.
-3. From each a climb, iterated local search (:mod:`moefast.search.climb`): moves out of the local optimum
-   (:mod:`moefast.search.moves`, :mod:`moefast.search.split_and_merge`) go on as long as they help. A climb ends
-   when they no longer do; the next begins at another run, or at the best of further random starts. So data on
+3. From each a climb, iterated local search (:mod:`moefast.search.iterated_local_search`): moves out of the local
+   optimum (:mod:`moefast.search.moves`, :mod:`moefast.search.split_and_merge`) go on as long as they help. A climb
+   ends when they no longer do; the next begins at another run, or at the best of further random starts. So data on
    which no move helps are searched by fresh starts.
 4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
    to the end.

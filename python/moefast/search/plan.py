@@ -10,8 +10,8 @@ from moefast.em.fit import EmFit, EmStart
 from moefast.em.problem import EmProblem
 from moefast.search.account import Account, Climb
 from moefast.search.budget import Budget
-from moefast.search.climb import IteratedLocalSearch
 from moefast.search.detours import take_detours
+from moefast.search.iterated_local_search import IteratedLocalSearch
 from moefast.search.random_starts import RandomStarts
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings

@@ -59,12 +59,14 @@ class SearchSettings:
     Parameters
     ----------
     gate_alpha : float
-        Ridge of the gates while searching, where less is asked for. It takes spurious maxima off the likelihood:
+        Ridge of the gates while searching, where less is asked for; for rows of weight 1 on average, as
+        :data:`moefast.em.GATE_ALPHA_AUTO`. It takes spurious maxima off the likelihood:
         gates so steep that they cut single rows off. With the final ridge in its place the search ends lower
         (concrete, 3 experts, shared noise: 5 of 16 seeds at the best for 15 of 16) and 5 experts lose 14 nats a
         fold held out, 17 (12) below R's flexmix in place of 2 (5); 1e-3 hides good optima.
     max_rows : int
-        Different rows that a search looks at, about; the best of what it finds then compete on all.
+        Different rows that a search looks at, about; the best of what it finds then compete on all. On 100 000
+        simulated rows that ends within 0.01 of EM from the truth, whatever the seed.
     same_optimum : float
         Optima whose log-likelihoods differ by no more than this for each unit of weight are the same.
 
@@ -86,12 +88,14 @@ class SearchSettings:
         Random starts after those where the data are not easy, and each time no run is left to climb from.
     agreeing_runs, confirming_starts : int
         The data are easy when so many of the first runs end at one optimum, and neither moves from there nor so
-        many further random starts find a better one.
+        many further random starts find a better one. Without the latter one seed in twelve stays at 90.7 on power
+        plant with 3 experts, where others find 239.2: agreement alone proves nothing.
     first_climbs, later_climbs : int
         Best runs of the first starts, and of later ones, that are climbed from.
 
     moves_per_round, moves_kept : int
-        Moves tried in a round of a climb, and how many of them go on after the short run.
+        Moves tried in a round of a climb, and how many of them go on after the short run. Every kind of move has
+        brought gains on every table; handing over, split and merge, and tilting the most.
     move_iterations : tuple of (int, int, int)
         EM iterations from each move of a round, more of those kept, more of the best of these.
     patience, short_patience : int
