@@ -1,7 +1,7 @@
 """Derivatives of the log-likelihood of a mixture of experts, from nothing but the log-likelihood itself.
 
-First derivatives by the complex step, exact to rounding: Im f(x + ih) / h. Second ones are central differences of
-those, good to nine digits.
+First derivatives by the complex step, exact to rounding: Im f(x + ih) / h. Second ones are differences of those of
+fourth order, good to ten digits.
 """
 
 from dataclasses import dataclass
@@ -74,6 +74,8 @@ def hessian(model, theta, w):
     rows = []
     for j in range(len(theta)):
         step = np.zeros(len(theta))
-        step[j] = 1e-5
-        rows.append(w @ (row_scores(model, theta + step) - row_scores(model, theta - step)) / 2e-5)
+        step[j] = 5e-5
+        near = row_scores(model, theta + step) - row_scores(model, theta - step)
+        far = row_scores(model, theta + 2 * step) - row_scores(model, theta - 2 * step)
+        rows.append(w @ (8 * near - far) / (12 * step[j]))
     return np.array(rows)

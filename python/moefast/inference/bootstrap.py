@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -16,9 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.exceptions import DegenerateDataWarning
-from moefast.inference.bootstrap_result import BootstrapResult
-from moefast.inference.result import Fit, InferenceResult
+from moefast.inference.fit import Fit
 from moefast.mixture import Mixture
 from moefast.progress import progress_bar
 from moefast.randomness import RandomState, get_generator
@@ -28,7 +25,7 @@ from moefast.search.settings import SearchSettings
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_integer, check_verbose
 
-__all__ = ["BootstrapOptions", "aligned", "bootstrap"]
+__all__ = ["KINDS", "BootstrapOptions", "Replicates", "aligned", "bootstrap"]
 
 # Random starts of a cold replicate, which compete by successive halving.
 _COLD_STARTS = 10
@@ -62,11 +59,38 @@ class BootstrapOptions:
 Resample: TypeAlias = Callable[[Fit, np.random.Generator], EmProblem]
 
 
-def bootstrap(
-    result: InferenceResult, options: BootstrapOptions, random_state: RandomState = None
-) -> BootstrapResult:
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Refits to resampled data.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_replicates, P)
+        In standard units, experts in the order of the fit's.
+    options : BootstrapOptions
+    n_better : int or None
+        Of cold replicates: in how many of them random starts found a better optimum than the fit led to.
+    """
+
+    theta: Floats
+    options: BootstrapOptions
+    n_better: int | None
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What to know before the replicates are used."""
+        n, n_better = self.options.n_replicates, self.n_better
+        if n_better is None or n_better < _COMPETING * n:
+            return ()
+        return (
+            f"in {n_better} of {n} replicates random starts found a better optimum than the fit led to: several "
+            "optima compete, and intervals that keep to one (inference(), warm replicates) are too short; take "
+            "fewer experts or more rows",
+        )
+
+
+def bootstrap(fit: Fit, options: BootstrapOptions, random_state: RandomState = None) -> Replicates:
     """Refit the model to resampled data, see :meth:`InferenceResult.bootstrap`."""
-    fit = result.fit
     _check_kind(fit, options.kind)
     fit = _one_thread(fit)
     posterior = fit.mixture.responsibilities(fit.problem.Z, fit.problem.t) * fit.problem.weights[:, None]
@@ -79,13 +103,9 @@ def bootstrap(
         found, better = _refit(problem, fit.mixture, rng if options.start == "cold" else None)
         return fit.precision.layout.vector(aligned(found, fit.problem, posterior)), better
 
-    replicates = _all(replicate, seeds, options)
-    theta = np.array([vector for vector, _ in replicates])
-    n_better = sum(better for _, better in replicates) if options.start == "cold" else None
-    messages = _messages(n_better, options.n_replicates)
-    for message in messages:
-        warnings.warn(message, DegenerateDataWarning, stacklevel=3)  # the caller of result.bootstrap
-    return BootstrapResult(result, theta, options.kind, options.start, n_better, messages)
+    found = _all(replicate, seeds, options)
+    n_better = sum(better for _, better in found) if options.start == "cold" else None
+    return Replicates(np.array([theta for theta, _ in found]), options, n_better)
 
 
 def aligned(mixture: Mixture, problem: EmProblem, posterior: Floats) -> Mixture:
@@ -205,13 +225,3 @@ def _all(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return found
-
-
-def _messages(n_better: int | None, n_replicates: int) -> tuple[str, ...]:
-    if n_better is None or n_better < _COMPETING * n_replicates:
-        return ()
-    return (
-        f"in {n_better} of {n_replicates} replicates random starts found a better optimum than the fit led to: "
-        "several optima compete, and intervals that keep to one (inference(), warm replicates) are too short; "
-        "take fewer experts or more rows",
-    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from moefast._typing import Floats
-from moefast.inference.estimate import MeanPrediction, normal_interval
+from moefast.inference.bootstrap import Replicates
+from moefast.inference.estimate import MeanPrediction, normal_interval, parameter_frame
 from moefast.mixture import Mixture
 from moefast.validation import check_choice, check_features, check_number
 
@@ -36,13 +37,9 @@ class BootstrapResult:
     Attributes
     ----------
     result : InferenceResult
-    theta : ndarray of shape (n_replicates, P)
-        The refits in standard units, experts in the order of the fit's.
-    kind, start : str
-    n_better : int or None
-        Of cold replicates: in how many of them random starts found a better optimum than the fit led to. Where
-        that happens often no interval is honest.
-    messages : tuple of str
+    refits : Replicates
+        In standard units, with their `messages`, and for cold ones with `n_better`: in how many of them random
+        starts found a better optimum than the fit led to. Where that happens often no interval is honest.
 
     Examples
     --------
@@ -56,11 +53,7 @@ class BootstrapResult:
     """
 
     result: InferenceResult
-    theta: Floats
-    kind: str
-    start: str
-    n_better: int | None
-    messages: tuple[str, ...]
+    refits: Replicates
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -76,7 +69,7 @@ class BootstrapResult:
     def replicates(self) -> Floats:
         """The refits' parameters in the units of the data, shape (n_replicates, P)."""
         M, T, constant = self.result.to_units
-        return np.asarray(self.theta @ (T @ M).T + constant)
+        return np.asarray(self.refits.theta @ (T @ M).T + constant)
 
     @property
     def bse(self) -> Floats:
@@ -105,15 +98,13 @@ class BootstrapResult:
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """Return a pandas DataFrame: estimate, standard error and interval of each parameter."""
-        from moefast.inference.result import frame
-
-        return frame(self.names, {"coef": self.params, "std err": self.bse}, self.conf_int(alpha), alpha)
+        return parameter_frame(self.names, {"coef": self.params, "std err": self.bse}, self.conf_int(alpha), alpha)
 
     def mixtures(self) -> list[Mixture]:
         """Return the refits as mixtures in the units of the data."""
         fit = self.result.fit
         layout, link = fit.precision.layout, fit.mixture.link
-        return [layout.mixture(theta, link).to_units(fit.problem.standardisation) for theta in self.theta]
+        return [layout.mixture(theta, link).to_units(fit.problem.standardisation) for theta in self.refits.theta]
 
     def predict(self, X: Any) -> MeanPrediction:
         """Return E[y | x] with standard errors, those of the refits' means.

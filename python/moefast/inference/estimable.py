@@ -112,12 +112,16 @@ class Precision:
             return np.zeros(len(slopes), dtype=np.bool_)
         size = np.abs(slopes).max(axis=1, initial=0.0)
         on_fixed = np.abs(slopes[:, self.fixed]).max(axis=1, initial=0.0) > _ON_FIXED * size
-        in_flat = np.abs(slopes @ self.flat).max(axis=1, initial=0.0) > _IN_FLAT * np.linalg.norm(slopes, axis=1)
         spread = slopes @ self.inverse
         variance = np.einsum("mp,mp->m", spread, slopes)
         of_ridge = np.einsum("mp,pq,mq->m", spread, self.separation_metric, spread, optimize=True)
         separated = (of_ridge > _RIDGE_SHARE_OF_FUNCTION * variance) & self._wide(slopes, variance)
-        return np.asarray(~(on_fixed | in_flat | separated))
+        return np.asarray(~(on_fixed | self.in_flat(slopes) | separated))
+
+    def in_flat(self, slopes: Floats) -> npt.NDArray[np.bool_]:
+        """Return which functions of theta vary along a flat direction, shape (m,); `slopes` as above."""
+        most = np.abs(slopes @ self.flat).max(axis=1, initial=0.0)
+        return np.asarray(most > _IN_FLAT * np.linalg.norm(slopes, axis=1))
 
     def separated_gates(self, M: Floats) -> npt.NDArray[np.bool_]:
         """Return which parameters are coefficients of a gate that only the ridge holds, shape (P,).

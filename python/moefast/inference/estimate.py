@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -10,7 +11,7 @@ from scipy.special import ndtri
 from moefast._typing import Floats
 from moefast.validation import check_number
 
-__all__ = ["FunctionEstimate", "MeanPrediction", "normal_interval"]
+__all__ = ["FunctionEstimate", "MeanPrediction", "normal_interval", "parameter_frame"]
 
 
 def normal_interval(estimates: Floats, errors: Floats, alpha: float) -> Floats:
@@ -61,3 +62,14 @@ class MeanPrediction:
     def conf_int(self, alpha: float = 0.05) -> Floats:
         """Return confidence intervals of level 1 - alpha for the mean, shape (n, 2)."""
         return normal_interval(self.mean, self.se_mean, alpha)
+
+
+def parameter_frame(
+    names: list[tuple[str, str]], columns: dict[str, Floats], interval: Floats, alpha: float
+) -> Any:
+    """Return a pandas DataFrame of parameters with their intervals."""
+    import pandas as pd  # for who wants a table
+
+    index = pd.MultiIndex.from_tuples(names, names=["part", "parameter"])
+    columns = {**columns, f"[{alpha / 2:g}": interval[:, 0], f"{1 - alpha / 2:g}]": interval[:, 1]}
+    return pd.DataFrame(columns, index=index)

@@ -15,10 +15,11 @@ from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.inference.covariance import Covariance, check_groups, covariance
 from moefast.inference.estimable import Precision
+from moefast.inference.fit import Fit
 from moefast.inference.information import Information
 from moefast.inference.layout import FittedModel, ParameterLayout
 from moefast.inference.messages import messages_of
-from moefast.inference.result import Fit, InferenceResult
+from moefast.inference.result import InferenceResult
 from moefast.mixture import Mixture
 from moefast.validation import check_weights, column_names, weighted_samples
 

@@ -49,23 +49,23 @@ def _sentences(problem: EmProblem, precision: Precision, moved: Floats) -> Itera
             f"the noise of expert(s) {_list(precision.at_floor)} is at its floor: no standard error for it, and "
             "the others are those with this noise given"
         )
-    separated = precision.separated_gates(np.eye(layout.n_parameters))
+    T, _ = layout.to_units(problem.standardisation)
+    flat = precision.in_flat(T) & ~precision.fixed
+    separated = precision.separated_gates(np.eye(layout.n_parameters)) & ~flat
     for i in layout.gated:
         if separated[layout.gate(i)].any():
             yield (
                 f"gate {i} (against expert {layout.reference}) is separated: its probabilities are 0 or 1, and "
-                f"{_terms(layout, separated, layout.gate(i))} have no finite estimate; only the ridge gate_alpha "
-                "holds them"
+                f"there is no finite estimate of {_terms(layout, separated, layout.gate(i))}, which only the "
+                "ridge gate_alpha holds"
             )
-    slopes = np.eye(layout.n_parameters)
-    flat = ~precision.fixed & (np.abs(slopes @ precision.flat).max(axis=1, initial=0.0) > 1e-6)
     if flat.any():
         yield (
             f"the data do not determine {_by_part(layout, flat)}: columns depend linearly on each other, or do "
             "not vary among the rows concerned"
         )
     error = np.sqrt(np.diag(precision.inverse))
-    known = precision.estimable(slopes) & ~separated & (error > 0)
+    known = precision.estimable(np.eye(layout.n_parameters)) & ~separated & (error > 0)
     largest = float(np.max(np.abs(moved[known]) / error[known], initial=0.0))
     if largest > _MOVE:
         yield (

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
 from moefast._typing import Floats
-from moefast.em.problem import EmProblem
-from moefast.inference.estimable import Precision
-from moefast.inference.estimate import FunctionEstimate, MeanPrediction, normal_interval
+from moefast.exceptions import DegenerateDataWarning
+from moefast.inference.bootstrap import BootstrapOptions, bootstrap
+from moefast.inference.bootstrap_result import BootstrapResult
+from moefast.inference.estimate import FunctionEstimate, MeanPrediction, normal_interval, parameter_frame
+from moefast.inference.fit import Fit
 from moefast.inference.layout import ParameterLayout, ParameterTable
 from moefast.inference.mean import mean_slopes
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState
 from moefast.validation import check_features, check_function, check_integer
 
-if TYPE_CHECKING:
-    from moefast.inference.bootstrap_result import BootstrapResult
-
-__all__ = ["Fit", "InferenceResult", "frame"]
+__all__ = ["InferenceResult"]
 
 # Step of a central difference, in standard errors: the function is practically linear over it.
 _STEP = 1e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """The fit that inference is about, in standard units: what the bootstrap starts from.
-
-    Attributes
-    ----------
-    problem : EmProblem
-    mixture : Mixture
-        Where the gradient vanishes, near the model's.
-    precision : Precision
-    groups : ndarray of shape (n,) or None
-        The cluster of each row, 0, 1, ...
-    """
-
-    problem: EmProblem
-    mixture: Mixture
-    precision: Precision
-    groups: npt.NDArray[np.intp] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +152,7 @@ class InferenceResult:
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """Return a pandas DataFrame: estimate, standard error, z, p-value and interval of each parameter."""
         columns = {"coef": self.params, "std err": self.bse, "z": self.zvalues, "P>|z|": self.pvalues}
-        return frame(self.names, columns, self.conf_int(alpha), alpha)
+        return parameter_frame(self.names, columns, self.conf_int(alpha), alpha)
 
     def with_reference(self, expert: int) -> InferenceResult:
         """Return the same with the gates' log-odds against another expert.
@@ -285,15 +265,8 @@ class InferenceResult:
         -------
         BootstrapResult
         """
-        from moefast.inference.bootstrap import BootstrapOptions, bootstrap
-
-        return bootstrap(self, BootstrapOptions(n_replicates, kind, start, n_threads, verbose), random_state)
-
-
-def frame(names: list[tuple[str, str]], columns: dict[str, Floats], interval: Floats, alpha: float) -> Any:
-    """Return a pandas DataFrame of parameters with their intervals."""
-    import pandas as pd  # for who wants a table
-
-    index = pd.MultiIndex.from_tuples(names, names=["part", "parameter"])
-    columns = {**columns, f"[{alpha / 2:g}": interval[:, 0], f"{1 - alpha / 2:g}]": interval[:, 1]}
-    return pd.DataFrame(columns, index=index)
+        options = BootstrapOptions(n_replicates, kind, start, n_threads, verbose)
+        replicates = bootstrap(self.fit, options, random_state)
+        for message in replicates.messages:
+            warnings.warn(message, DegenerateDataWarning, stacklevel=2)
+        return BootstrapResult(self, replicates)
