@@ -22,15 +22,14 @@
 #include "moefast/information.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "aligned.hpp"
+#include "em/information_layout.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
@@ -44,64 +43,6 @@ constexpr index_t kLanes = 16;
 constexpr index_t kRowsPerLane = 1024;
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
-std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
-
-// The numbers a row's log-density depends on, and the columns their parameters belong to.
-enum Kind { kExpert, kGate, kNoise };
-constexpr std::array<std::pair<Kind, Kind>, 6> kBlocks = {{{kExpert, kExpert},
-                                                           {kExpert, kGate},
-                                                           {kGate, kGate},
-                                                           {kExpert, kNoise},
-                                                           {kGate, kNoise},
-                                                           {kNoise, kNoise}}};
-
-// Where everything is: the numbers of each kind, their parameters, and the blocks of products.
-struct Layout {
-  index_t k, dim;
-  bool shared_noise;
-  std::array<std::vector<index_t>, 3> columns;  // of u, by kind
-  std::array<index_t, 3> count;                 // numbers of each kind
-
-  Layout(const MixtureParameters& p, const UsedColumns& used, bool shared)
-      : k(p.k),
-        dim(p.dim),
-        shared_noise(shared),
-        columns{used.experts, used.gates, {p.dim - 1}},
-        count{p.k, p.k - 1, shared ? 1 : p.k} {}
-
-  index_t width(Kind kind) const { return static_cast<index_t>(columns[kind].size()); }
-  // The first number of a kind, among all.
-  index_t number(Kind kind) const { return std::accumulate(count.begin(), count.begin() + kind, index_t{0}); }
-  // The first parameter of a kind.
-  index_t parameter(Kind kind) const {
-    index_t first = 0;
-    for (int before = 0; before < kind; ++before) first += count[before] * width(static_cast<Kind>(before));
-    return first;
-  }
-  index_t n_parameters() const { return parameter(kNoise) + count[kNoise]; }
-  // The weights of a block are those of all pairs of its numbers, of one kind only those (i, j) with i <= j.
-  static index_t first_partner(Kind left, Kind right, index_t i) { return left == right ? i : 0; }
-  index_t n_pairs(Kind left, Kind right) const {
-    return left == right ? count[left] * (count[left] + 1) / 2 : count[left] * count[right];
-  }
-  index_t n_all_pairs() const {
-    index_t total = 0;
-    for (const auto& [left, right] : kBlocks) total += n_pairs(left, right);
-    return total;
-  }
-  // Matrices u_a u_b' of the same columns are symmetric: only a <= b is summed.
-  bool symmetric(Kind left, Kind right) const { return columns[left] == columns[right]; }
-  index_t n_rows(Kind left, Kind right, index_t b) const {
-    return symmetric(left, right) ? b + 1 : width(left);
-  }
-  index_t n_products() const {
-    index_t total = 0;
-    for (const auto& [left, right] : kBlocks)
-      for (index_t b = 0; b < width(right); ++b) total += n_rows(left, right, b) * 2 * n_pairs(left, right);
-    return total;
-  }
-};
-
 struct Sums {
   std::vector<double> score;
   // By block, by columns b and a: h of all its pairs, then c c of all its pairs.
@@ -111,7 +52,7 @@ struct Sums {
 // What the rows of some chunks give.
 class Lane {
  public:
-  Lane(const EmData& data, const MixtureParameters& p, const EmSettings& settings, const Layout& layout,
+  Lane(const EmData& data, const MixtureParameters& p, const EmSettings& settings, const ThetaLayout& layout,
        const double* curvature)
       : data_(data),
         layout_(layout),
@@ -268,7 +209,8 @@ class Lane {
     for (const auto& [left, right] : kBlocks) {
       const index_t n_pairs = layout_.n_pairs(left, right);
       for (index_t i = 0; i < layout_.count[left]; ++i) {
-        for (index_t j = Layout::first_partner(left, right, i); j < layout_.count[right]; ++j, h += kStride) {
+        for (index_t j = ThetaLayout::first_partner(left, right, i); j < layout_.count[right];
+             ++j, h += kStride) {
           const double *wc = number(wc_, left, i), *c = number(c_, right, j);
           double* products = h + n_pairs * kStride;
           D(left, right, i, j, padded, h);
@@ -333,7 +275,7 @@ class Lane {
   }
 
   const EmData& data_;
-  const Layout& layout_;
+  const ThetaLayout& layout_;
   const Link* link_;  // null: linear
   const double* curvature_;
   index_t k_;
@@ -345,7 +287,7 @@ class Lane {
 };
 
 // The products as two full matrices.
-void unpack(const Layout& layout, const std::vector<double>& products, Information& out) {
+void unpack(const ThetaLayout& layout, const std::vector<double>& products, Information& out) {
   const index_t P = layout.n_parameters();
   out.hessian.assign(size(P * P), 0);
   out.score_products.assign(size(P * P), 0);
@@ -357,7 +299,7 @@ void unpack(const Layout& layout, const std::vector<double>& products, Informati
       for (index_t a = 0; a < layout.n_rows(left, right, b); ++a, from += 2 * n) {
         index_t pair = 0;
         for (index_t i = 0; i < layout.count[left]; ++i) {
-          for (index_t j = Layout::first_partner(left, right, i); j < layout.count[right]; ++j, ++pair) {
+          for (index_t j = ThetaLayout::first_partner(left, right, i); j < layout.count[right]; ++j, ++pair) {
             const auto set = [&](index_t x, index_t y) {
               const index_t row = layout.parameter(left) + i * rows + x,
                             column = layout.parameter(right) + j * columns + y;
@@ -412,7 +354,7 @@ index_t n_parameters(index_t k, const UsedColumns& columns, bool shared_noise) {
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
                         const UsedColumns& columns, const double* curvature, const Poll& poll) {
   columns.check(parameters.dim);
-  const Layout layout(parameters, columns, settings.shared_noise);
+  const ThetaLayout layout(parameters, columns, settings.shared_noise);
   const index_t n_products = layout.n_products();
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
   std::vector<Sums> sums(size(runs.count));
@@ -437,7 +379,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,
                                const EmSettings& settings, const UsedColumns& columns, const Poll& poll) {
   columns.check(parameters.dim);
-  const Layout layout(parameters, columns, settings.shared_noise);
+  const ThetaLayout layout(parameters, columns, settings.shared_noise);
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {

@@ -39,7 +39,7 @@ _IN_FLAT = 1e-6
 _RIDGE_SHARE = 1e-3
 _RIDGE_SHARE_OF_FUNCTION = 1e-2
 # A ridge that a user chose strong holds gates on purpose: only standard errors above this are of a separated gate,
-# in standard units.
+# in standard units and for rows of weight 1.
 _LEAST_SEPARATED_ERROR = 1.0
 # A function of parameters that stand fixed depends on them if they make up more of its slope than this.
 _ON_FIXED = 1e-2
@@ -62,6 +62,8 @@ class Precision:
         Experts.
     separation_metric : ndarray of shape (P, P)
         The ridge by which separated gates are found; 0 beside gates.
+    least_variance : float
+        Only a coefficient of a gate with a larger variance can be one of a separated gate.
     is_maximum : bool
     """
 
@@ -72,6 +74,7 @@ class Precision:
     few_rows: tuple[int, ...]
     at_floor: tuple[int, ...]
     separation_metric: Floats
+    least_variance: float
     is_maximum: bool
 
     @classmethod
@@ -96,9 +99,10 @@ class Precision:
                 fixed[layout.log_sigma(i)] = True
         inverse, flat, is_maximum = _inverse(information, ~fixed)
         metric = np.zeros((P, P))
-        ridge = problem.options.gate_ridge or GATE_ALPHA_AUTO
+        ridge = problem.options.gate_ridge or GATE_ALPHA_AUTO * problem.weight_per_row
         metric[layout.gates, layout.gates] = ridge * layout.ridge_metric(intercepts=True)
-        return cls(layout, inverse, fixed, flat, few_rows, at_floor, metric, is_maximum)
+        least = _LEAST_SEPARATED_ERROR**2 / problem.weight_per_row
+        return cls(layout, inverse, fixed, flat, few_rows, at_floor, metric, least, is_maximum)
 
     def estimable(self, slopes: Floats) -> npt.NDArray[np.bool_]:
         """Return which of some functions of theta are determined, shape (m,).
@@ -130,12 +134,12 @@ class Precision:
         """
         inverse = M @ self.inverse @ M.T
         share = np.einsum("pq,qp->p", self.separation_metric, inverse)
-        return np.asarray((share > _RIDGE_SHARE) & (np.diag(inverse) > _LEAST_SEPARATED_ERROR**2))
+        return np.asarray((share > _RIDGE_SHARE) & (np.diag(inverse) > self.least_variance))
 
     def _wide(self, slopes: Floats, variance: Floats) -> npt.NDArray[np.bool_]:
         """Whether the standard error is larger than what a ridge chosen strong would leave."""
         of_gates = np.linalg.norm(slopes[:, self.layout.gates], axis=1)
-        return np.asarray(variance > (_LEAST_SEPARATED_ERROR * of_gates) ** 2)
+        return np.asarray(variance > self.least_variance * of_gates**2)
 
 
 def _inverse(information: Information, free: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, bool]:
