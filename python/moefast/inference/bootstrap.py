@@ -175,17 +175,22 @@ def _check_kind(fit: Fit, kind: str) -> None:
 
 
 def _refit(problem: EmProblem, start: Mixture, rng: np.random.Generator | None) -> tuple[Mixture, bool]:
-    """Return the refit, and whether random starts (drawn by `rng`) found a better one than the fit leads to."""
-    warm = problem.run(start)
+    """Return the refit, and whether random starts (drawn by `rng`) found a better one than the fit leads to.
+
+    Optima compete under the ridge of the search, which takes gates off that cut single rows away: a row of large
+    weight would tempt them.
+    """
     if rng is None:
-        return warm.mixture, False
+        return problem.run(start).mixture, False
     settings = SearchSettings()
-    starts = RandomStarts(problem, start.n_experts, rng, settings).draw(_COLD_STARTS)
-    cold, _ = best_of_starts(problem, starts, settings=settings)
+    ridged = problem.with_gate_alpha(max(problem.options.gate_ridge, settings.gate_alpha * problem.weight_per_row))
+    warm = ridged.run(start)
+    starts = RandomStarts(ridged, start.n_experts, rng, settings).draw(_COLD_STARTS)
+    cold, _ = best_of_starts(ridged, starts, settings=settings)
     gain = _objective(cold) - _objective(warm)
     if not gain > 0 or (cold.collapsed and not warm.collapsed):
-        return warm.mixture, False
-    return cold.mixture, gain > _BETTER
+        return problem.run(warm.mixture).mixture, False
+    return problem.run(cold.mixture).mixture, gain > _BETTER
 
 
 def _objective(fit: EmFit) -> float:
