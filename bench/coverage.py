@@ -54,9 +54,7 @@ def fitted(X, y, truth, fit, seed):
     else:
         mixture = model.fit(X, y).mixture_
     agreement = truth.responsibilities(X, y).T @ mixture.responsibilities(X, y)
-    mixture = mixture.ordered(linear_sum_assignment(-agreement)[1])
-    model.coef_, model.intercept_, model.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
-    model.gate_coef_, model.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
+    model._set_parameters(mixture.ordered(linear_sum_assignment(-agreement)[1]))
     return model
 
 

@@ -40,9 +40,8 @@ class _EmResult(TypedDict):
     gradient: float
     status: str
 
-# experts, gates, variance; columns of (x, 1) that experts and gates use
+# experts, gates, variance
 _Parameters = tuple[_Floats, _Floats, _Floats]
-_Columns = tuple[Sequence[int], Sequence[int]]
 
 def build_info() -> _BuildInfo: ...
 def use_instruction_set(name: str) -> None: ...
@@ -82,17 +81,9 @@ def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
 def e_step(data: EmData, at: _EmStart, settings: EmSettings) -> _EmStatistics: ...
 def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
 def information(
-    X: _Floats,
-    y: _Floats,
-    w: _Floats,
-    parameters: _Parameters,
-    columns: _Columns,
-    settings: EmSettings,
-    curvature: _Floats | None = None,
+    data: EmData, parameters: _Parameters, settings: EmSettings, curvature: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
-def row_scores(
-    X: _Floats, y: _Floats, parameters: _Parameters, columns: _Columns, settings: EmSettings
-) -> _Floats: ...
+def row_scores(data: EmData, parameters: _Parameters, settings: EmSettings) -> _Floats: ...
 
 class SymmetricTensor:
     @staticmethod

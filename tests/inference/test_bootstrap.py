@@ -28,7 +28,7 @@ def result():
 
 def drawn(result, kind, n=4000):
     rng = np.random.default_rng(0)
-    return np.array([KINDS[kind](result.fit, rng).weights for _ in range(n)])
+    return np.array([KINDS[kind](result.fit, rng).sample_weight for _ in range(n)])
 
 
 @pytest.mark.parametrize("kind", ["weighted", "pairs"])

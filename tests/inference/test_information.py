@@ -8,11 +8,12 @@ from moefast.em import EmOptions, EmProblem
 from moefast.inference.information import Information, cluster_products
 from moefast.inference.layout import ParameterLayout
 from moefast.links import LINKS, Link
+from moefast.samples import Samples
 from moefast.standardisation import Standardisation
 from oracles.information import Model, hessian, row_scores
 
 ALL = [0, 1, 2, 3]
-COLUMNS = [(ALL, ALL), ([0, 3], [1, 2, 3]), ([1], []), ([3], [3]), ([2, 0, 3], [3]), ([], [0])]
+COLUMNS = [(ALL, ALL), ([0, 3], [1, 2, 3]), ([1], []), ([3], [3]), ([0, 2, 3], [3]), ([], [0]), (ALL, [0, 1, 2])]
 COMPLEX_LINKS = {
     "linear": lambda eta: eta,
     "tanh": np.tanh,
@@ -26,8 +27,8 @@ def settings(**changes):
     plain = {
         "max_iter": 5,
         "tol": 1e-8,
-        "expert_intercept": True,
-        "gate_intercept": True,
+        "fit_intercept": True,
+        "fit_gate_intercept": True,
         "update_noise": True,
         "shared_noise": False,
         "variance_floor": 1e-6,
@@ -37,6 +38,17 @@ def settings(**changes):
         "accelerate": True,
     }
     return _core.EmSettings(**{**plain, **changes})
+
+
+def core_arguments(model, theta, w, **of_settings):
+    """Return data, parameters and settings as the core takes them; 3 stands for the constant."""
+    experts, gates, variance = model.full(theta)
+    seen = [[j for j in columns if j < 3] for columns in (model.expert_columns, model.gate_columns)]
+    data = _core.EmData(model.X, model.y, w, None, None, *(None if len(c) == 3 else c for c in seen))
+    arrays = (np.ascontiguousarray(a[:, [*c, 3]]) for a, c in zip((experts, gates), seen, strict=True))
+    intercepts = {"fit_intercept": 3 in model.expert_columns, "fit_gate_intercept": 3 in model.gate_columns}
+    noise = {"shared_noise": model.shared_noise}
+    return data, (*arrays, variance), settings(**intercepts, **noise, **of_settings)
 
 
 def random_model(k, columns=(ALL, ALL), *, shared_noise=False, link="linear", n=120, seed=0):
@@ -57,10 +69,10 @@ def close(found, expected, tolerance):
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_information_is_the_second_derivative(k, columns, shared_noise):
     model, theta, w = random_model(k, columns, shared_noise=shared_noise)
-    arguments = model.full(theta), columns, settings(shared_noise=shared_noise)
-    score, second, products = _core.information(model.X, model.y, w, *arguments)
+    arguments = core_arguments(model, theta, w)
+    score, second, products = _core.information(*arguments)
     rows = row_scores(model, theta)
-    close(_core.row_scores(model.X, model.y, *arguments), rows, 1e-13)
+    close(_core.row_scores(*arguments), rows, 1e-13)
     close(score, w @ rows, 1e-13)
     close(products, rows.T @ (w[:, None] * rows), 1e-13)
     close(second, hessian(model, theta, w), 1e-8)
@@ -70,8 +82,9 @@ def test_information_is_the_second_derivative(k, columns, shared_noise):
 def test_information_of_a_link_has_its_curvature(name):
     model, theta, w = random_model(3, link=name)
     eta = np.column_stack([model.X, np.ones(len(w))]) @ model.full(theta)[0].T
-    arguments = model.full(theta), (ALL, ALL), settings(link=name)
-    _, second, products = _core.information(model.X, model.y, w, *arguments, LINKS[name].curvature(eta))
+    _, second, products = _core.information(
+        *core_arguments(model, theta, w, link=name), LINKS[name].curvature(eta)
+    )
     rows = row_scores(model, theta)
     close(products, rows.T @ (w[:, None] * rows), 1e-13)
     close(second, hessian(model, theta, w), 1e-8)
@@ -80,8 +93,7 @@ def test_information_of_a_link_has_its_curvature(name):
 @pytest.mark.parametrize("n", [1, 7, 200, 193 * 8, 20_000])
 def test_information_adds_up_over_chunks_and_threads(n):
     model, theta, w = random_model(2, n=n)
-    arguments = model.X, model.y, w, model.full(theta), (ALL, ALL)
-    alone = _core.information(*arguments, settings())
+    alone = _core.information(*core_arguments(model, theta, w))
     rows = row_scores(model, theta)
     close(alone[0], w @ rows, 1e-12)
     close(alone[2], rows.T @ (w[:, None] * rows), 1e-12)
@@ -94,10 +106,9 @@ def test_information_adds_up_over_chunks_and_threads(n):
 
 def test_a_python_link_gives_what_the_built_in_one_gives():
     model, theta, w = random_model(2, link="tanh", n=400)
-    arguments = model.X, model.y, w, model.full(theta), (ALL, ALL)
     link = LINKS["tanh"]
-    called = _core.information(*arguments, settings(link=lambda t: (link(t), link.slope(t))))
-    built_in = _core.information(*arguments, settings(link="tanh"))
+    called = _core.information(*core_arguments(model, theta, w, link=lambda t: (link(t), link.slope(t))))
+    built_in = _core.information(*core_arguments(model, theta, w, link="tanh"))
     for found, expected in zip(called, built_in, strict=True):
         close(found, expected, 1e-13)
 
@@ -122,7 +133,7 @@ def test_curvature_of_links(name, second):
 def test_the_ridge_is_the_second_derivative_of_what_is_taken_off(shared_noise):
     rng = np.random.default_rng(3)
     options = EmOptions(alpha=0.7, gate_alpha=0.3, noise="shared" if shared_noise else "per_expert")
-    problem = EmProblem(rng.normal(size=(40, 2)), rng.normal(size=40), np.ones(40), options)
+    problem = EmProblem(Samples(rng.normal(size=(40, 2)), rng.normal(size=40), np.ones(40)), options)
     layout = ParameterLayout(("a", "b"), 3, (0, 1, 2), (0, 2), shared_noise, 2)
     theta = rng.normal(size=layout.n_parameters)
 
@@ -149,11 +160,12 @@ def test_cluster_sums(n_groups, monkeypatch):
     rng = np.random.default_rng(0)
     n = 300
     groups = rng.permutation(np.arange(n) % n_groups)
-    problem = EmProblem(rng.normal(size=(n, 3)), rng.normal(size=n), rng.uniform(0.1, 2, size=n), EmOptions())
+    samples = Samples(rng.normal(size=(n, 3)), rng.normal(size=n), rng.uniform(0.1, 2, size=n))
+    problem = EmProblem(samples, EmOptions(expert_columns=[0, 1], gate_columns=[0]))
     layout = ParameterLayout(("a", "b", "c"), 2, (0, 1, 3), (0, 3), False, 1)
     theta = rng.normal(size=layout.n_parameters)
     model = Model(problem.Z, problem.t, 2, [0, 1, 3], [0, 3])
-    weighted = problem.weights[:, None] * row_scores(model, theta)
+    weighted = problem.sample_weight[:, None] * row_scores(model, theta)
     sums = np.array([weighted[groups == g].sum(axis=0) for g in range(n_groups)])
     found = cluster_products(problem, layout.mixture(theta, problem.link), layout, groups)
     close(found, sums.T @ sums, 1e-12)
@@ -176,32 +188,21 @@ def test_units_and_reference_are_linear_maps(reference):
     assert [part for part, _ in names if part == f"gate {reference}"] == []
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        (([0, 4], [0]), "expert_columns must be different numbers from 0 to 3, got 4"),
-        (([0], [1, 1]), "gate_columns must be different numbers from 0 to 3, got 1"),
-        (([-1], [0]), "expert_columns must be different numbers from 0 to 3, got -1"),
-    ],
-)
-def test_columns_out_of_range_are_refused(columns, message):
-    model, theta, w = random_model(2)
-    with pytest.raises(ValueError, match=message):
-        _core.information(model.X, model.y, w, model.full(theta), columns, settings())
-
-
 def test_arrays_that_do_not_fit_are_refused():
     model, theta, w = random_model(2)
     experts, gates, variance = model.full(theta)
-    good = (model.X, model.y, w, (experts, gates, variance), (ALL, ALL), settings())
+    good = (_core.EmData(model.X, model.y, w), (experts, gates, variance), settings())
     bad = [
-        (1, model.y[:-1], "y must have shape"),
-        (2, w[:-1], "w must have shape"),
-        (3, (experts[:, :-1].copy(), gates, variance), "experts must have shape"),
-        (3, (experts, gates, -variance), "variance must be positive"),
+        ((experts[:, :-1].copy(), gates, variance), "experts must have shape"),
+        ((experts, gates[:1].copy(), variance), "gates must have shape"),
+        ((experts, gates, -variance), "variance must be positive"),
     ]
-    for at, value, message in bad:
-        with pytest.raises(ValueError, match=message):
-            _core.information(*good[:at], value, *good[at + 1 :])
+    for parameters, message in bad:
+        for call in (_core.information, _core.row_scores):
+            with pytest.raises(ValueError, match=message):
+                call(good[0], parameters, *good[2:])
+    frozen = _core.EmData(model.X, model.y, w, np.zeros((len(w), 2)))
+    with pytest.raises(ValueError, match="data must not have means"):
+        _core.information(frozen, *good[1:])
     with pytest.raises(ValueError, match="curvature must have shape"):
         _core.information(*good, np.zeros((3, 2)))

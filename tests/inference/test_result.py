@@ -254,7 +254,7 @@ def test_a_separated_gate_is_named_and_has_no_standard_errors(gate_alpha):
     # Each side is a regression of its own, and a mean far from the border is its.
     side = X[:, 0] > 0.3
     for i in range(2):
-        here = side == (model.predict_proba(X)[:, i] > 0.5)[side.argmax()]
+        here = side == (model.predict_gates(X)[:, i] > 0.5)[side.argmax()]
         ols = sm.OLS(y[here], sm.add_constant(X[here], prepend=False)).fit(cov_type="HC0")
         np.testing.assert_allclose(result.bse[result.layout.expert(i)], ols.bse, rtol=1e-3)
     assert np.isfinite(result.predict([[-1.5, 0.0], [1.5, 0.0]]).se_mean).all()
@@ -279,8 +279,7 @@ def with_warnings(call, *arguments, **keywords):
 
 def take(model, mixture):
     """Give a model the optimum that its search keeps away from."""
-    model.coef_, model.intercept_, model.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
-    model.gate_coef_, model.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
+    model._set_parameters(mixture)
 
 
 def test_noise_at_its_floor_is_given(linear_data):

@@ -57,32 +57,33 @@ class Lane {
       : data_(data),
         layout_(layout),
         link_(settings.link.get()),
+        shared_noise_(settings.shared_noise),
         curvature_(curvature),
         k_(p.k),
-        coefficients_(size(p.dim * 2 * p.k)),
-        inverse_sigma_(size(p.k)),
-        log_scale_(size(p.k)),
-        lane_sums_(size((2 * p.k + 1) * kernels::kSampleStep)) {
+        u_dim_(p.expert_dim),
+        v_dim_(p.gate_dim),
+        expert_coefficients_(size(k_ * u_dim_)),
+        gate_coefficients_(size(k_ * v_dim_)),
+        inverse_sigma_(size(k_)),
+        log_scale_(size(k_)),
+        lane_sums_(size((2 * k_ + 1) * kernels::kSampleStep)) {
     const index_t n_numbers = layout.number(kNoise) + layout.count[kNoise];
-    const index_t n_columns = layout.width(kExpert) + layout.width(kGate) + layout.width(kNoise);
-    const index_t rows = p.dim + 2 * k_ + 3 + (k_ + k_ * (k_ - 1) / 2) + 2 * k_ + 2 * k_ + 4 * k_ +
-                         2 * n_numbers + n_columns + 2 * layout.n_all_pairs();
-    numbers_ = AlignedVector<double>(size(rows * kStride));
+    numbers_ = AlignedVector<double>(
+        size((u_dim_ + v_dim_ + 3 + 12 * k_ + 2 * n_numbers + 2 * layout.n_all_pairs()) * kStride));
     double* next = numbers_.data();
     const auto take = [&next](index_t n) { return std::exchange(next, next + n * kStride); };
-    U_ = take(p.dim), scores_ = take(2 * k_), y_ = take(1), w_ = take(1), ones_ = take(1);
-    r_ = take(k_ + k_ * (k_ - 1) / 2), slopes_ = take(2 * k_), link_slopes_ = take(k_), bends_ = take(k_);
-    gates_ = take(k_), D_expert_ = take(k_), D_mixed_ = take(k_), D_noise_ = take(k_);
-    c_ = take(n_numbers), wc_ = take(n_numbers);
-    for (int kind = 0; kind < 3; ++kind) design_[kind] = take(layout.width(static_cast<Kind>(kind)));
-    weights_ = take(2 * layout.n_all_pairs());
-    std::fill_n(ones_, kStride, 1.0);
+    design_ = {take(u_dim_), take(v_dim_), take(1)};
+    y_ = take(1), w_ = take(1), scores_ = take(2 * k_), r_ = take(k_), slopes_ = take(2 * k_);
+    link_slopes_ = take(k_), bends_ = take(k_), gates_ = take(k_);
+    D_expert_ = take(k_), D_mixed_ = take(k_), D_noise_ = take(k_);
+    c_ = take(n_numbers), wc_ = take(n_numbers), weights_ = take(2 * layout.n_all_pairs());
+    std::fill_n(design_[kNoise], kStride, 1.0);
     std::fill_n(link_slopes_, k_ * kStride, 1.0);
     for (index_t i = 0; i < k_; ++i) {
-      for (index_t j = 0; j < p.dim; ++j) {
-        coefficients_[size(j * 2 * k_ + i)] = p.experts[size(i * p.dim + j)];
-        coefficients_[size(j * 2 * k_ + k_ + i)] = p.gates[size(i * p.dim + j)];
-      }
+      for (index_t j = 0; j < u_dim_; ++j)
+        expert_coefficients_[size(j * k_ + i)] = p.experts[size(i * u_dim_ + j)];
+      for (index_t j = 0; j < v_dim_; ++j)
+        gate_coefficients_[size(j * k_ + i)] = p.gates[size(i * v_dim_ + j)];
       inverse_sigma_[size(i)] = 1 / std::sqrt(p.variance[size(i)]);
       log_scale_[size(i)] = 0.5 * std::log(2 * std::numbers::pi * p.variance[size(i)]);
     }
@@ -135,19 +136,33 @@ class Lane {
     }
   }
 
-  // Loads a chunk and finds c; returns its length with padding, where weights and columns are 0.
+  // (x, 1) with the columns that are seen.
+  void design(const std::optional<std::vector<index_t>>& columns, index_t start, index_t n, index_t padded,
+              double* panel) const {
+    const index_t width = columns ? static_cast<index_t>(columns->size()) : data_.d;
+    for (index_t a = 0; a < width; ++a, panel += kStride) {
+      const double* from = data_.X + start * data_.d + (columns ? (*columns)[size(a)] : a);
+      for (index_t s = 0; s < n; ++s) panel[s] = from[s * data_.d];
+      std::fill(panel + n, panel + padded, 0.0);
+    }
+    std::fill_n(panel, padded, 1.0);
+  }
+
+  // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
   index_t visit(index_t start, index_t last, Checkpoint& checkpoint) {
     checkpoint.check();
     const index_t n = std::min(kChunk, last - start);
     const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
-    transpose(data_.X, data_.d, start, n, padded, U_);
-    std::fill_n(U_ + data_.d * kStride, padded, 1.0);
+    design(data_.expert_columns, start, n, padded, design_[kExpert]);
+    design(data_.gate_columns, start, n, padded, design_[kGate]);
     transpose(data_.y, 1, start, n, padded, y_);
     transpose(data_.w, 1, start, n, padded, w_);
     if (curvature_) transpose(curvature_, k_, start, n, padded, bends_);
     std::fill_n(scores_, 2 * k_ * kStride, 0.0);
-    kernels::rank_update(2 * k_, padded, layout_.dim, coefficients_.data(), 2 * k_, U_, kStride, scores_,
-                         kStride);
+    kernels::rank_update(k_, padded, u_dim_, expert_coefficients_.data(), k_, design_[kExpert], kStride,
+                         scores_, kStride);
+    kernels::rank_update(k_, padded, v_dim_, gate_coefficients_.data(), k_, design_[kGate], kStride,
+                         scores_ + k_ * kStride, kStride);
     for (index_t i = 0; link_ && i < k_; ++i)
       link_->apply(padded, scores_ + i * kStride, link_slopes_ + i * kStride);
     kernels::Expectation panel;
@@ -156,40 +171,33 @@ class Lane {
     panel.stride = kStride;
     panel.scores = scores_;
     panel.y = y_;
-    panel.w = ones_;
+    panel.w = design_[kNoise];  // 1: weights come later
     panel.inverse_sigma = inverse_sigma_.data();
     panel.log_scale = log_scale_.data();
+    panel.gate_products = false;
     panel.weights = r_;
     panel.residuals = slopes_ + k_ * kStride;
     panel.slopes = slopes_;
     panel.lane_sums = lane_sums_.data();
     kernels::active().expectation(panel);
-    for (int kind = 0; kind < 3; ++kind) {
-      double* to = design_[kind];
-      for (const index_t column : layout_.columns[kind]) {
-        std::copy_n(U_ + column * kStride, n, to);
-        std::fill(to + n, to + padded, 0.0);
-        to += kStride;
-      }
-    }
     derivatives(padded);
     return padded;
   }
 
   // c, and the parts of D that belong to one expert alone.
   void derivatives(index_t padded) {
-    if (layout_.shared_noise) std::fill_n(number(c_, kNoise, 0), padded, 0.0);
+    if (shared_noise_) std::fill_n(number(c_, kNoise, 0), padded, 0.0);
     for (index_t i = 0; i < k_; ++i) {
       const double inverse = inverse_sigma_[size(i)];
       const double *r = r_ + i * kStride, *mean = scores_ + i * kStride, *slope = link_slopes_ + i * kStride,
                    *bend = bends_ + i * kStride, *of_gate = slopes_ + i * kStride;
-      double *c = number(c_, kExpert, i), *noise = number(c_, kNoise, layout_.shared_noise ? 0 : i),
+      double *c = number(c_, kExpert, i), *noise = number(c_, kNoise, shared_noise_ ? 0 : i),
              *gate = gates_ + i * kStride, *expert = D_expert_ + i * kStride, *mixed = D_mixed_ + i * kStride,
              *own = D_noise_ + i * kStride;
       for (index_t s = 0; s < padded; ++s) {
         const double z = (y_[s] - mean[s]) * inverse, g = slope[s] * inverse, e = z * g, t = z * z - 1;
         c[s] = r[s] * e;
-        noise[s] = (layout_.shared_noise ? noise[s] : 0.0) + r[s] * t;
+        noise[s] = (shared_noise_ ? noise[s] : 0.0) + r[s] * t;
         gate[s] = r[s] - of_gate[s];
         expert[s] = r[s] * (e * e + z * bend[s] * inverse - g * g);
         mixed[s] = r[s] * (e * t - 2 * z * g);
@@ -239,16 +247,16 @@ class Lane {
       const double *p = gates_ + i * kStride, *noise = number(c_, kNoise, j);
       // r_i t_i alone is a number of the row only without shared noise.
       const double *r = r_ + i * kStride, *mean = scores_ + i * kStride;
-      const double inverse = inverse_sigma_[size(i)], own = layout_.shared_noise ? 1 : same;
+      const double inverse = inverse_sigma_[size(i)], own = shared_noise_ ? 1 : same;
       for (index_t s = 0; s < padded; ++s) {
         const double z = (y_[s] - mean[s]) * inverse;
         out[s] = own * r[s] * (z * z - 1) - p[s] * noise[s];
       }
-    } else if (left == kNoise && layout_.shared_noise) {
+    } else if (left == kNoise && shared_noise_) {
       std::fill_n(out, padded, 0.0);
       for (index_t l = 0; l < k_; ++l)
         for (index_t s = 0; s < padded; ++s) out[s] += D_noise_[l * kStride + s];
-    } else if (i == j || (right == kNoise && layout_.shared_noise)) {
+    } else if (i == j || (right == kNoise && shared_noise_)) {
       const double* from = left == kNoise ? D_noise_ : right == kNoise ? D_mixed_ : D_expert_;
       std::copy_n(from + i * kStride, padded, out);
     } else {
@@ -277,13 +285,14 @@ class Lane {
   const EmData& data_;
   const ThetaLayout& layout_;
   const Link* link_;  // null: linear
+  bool shared_noise_;
   const double* curvature_;
-  index_t k_;
-  std::vector<double> coefficients_, inverse_sigma_, log_scale_, lane_sums_;
+  index_t k_, u_dim_, v_dim_;
+  std::vector<double> expert_coefficients_, gate_coefficients_, inverse_sigma_, log_scale_, lane_sums_;
   AlignedVector<double> numbers_;
-  double *U_, *scores_, *y_, *w_, *ones_, *r_, *slopes_, *link_slopes_, *bends_, *gates_, *D_expert_,
-      *D_mixed_, *D_noise_, *c_, *wc_, *weights_;
-  std::array<double*, 3> design_;
+  std::array<double*, 3> design_;  // the columns of each kind
+  double *y_, *w_, *scores_, *r_, *slopes_, *link_slopes_, *bends_, *gates_, *D_expert_, *D_mixed_, *D_noise_,
+      *c_, *wc_, *weights_;
 };
 
 // The products as two full matrices.
@@ -331,30 +340,13 @@ int threads_for(const EmData& data, const EmSettings& settings) {
 
 }  // namespace
 
-void UsedColumns::check(index_t dim) const {
-  const auto check_list = [dim](const std::vector<index_t>& list, const char* name) {
-    std::vector<bool> seen(size(dim), false);
-    for (const index_t column : list) {
-      if (column < 0 || column >= dim || seen[size(column)]) {
-        throw std::invalid_argument(std::string(name) + " must be different numbers from 0 to " +
-                                    std::to_string(dim - 1) + ", got " + std::to_string(column));
-      }
-      seen[size(column)] = true;
-    }
-  };
-  check_list(experts, "expert_columns");
-  check_list(gates, "gate_columns");
-}
-
-index_t n_parameters(index_t k, const UsedColumns& columns, bool shared_noise) {
-  return k * static_cast<index_t>(columns.experts.size()) +
-         (k - 1) * static_cast<index_t>(columns.gates.size()) + (shared_noise ? 1 : k);
+index_t n_parameters(const MixtureParameters& parameters, const EmSettings& settings) {
+  return ThetaLayout(parameters, settings, false).n_parameters();
 }
 
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                        const UsedColumns& columns, const double* curvature, const Poll& poll) {
-  columns.check(parameters.dim);
-  const ThetaLayout layout(parameters, columns, settings.shared_noise);
+                        const double* curvature, const Poll& poll) {
+  const ThetaLayout layout(parameters, settings, data.one_design());
   const index_t n_products = layout.n_products();
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
   std::vector<Sums> sums(size(runs.count));
@@ -377,9 +369,8 @@ Information information(const EmData& data, const MixtureParameters& parameters,
 }
 
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,
-                               const EmSettings& settings, const UsedColumns& columns, const Poll& poll) {
-  columns.check(parameters.dim);
-  const ThetaLayout layout(parameters, columns, settings.shared_noise);
+                               const EmSettings& settings, const Poll& poll) {
+  const ThetaLayout layout(parameters, settings, data.one_design());
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <numeric>
 #include <utility>
-#include <vector>
 
 #include "moefast/information.hpp"
 
@@ -23,19 +22,17 @@ inline constexpr std::array<std::pair<Kind, Kind>, 6> kBlocks = {{{kExpert, kExp
 
 // Where everything is: the numbers of each kind, their parameters, and the blocks of products.
 struct ThetaLayout {
-  index_t k, dim;
-  bool shared_noise;
-  std::array<std::vector<index_t>, 3> columns;  // of u, by kind
-  std::array<index_t, 3> count;                 // numbers of each kind
+  bool one_design;                // of experts and gates
+  std::array<index_t, 3> count;   // numbers of each kind
+  std::array<index_t, 3> widths;  // columns of each kind
 
-  ThetaLayout(const MixtureParameters& p, const UsedColumns& used, bool shared)
-      : k(p.k),
-        dim(p.dim),
-        shared_noise(shared),
-        columns{used.experts, used.gates, {p.dim - 1}},
-        count{p.k, p.k - 1, shared ? 1 : p.k} {}
+  ThetaLayout(const MixtureParameters& p, const EmSettings& settings, bool one_design)
+      : one_design(one_design),
+        count{p.k, p.k - 1, settings.shared_noise ? 1 : p.k},
+        widths{p.expert_dim - (settings.fit_intercept ? 0 : 1),
+               p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1} {}
 
-  index_t width(Kind kind) const { return static_cast<index_t>(columns[kind].size()); }
+  index_t width(Kind kind) const { return widths[kind]; }
   // The first number of a kind, among all.
   index_t number(Kind kind) const { return std::accumulate(count.begin(), count.begin() + kind, index_t{0}); }
   // The first parameter of a kind.
@@ -56,7 +53,9 @@ struct ThetaLayout {
     return total;
   }
   // Matrices u_a u_b' of the same columns are symmetric: only a <= b is summed.
-  bool symmetric(Kind left, Kind right) const { return columns[left] == columns[right]; }
+  bool symmetric(Kind left, Kind right) const {
+    return left == right || (right == kGate && one_design && width(left) == width(right));
+  }
   index_t n_rows(Kind left, Kind right, index_t b) const {
     return symmetric(left, right) ? b + 1 : width(left);
   }

@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
-from moefast.estimators.outcome import Outcome
 from moefast.estimators.inference import MixtureInference
+from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import aic, bic
 from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
 from moefast.randomness import RandomState

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any, Literal
+
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
 from moefast.estimators.prediction import MixturePredictions
+from moefast.inference.covariance import check_groups
 from moefast.inference.infer import infer
 from moefast.inference.result import InferenceResult
+from moefast.validation import check_samples, check_weights
 
 __all__ = ["MixtureInference"]
 
 
 class MixtureInference(MixturePredictions):
     """The method of a fitted estimator."""
-
-    # set by the estimator
-    noise: Literal["per_expert", "shared"]
-    fit_intercept: bool
-    fit_gate_intercept: bool
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:
@@ -65,6 +65,8 @@ class MixtureInference(MixturePredictions):
             For each of the result's `messages`: experts with too few rows, separated gates and other parameters
             without a finite estimate, whose standard errors are NaN.
         """
-        X, y = self._checked_samples(X, y)
-        options = self._checked_parameters()
-        return infer(self, X, y, sample_weight, options=options, cov_type=cov_type, groups=groups)
+        check_is_fitted(self)
+        samples = check_samples(X, y, sample_weight, partial(validate_data, self, reset=False))
+        weights = check_weights(sample_weight, len(y))
+        of_rows = check_groups(cov_type, groups, weights)
+        return infer(self, samples, of_rows, options=self._checked_parameters(), cov_type=cov_type)

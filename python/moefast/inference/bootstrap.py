@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -93,7 +92,7 @@ def bootstrap(fit: Fit, options: BootstrapOptions, random_state: RandomState = N
     """Refit the model to resampled data, see :meth:`InferenceResult.bootstrap`."""
     _check_kind(fit, options.kind)
     fit = _one_thread(fit)
-    posterior = fit.mixture.responsibilities(fit.problem.Z, fit.problem.t) * fit.problem.weights[:, None]
+    posterior = fit.mixture.responsibilities(fit.problem.Z, fit.problem.t) * fit.problem.sample_weight[:, None]
     # A seed for each replicate: what it draws depends neither on the others nor on the thread that runs it.
     seeds = get_generator(random_state).integers(2**63, size=options.n_replicates)
 
@@ -131,25 +130,25 @@ def _weighted(fit: Fit, rng: np.random.Generator) -> EmProblem:
     """A row of weight w is w copies, each with an exponential weight: together a gamma variable of shape w."""
     problem = fit.problem
     if fit.groups is None:
-        return problem.reweighted(rng.standard_gamma(problem.weights))
-    return problem.reweighted(problem.weights * rng.standard_exponential(_n_groups(fit.groups))[fit.groups])
+        return problem.reweighted(rng.standard_gamma(problem.sample_weight))
+    return problem.reweighted(problem.sample_weight * rng.standard_exponential(_n_groups(fit.groups))[fit.groups])
 
 
 def _pairs(fit: Fit, rng: np.random.Generator) -> EmProblem:
     problem = fit.problem
     if fit.groups is None:
         n = round(problem.total_weight)
-        return problem.reweighted(rng.multinomial(n, problem.weights / problem.total_weight).astype(np.float64))
+        return problem.reweighted(
+            rng.multinomial(n, problem.sample_weight / problem.total_weight).astype(np.float64)
+        )
     n_groups = _n_groups(fit.groups)
     return problem.reweighted(
-        problem.weights * rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups))[fit.groups]
+        problem.sample_weight * rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups))[fit.groups]
     )
 
 
 def _parametric(fit: Fit, rng: np.random.Generator) -> EmProblem:
-    other = copy(fit.problem)
-    other.t = fit.mixture.draw(fit.problem.Z, rng)
-    return other
+    return fit.problem.with_response(fit.mixture.draw(fit.problem.Z, rng))
 
 
 KINDS: dict[str, Resample] = {"weighted": _weighted, "pairs": _pairs, "parametric": _parametric}
@@ -166,7 +165,7 @@ def _check_kind(fit: Fit, kind: str) -> None:
         return
     if fit.groups is not None:
         raise ValueError('kind="parametric" draws independent rows, which rows of groups are not; take "weighted"')
-    weights = fit.problem.weights
+    weights = fit.problem.sample_weight
     if weights.min() != weights.max():
         raise ValueError(
             'kind="parametric" draws a response for each row, so sample_weight must be the same for all; repeat '
@@ -199,9 +198,7 @@ def _objective(fit: EmFit) -> float:
 
 def _one_thread(fit: Fit) -> Fit:
     """Return a fit whose problem runs EM on one thread: replicates share the threads among them."""
-    problem = copy(fit.problem)
-    problem._n_threads = 1
-    return Fit(problem, fit.mixture, fit.precision, fit.groups)
+    return replace(fit, problem=fit.problem.with_threads(1))
 
 
 def _all(

@@ -11,7 +11,7 @@ from moefast._typing import Floats
 from moefast.inference.bootstrap import Replicates
 from moefast.inference.estimate import MeanPrediction, normal_interval, parameter_frame
 from moefast.mixture import Mixture
-from moefast.validation import check_choice, check_features, check_number
+from moefast.validation import check_choice, check_number
 
 if TYPE_CHECKING:
     from moefast.inference.result import InferenceResult
@@ -117,6 +117,6 @@ class BootstrapResult:
         -------
         MeanPrediction
         """
-        X = check_features(X, self.result.layout.feature_names)
+        X = self.result.layout.checked_features(X)
         means = np.array([mixture.mean(X) for mixture in self.mixtures()])
         return MeanPrediction(self.result.mixture.mean(X), robust_spread(means))

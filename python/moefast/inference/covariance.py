@@ -47,7 +47,7 @@ def covariance(
     return np.asarray(n_groups / (n_groups - 1) * A @ products @ A)
 
 
-def check_groups(cov_type: str, groups: Any, sample_weight: Floats, n_samples: int) -> npt.NDArray[np.intp] | None:
+def check_groups(cov_type: str, groups: Any, sample_weight: Floats) -> npt.NDArray[np.intp] | None:
     """Return the group of each row of positive weight as a number 0, 1, ...; None where there are none.
 
     Raises
@@ -63,7 +63,7 @@ def check_groups(cov_type: str, groups: Any, sample_weight: Floats, n_samples: i
         return None
     if groups is None:
         raise ValueError('cov_type="cluster" needs groups: a label for each row')
-    labels = np.asarray(groups)
+    labels, n_samples = np.asarray(groups), len(sample_weight)
     if labels.shape != (n_samples,):
         raise ValueError(f"groups must have one label per row: expected ({n_samples},), got {labels.shape}")
     missing = labels != labels  # NaN, also among objects

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from moefast._typing import Floats
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
-from moefast.inference.covariance import Covariance, check_groups, covariance
+from moefast.inference.covariance import Covariance, covariance
 from moefast.inference.estimable import Precision
 from moefast.inference.fit import Fit
 from moefast.inference.information import Information
@@ -21,7 +19,7 @@ from moefast.inference.layout import FittedModel, ParameterLayout
 from moefast.inference.messages import messages_of
 from moefast.inference.result import InferenceResult
 from moefast.mixture import Mixture
-from moefast.validation import check_weights, column_names, weighted_samples
+from moefast.samples import Samples
 
 __all__ = ["infer"]
 
@@ -32,27 +30,24 @@ _MAX_ITER = 5000
 
 def infer(
     model: FittedModel,
-    X: Floats,
-    y: Floats,
-    sample_weight: Any = None,
+    samples: Samples,
+    groups: npt.NDArray[np.intp] | None,
     *,
     options: EmOptions,
     cov_type: Covariance,
-    groups: Any = None,
 ) -> InferenceResult:
     """Return standard errors of a fitted estimator, see :meth:`MixtureOfExpertsRegressor.inference`.
 
     Parameters
     ----------
     model : FittedModel
-        Fitted to these data.
-    X : ndarray of shape (n, d)
-    y : ndarray of shape (n,)
-    sample_weight : array-like of shape (n,), optional
+        Fitted to these samples.
+    samples : Samples
+    groups : ndarray of shape (n,) or None
+        See :func:`moefast.inference.covariance.check_groups`.
     options : EmOptions
         With which it was fitted.
     cov_type : {"robust", "nonrobust", "cluster"}
-    groups : array-like of shape (n,), optional
 
     Returns
     -------
@@ -67,11 +62,7 @@ def infer(
         raise ValueError(
             "inference is for maximum likelihood, and a fit with polish=False is none; fit with polish=True"
         )
-    weights = check_weights(sample_weight, len(y))
-    groups = check_groups(cov_type, groups, weights, len(y))
-    samples = weighted_samples(X, y, weights, column_names(X))
-    problem = EmProblem(samples.X, samples.y, samples.sample_weight, options, model.mixture_.link)
-    return _inference(model, problem, groups, cov_type)
+    return _inference(model, EmProblem(samples, options, model.mixture_.link), groups, cov_type)
 
 
 def _inference(
@@ -80,7 +71,7 @@ def _inference(
     groups: npt.NDArray[np.intp] | None,
     cov_type: Covariance,
 ) -> InferenceResult:
-    layout, mixture = ParameterLayout.of(model), model.mixture_
+    layout, mixture = ParameterLayout.of(model, problem.options), model.mixture_
     assert isinstance(mixture, Mixture)
     given = mixture.to_standard(problem.standardisation)
     fit = polished(problem, given)

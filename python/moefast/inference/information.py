@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import moefast._core as _core
 from moefast._typing import Floats
 from moefast.em.problem import EmProblem
 from moefast.inference.layout import ParameterLayout
@@ -44,13 +42,7 @@ class Information:
     @classmethod
     def at(cls, problem: EmProblem, mixture: Mixture, layout: ParameterLayout) -> Information:
         """Return the derivatives at a mixture in standard units, whose last gate is the reference."""
-        score, hessian, products = _core.information(
-            problem.Z,
-            problem.t,
-            problem.weights,
-            *_arguments(problem, mixture, layout),
-            _curvature(problem, mixture),
-        )
+        score, hessian, products = problem.derivatives(mixture)
         return cls(score, hessian, products, ridge_hessian(problem, mixture, layout))
 
     @property
@@ -79,8 +71,7 @@ def cluster_products(
     previous = -1
     for start in range(0, len(order), _BLOCK):
         rows = order[start : start + _BLOCK]
-        scores = _core.row_scores(problem.Z[rows], problem.t[rows], *_arguments(problem, mixture, layout))
-        scores *= problem.weights[rows, None]
+        scores = problem.row_scores(mixture, rows) * problem.sample_weight[rows, None]
         found, first = np.unique(groups[rows], return_index=True)
         sums = np.add.reduceat(scores, first, axis=0)
         if found[0] == previous:
@@ -113,21 +104,3 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
         K[noise, where] -= 2 * ridge * a
         K[noise, noise] += 2 * ridge * float(a @ a)
     return K
-
-
-def _arguments(problem: EmProblem, mixture: Mixture, layout: ParameterLayout) -> tuple[Any, Any, Any]:
-    """Return parameters, columns and settings as the core takes them."""
-    parameters = (
-        np.column_stack([mixture.coef, mixture.intercept]),
-        np.column_stack([mixture.gate_coef, mixture.gate_intercept]),
-        mixture.sigma**2,
-    )
-    columns = (list(layout.expert_columns), list(layout.gate_columns))
-    return parameters, columns, problem._settings(1)
-
-
-def _curvature(problem: EmProblem, mixture: Mixture) -> Floats | None:
-    """Return g'' at the experts' linear forms, (n, k); None for linear experts."""
-    if problem.link.is_linear:
-        return None
-    return problem.link.curvature(problem.Z @ mixture.coef.T + mixture.intercept)

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
+from moefast.em.options import EmOptions
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation
+from moefast.validation import check_features, column_names
 
-__all__ = ["FittedModel", "ParameterLayout", "ParameterTable", "used_columns"]
+__all__ = ["FittedModel", "ParameterLayout", "ParameterTable"]
 
 
 class FittedModel(Protocol):
     """What inference reads of a fitted estimator."""
 
-    noise: Literal["per_expert", "shared"]
-    fit_intercept: bool
-    fit_gate_intercept: bool
+    mixture_: GatedExperts
     n_features_in_: int
-
-    @property
-    def mixture_(self) -> GatedExperts:
-        """The fitted parameters."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +73,16 @@ class ParameterLayout:
     reference: int
 
     @classmethod
-    def of(cls, model: FittedModel) -> ParameterLayout:
+    def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
         """Return the layout of a fitted estimator."""
         d, k = model.n_features_in_, model.mixture_.n_experts
-        names = tuple(column_names(model))
-        experts, gates = used_columns(model)
-        constant = (d,)
-        return cls(
-            names,
-            k,
-            (*experts, *(constant if model.fit_intercept else ())),
-            (*gates, *(constant if model.fit_gate_intercept else ())),
-            model.noise == "shared",
-            k - 1,
+        every = tuple(range(d))
+        seen = (
+            every if columns is None else columns for columns in (options.expert_columns, options.gate_columns)
         )
+        intercepts = (options.fit_intercept, options.fit_gate_intercept)
+        experts, gates = ((*columns, d) if has else columns for columns, has in zip(seen, intercepts, strict=True))
+        return cls(tuple(feature_names(model)), k, experts, gates, options.noise == "shared", k - 1)
 
     @property
     def n_features(self) -> int:
@@ -169,6 +161,19 @@ class ParameterLayout:
         noise = np.array(np.broadcast_to(values[self.noise], (k,)))
         return ParameterTable(experts[:, :d], experts[:, d], gates[:, :d], gates[:, d], noise)
 
+    def checked_features(self, X: Any) -> Floats:
+        """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit."""
+        given = column_names(X)
+        X = check_features(X)
+        if X.shape[1] != self.n_features:
+            wanted = ", ".join(self.feature_names)
+            raise ValueError(f"X must have the {self.n_features} columns of the fit ({wanted}), got {X.shape[1]}")
+        if given is not None and tuple(given) != self.feature_names:
+            raise ValueError(
+                f"X must have the columns of the fit, {', '.join(self.feature_names)}, got {', '.join(given)}"
+            )
+        return np.asarray(X)
+
     def to_units(self, s: Standardisation) -> tuple[Floats, Floats]:
         """Return T (P, P) and the constant (P,) with theta in the units of the data = T theta_standard + constant.
 
@@ -226,13 +231,7 @@ class ParameterLayout:
         return np.asarray(np.kron(np.eye(k - 1) - 1.0 / k, np.diag(of_columns)))
 
 
-def used_columns(model: FittedModel) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which features the experts of a fitted estimator use, and which its gates."""
-    every = tuple(range(model.n_features_in_))
-    return every, every
-
-
-def column_names(model: FittedModel) -> list[str]:
+def feature_names(model: FittedModel) -> list[str]:
     """Return the names of the features, or x0, x1, ... when the model was fitted without names."""
     names = getattr(model, "feature_names_in_", None)
     return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(name) for name in names]

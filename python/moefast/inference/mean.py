@@ -34,7 +34,7 @@ def mean_slopes(Z: Floats, mixture: Mixture, layout: ParameterLayout) -> Iterato
         block = Z[start : start + rows]
         U = np.column_stack([block, np.ones(len(block))])
         forms = block @ mixture.coef.T + mixture.intercept
-        p = mixture.gate_proba(block)
+        p = mixture.gates(block)
         values = np.where(p > 0, mixture.link(forms), 0.0)
         by_expert = p if mixture.link.is_linear else np.where(p > 0, p * mixture.link.slope(forms), 0.0)
         by_gate = p * (values - np.sum(p * values, axis=1, keepdims=True))

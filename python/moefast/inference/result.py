@@ -21,7 +21,7 @@ from moefast.inference.layout import ParameterLayout, ParameterTable
 from moefast.inference.mean import mean_slopes
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState
-from moefast.validation import check_features, check_function, check_integer
+from moefast.validation import check_function, check_integer
 
 __all__ = ["InferenceResult"]
 
@@ -225,7 +225,7 @@ class InferenceResult:
         -------
         MeanPrediction
         """
-        X = check_features(X, self.layout.feature_names)
+        X = self.layout.checked_features(X)
         s, precision = self.fit.problem.standardisation, self.fit.precision
         errors = []
         for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout):
