@@ -10,6 +10,7 @@ void bind_build_info(py::module_& m);
 void bind_em(py::module_& m);
 void bind_equal_rows(py::module_& m);
 void bind_exponential(py::module_& m);
+void bind_information(py::module_& m);
 void bind_moments(py::module_& m);
 void bind_power_iteration(py::module_& m);
 void bind_tensors(py::module_& m);
@@ -21,6 +22,7 @@ PYBIND11_MODULE(_core, m) {
   moefast::bindings::bind_em(m);
   moefast::bindings::bind_equal_rows(m);
   moefast::bindings::bind_exponential(m);
+  moefast::bindings::bind_information(m);
   moefast::bindings::bind_moments(m);
   moefast::bindings::bind_tensors(m);
   moefast::bindings::bind_power_iteration(m);

@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import softmax
 
 import moefast._core as _core
@@ -293,6 +294,45 @@ class EmProblem(StandardSamples):
         n_gates = n_experts - 1 if n_gates is None else n_gates
         noise = 1 if self.options.noise == "shared" else n_experts
         return n_experts * self.expert_design.rank + n_gates * self.gate_design.rank + noise
+
+    def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:
+        """Return the score, the Hessian and the sum of w_n s_n s_n' of the log-likelihood without its ridges.
+
+        They are by the coefficients of all experts, of all gates but the last, and log s_i (one log s where the
+        noise is shared), P of them in this order, and exact. Columns that are not seen have none.
+
+        Parameters
+        ----------
+        mixture : Mixture
+            In standard units.
+        """
+        curvature = None
+        if not self.link.is_linear:
+            curvature = self.link.curvature(self.Z @ mixture.coef.T + mixture.intercept)
+        _, parameters = self._parameters(mixture)
+        return _core.information(self._data(), parameters, self._settings(), curvature)
+
+    def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
+        """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
+        other = copy(self)
+        other.Z, other.t, other.sample_weight = self.Z[rows], self.t[rows], self.sample_weight[rows]
+        _, parameters = self._parameters(mixture)
+        return _core.row_scores(other._data(), parameters, self._settings())
+
+    def with_response(self, t: Floats) -> EmProblem:
+        """Return the same features and weights in the same units with other responses in standard units.
+
+        Which rows are equal is still judged by the responses before.
+        """
+        other = copy(self)
+        other.t = np.ascontiguousarray(t)
+        return other
+
+    def with_threads(self, n_threads: int) -> EmProblem:
+        """Return the same samples, on which runs take so many threads."""
+        other = copy(self)
+        other._n_threads = resolve_threads(n_threads)
+        return other
 
     def with_noise(self, noise: Literal["per_expert", "shared"]) -> EmProblem:
         """Return the same samples in the same units with experts' noise of their own, or one for all."""

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
 from moefast.estimators.features import Features, check_features, feature_columns
+from moefast.estimators.inference import MixtureInference
 from moefast.estimators.outcome import Outcome
-from moefast.estimators.prediction import MixturePredictions, aic, bic
+from moefast.estimators.prediction import aic, bic
 from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
 from moefast.randomness import RandomState
 from moefast.samples import Samples
@@ -27,7 +28,7 @@ __all__ = ["MixtureEstimator"]
 Estimator = TypeVar("Estimator", bound="MixtureEstimator")
 
 
-class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An estimator of a mixture with linear experts and gates of any form, fitted by EM from many starts."""
 
     expert_features: Features

@@ -1,0 +1,67 @@
+// The samples and the parameters of a mixture, given from Python.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "array_args.hpp"
+#include "moefast/em.hpp"
+
+namespace moefast::bindings {
+
+inline std::vector<double> to_vector(const Array& array) {
+  return {array.data(), array.data() + array.size()};
+}
+
+using Columns = std::optional<std::vector<index_t>>;
+
+// The samples, with the arrays that hold them.
+struct BoundData {
+  Array X, y, w;
+  std::optional<Array> means, log_densities;
+  EmData view;
+
+  BoundData(Array X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
+            Columns expert_columns, Columns gate_columns)
+      : X(std::move(X)),
+        y(std::move(y)),
+        w(std::move(w)),
+        means(std::move(means)),
+        log_densities(std::move(log_densities)) {
+    require_ndim(this->X, "X", 2);
+    const py::ssize_t n = this->X.shape(0);
+    if (n < 1) throw py::value_error("X must have at least one row");
+    require_shape(this->y, "y", {n});
+    require_shape(this->w, "w", {n});
+    view.X = this->X.data(), view.y = this->y.data(), view.w = this->w.data();
+    view.n = n, view.d = this->X.shape(1);
+    view.expert_columns = std::move(expert_columns), view.gate_columns = std::move(gate_columns);
+    view.check_columns();
+    if (this->means) view.means = this->means->data();
+    if (this->log_densities) view.log_densities = this->log_densities->data();
+  }
+
+  void require_experts(index_t k) const {
+    if (means) require_shape(*means, "means", {view.n, k});
+    if (log_densities) require_shape(*log_densities, "log_densities", {view.n, k});
+  }
+};
+
+inline MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
+                                         const Array& variance) {
+  require_ndim(experts, "experts", 2);
+  const py::ssize_t k = experts.shape(0), expert_dim = data.expert_dim(), gate_dim = data.gate_dim();
+  require_shape(experts, "experts", {k, expert_dim});
+  require_shape(gates, "gates", {k, gate_dim});
+  require_shape(variance, "variance", {k});
+  if (k < 1) throw py::value_error("experts must have at least one row");
+  MixtureParameters p{k, expert_dim, gate_dim, to_vector(experts), to_vector(gates), to_vector(variance)};
+  for (double v : p.variance) {
+    if (!(v > 0)) throw py::value_error("variance must be positive, got " + std::to_string(v));
+  }
+  return p;
+}
+
+}  // namespace moefast::bindings

@@ -1,0 +1,70 @@
+// Where the parameters of a mixture stand in theta, and the products of information.cpp in memory.
+#pragma once
+
+#include <array>
+#include <numeric>
+#include <utility>
+
+#include "moefast/information.hpp"
+
+namespace moefast {
+
+inline std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
+
+// The numbers a row's log-density depends on, and the columns their parameters belong to.
+enum Kind { kExpert, kGate, kNoise };
+inline constexpr std::array<std::pair<Kind, Kind>, 6> kBlocks = {{{kExpert, kExpert},
+                                                                  {kExpert, kGate},
+                                                                  {kGate, kGate},
+                                                                  {kExpert, kNoise},
+                                                                  {kGate, kNoise},
+                                                                  {kNoise, kNoise}}};
+
+// Where everything is: the numbers of each kind, their parameters, and the blocks of products.
+struct ThetaLayout {
+  bool one_design;                // of experts and gates
+  std::array<index_t, 3> count;   // numbers of each kind
+  std::array<index_t, 3> widths;  // columns of each kind
+
+  ThetaLayout(const MixtureParameters& p, const EmSettings& settings, bool one_design)
+      : one_design(one_design),
+        count{p.k, p.k - 1, settings.shared_noise ? 1 : p.k},
+        widths{p.expert_dim - (settings.fit_intercept ? 0 : 1),
+               p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1} {}
+
+  index_t width(Kind kind) const { return widths[kind]; }
+  // The first number of a kind, among all.
+  index_t number(Kind kind) const { return std::accumulate(count.begin(), count.begin() + kind, index_t{0}); }
+  // The first parameter of a kind.
+  index_t parameter(Kind kind) const {
+    index_t first = 0;
+    for (int before = 0; before < kind; ++before) first += count[before] * width(static_cast<Kind>(before));
+    return first;
+  }
+  index_t n_parameters() const { return parameter(kNoise) + count[kNoise]; }
+  // The weights of a block are those of all pairs of its numbers, of one kind only those (i, j) with i <= j.
+  static index_t first_partner(Kind left, Kind right, index_t i) { return left == right ? i : 0; }
+  index_t n_pairs(Kind left, Kind right) const {
+    return left == right ? count[left] * (count[left] + 1) / 2 : count[left] * count[right];
+  }
+  index_t n_all_pairs() const {
+    index_t total = 0;
+    for (const auto& [left, right] : kBlocks) total += n_pairs(left, right);
+    return total;
+  }
+  // Matrices u_a u_b' of the same columns are symmetric: only a <= b is summed.
+  bool symmetric(Kind left, Kind right) const {
+    return left == right || (right == kGate && one_design && width(left) == width(right));
+  }
+  index_t n_rows(Kind left, Kind right, index_t b) const {
+    return symmetric(left, right) ? b + 1 : width(left);
+  }
+  index_t n_products() const {
+    index_t total = 0;
+    for (const auto& [left, right] : kBlocks)
+      for (index_t b = 0; b < width(right); ++b) total += n_rows(left, right, b) * 2 * n_pairs(left, right);
+    return total;
+  }
+};
+
+}  // namespace moefast

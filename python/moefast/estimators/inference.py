@@ -1,0 +1,72 @@
+"""The estimators' question how sure they are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any, Literal
+
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from moefast.em.options import EmOptions
+from moefast.estimators.prediction import MixturePredictions
+from moefast.inference.covariance import check_groups
+from moefast.inference.infer import infer
+from moefast.inference.result import InferenceResult
+from moefast.validation import check_samples, check_weights
+
+__all__ = ["MixtureInference"]
+
+
+class MixtureInference(MixturePredictions):
+    """The method of a fitted estimator."""
+
+    @abstractmethod
+    def _checked_parameters(self) -> EmOptions:
+        """Check the constructor's parameters."""
+
+    def inference(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        cov_type: Literal["robust", "nonrobust", "cluster"] = "robust",
+        groups: Any = None,
+    ) -> InferenceResult:
+        """Return standard errors, tests and intervals of the fitted parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            The data of the fit, like `y` and `sample_weight`.
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), optional
+            A weight counts as so many copies of its row.
+        cov_type : {"robust", "nonrobust", "cluster"}
+            "robust" (sandwich) is right also where the noise of the experts is not normal or not constant.
+            "nonrobust" (observed information) needs the model to be right. "cluster" allows for rows that depend
+            on each other within `groups`.
+        groups : array-like of shape (n,), optional
+            A label for each row, for "cluster" alone.
+
+        Returns
+        -------
+        InferenceResult
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad input, a hierarchical model, or a fit with ``polish=False``.
+
+        Warns
+        -----
+        DegenerateDataWarning
+            For each of the result's `messages`: experts with too few rows, separated gates and other parameters
+            without a finite estimate, whose standard errors are NaN.
+        """
+        check_is_fitted(self)
+        samples = check_samples(X, y, sample_weight, partial(validate_data, self, reset=False))
+        weights = check_weights(sample_weight, len(y))
+        of_rows = check_groups(cov_type, groups, weights)
+        return infer(self, samples, of_rows, options=self._checked_parameters(), cov_type=cov_type)

@@ -1,0 +1,106 @@
+"""Derivatives of the objective at a fit, in standard units: what covariances are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast._typing import Floats
+from moefast.em.problem import EmProblem
+from moefast.inference.layout import ParameterLayout
+from moefast.mixture import Mixture
+
+__all__ = ["Information", "cluster_products"]
+
+# Rows whose scores are in memory together.
+_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Information:
+    """First and second derivatives by theta, see :class:`moefast.inference.layout.ParameterLayout`.
+
+    Attributes
+    ----------
+    score : ndarray of shape (P,)
+        Of the weighted log-likelihood.
+    hessian : ndarray of shape (P, P)
+        Of the same; exact.
+    score_products : ndarray of shape (P, P)
+        sum_n w_n s_n s_n' with the scores s_n of single rows. A weight counts as so many copies of its row.
+    penalty : ndarray of shape (P, P)
+        Second derivative of the ridges that are taken off the log-likelihood.
+    """
+
+    score: Floats
+    hessian: Floats
+    score_products: Floats
+    penalty: Floats
+
+    @classmethod
+    def at(cls, problem: EmProblem, mixture: Mixture, layout: ParameterLayout) -> Information:
+        """Return the derivatives at a mixture in standard units, whose last gate is the reference."""
+        score, hessian, products = problem.derivatives(mixture)
+        return cls(score, hessian, products, ridge_hessian(problem, mixture, layout))
+
+    @property
+    def precision(self) -> Floats:
+        """The negative second derivative of the objective."""
+        return np.asarray(self.penalty - self.hessian)
+
+
+def cluster_products(
+    problem: EmProblem, mixture: Mixture, layout: ParameterLayout, groups: npt.NDArray[np.intp]
+) -> Floats:
+    """Return sum_g s_g s_g' with the weighted sums s_g of the scores of each group's rows, (P, P).
+
+    Parameters
+    ----------
+    problem : EmProblem
+    mixture : Mixture
+        In standard units.
+    layout : ParameterLayout
+    groups : ndarray of shape (n,)
+        0, 1, ...
+    """
+    n_groups, P = int(groups.max()) + 1, layout.n_parameters
+    order = np.argsort(groups, kind="stable")
+    products, open_sum = np.zeros((P, P)), np.zeros(P)
+    previous = -1
+    for start in range(0, len(order), _BLOCK):
+        rows = order[start : start + _BLOCK]
+        scores = problem.row_scores(mixture, rows) * problem.sample_weight[rows, None]
+        found, first = np.unique(groups[rows], return_index=True)
+        sums = np.add.reduceat(scores, first, axis=0)
+        if found[0] == previous:
+            sums[0] += open_sum
+        elif previous >= 0:
+            products += np.outer(open_sum, open_sum)
+        products += np.einsum("ga,gb->ab", sums[:-1], sums[:-1], optimize=False)
+        open_sum, previous = sums[-1], int(found[-1])
+    assert previous == n_groups - 1
+    return np.asarray(products + np.outer(open_sum, open_sum))
+
+
+def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout) -> Floats:
+    r"""Return the second derivative of the ridges, (P, P).
+
+    They are :math:`\tfrac\alpha2 \sum_i \|a_i\|^2 / s_i^2` and
+    :math:`\tfrac\lambda2 \sum_i \|W_i - \bar W\|^2`, which leaves the intercepts of the gates alone.
+    """
+    K = np.zeros((layout.n_parameters, layout.n_parameters))
+    K[layout.gates, layout.gates] = problem.options.gate_ridge * layout.ridge_metric(intercepts=False)
+    alpha = float(problem.options.alpha)
+    slopes = [at for at, j in enumerate(layout.expert_columns) if j < layout.n_features]
+    used = [layout.expert_columns[at] for at in slopes]
+    for i in range(layout.n_experts):
+        ridge = alpha / mixture.sigma[i] ** 2
+        where, noise = layout.expert(i).start + np.array(slopes, dtype=np.intp), layout.log_sigma(i)
+        a = mixture.coef[i, used]
+        K[where, where] += ridge
+        K[where, noise] -= 2 * ridge * a
+        K[noise, where] -= 2 * ridge * a
+        K[noise, noise] += 2 * ridge * float(a @ a)
+    return K

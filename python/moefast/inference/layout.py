@@ -1,0 +1,237 @@
+"""The order and the names of the parameters in one vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast._typing import Floats
+from moefast.em.options import EmOptions
+from moefast.links import Link
+from moefast.mixture import GatedExperts, Mixture
+from moefast.standardisation import Standardisation
+from moefast.validation import check_features, column_names
+
+__all__ = ["FittedModel", "ParameterLayout", "ParameterTable"]
+
+
+class FittedModel(Protocol):
+    """What inference reads of a fitted estimator."""
+
+    mixture_: GatedExperts
+    n_features_in_: int
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Numbers that belong to the parameters of a mixture, in the shapes of its attributes.
+
+    Attributes
+    ----------
+    coef, gate_coef : ndarray of shape (k, d)
+        NaN where a feature is not used; of the reference expert's gate all are.
+    intercept, gate_intercept : ndarray of shape (k,)
+    log_sigma : ndarray of shape (k,)
+        With shared noise the same number for all.
+    """
+
+    coef: Floats
+    intercept: Floats
+    gate_coef: Floats
+    gate_intercept: Floats
+    log_sigma: Floats
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """Where each parameter of a mixture stands in the vector theta.
+
+    theta = (a_i, b_i of every expert | W_j - W_ref, c_j - c_ref of every expert but the reference | log s_i, or
+    one log s where the noise is shared).
+
+    Parameters
+    ----------
+    feature_names : tuple of str
+        d of them.
+    n_experts : int
+        k.
+    expert_columns, gate_columns : tuple of int
+        What experts and gates use of the features and the constant, which is number d.
+    shared_noise : bool
+    reference : int
+        The expert whose gate is 0.
+    """
+
+    feature_names: tuple[str, ...]
+    n_experts: int
+    expert_columns: tuple[int, ...]
+    gate_columns: tuple[int, ...]
+    shared_noise: bool
+    reference: int
+
+    @classmethod
+    def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
+        """Return the layout of a fitted estimator."""
+        d, k = model.n_features_in_, model.mixture_.n_experts
+        every = tuple(range(d))
+        seen = (
+            every if columns is None else columns for columns in (options.expert_columns, options.gate_columns)
+        )
+        intercepts = (options.fit_intercept, options.fit_gate_intercept)
+        experts, gates = ((*columns, d) if has else columns for columns, has in zip(seen, intercepts, strict=True))
+        return cls(tuple(feature_names(model)), k, experts, gates, options.noise == "shared", k - 1)
+
+    @property
+    def n_features(self) -> int:
+        """The number of features d."""
+        return len(self.feature_names)
+
+    @property
+    def n_parameters(self) -> int:
+        """The length P of theta."""
+        return int(self.noise.stop)
+
+    @property
+    def gated(self) -> tuple[int, ...]:
+        """The experts whose gates are in theta, in its order."""
+        return tuple(i for i in range(self.n_experts) if i != self.reference)
+
+    @property
+    def gates(self) -> slice:
+        """Where the gates stand."""
+        first = self.n_experts * len(self.expert_columns)
+        return slice(first, first + (self.n_experts - 1) * len(self.gate_columns))
+
+    @property
+    def noise(self) -> slice:
+        """Where log s_i stand."""
+        return slice(self.gates.stop, self.gates.stop + (1 if self.shared_noise else self.n_experts))
+
+    def expert(self, i: int) -> slice:
+        """Where a_i and b_i stand."""
+        m = len(self.expert_columns)
+        return slice(i * m, (i + 1) * m)
+
+    def gate(self, i: int) -> slice:
+        """Where W_i and c_i stand; `i` is not the reference."""
+        m, first = len(self.gate_columns), self.gates.start
+        at = self.gated.index(i)
+        return slice(first + at * m, first + (at + 1) * m)
+
+    def log_sigma(self, i: int) -> int:
+        """Where log s_i stands."""
+        return int(self.noise.start) + (0 if self.shared_noise else i)
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """What the parameters belong to, and their names there: one pair for each."""
+        terms = [*self.feature_names, "(intercept)"]
+        pairs = [(f"expert {i}", terms[j]) for i in range(self.n_experts) for j in self.expert_columns]
+        pairs += [(f"gate {i}", terms[j]) for i in self.gated for j in self.gate_columns]
+        if self.shared_noise:
+            return [*pairs, ("all experts", "log(sigma)")]
+        return [*pairs, *((f"expert {i}", "log(sigma)") for i in range(self.n_experts))]
+
+    def vector(self, mixture: Mixture) -> Floats:
+        """Return theta of a mixture, shape (P,)."""
+        experts = np.column_stack([mixture.coef, mixture.intercept])[:, list(self.expert_columns)]
+        gates = np.column_stack([mixture.gate_coef, mixture.gate_intercept])
+        gates = (gates - gates[self.reference])[np.ix_(self.gated, self.gate_columns)]
+        noise = np.log(mixture.sigma[:1] if self.shared_noise else mixture.sigma)
+        return np.concatenate([experts.ravel(), gates.ravel(), noise])
+
+    def mixture(self, theta: Floats, link: Link) -> Mixture:
+        """Return the mixture of theta; its gate of the last expert is 0, as always."""
+        t = self._filled(theta, 0.0)
+        mixture = Mixture(t.coef, t.intercept, t.gate_coef, t.gate_intercept, np.exp(t.log_sigma), link)
+        return mixture.ordered(np.arange(self.n_experts))
+
+    def table(self, values: Floats) -> ParameterTable:
+        """Return a number for each parameter, shape (P,), in the shapes of the model's attributes."""
+        return self._filled(values, np.nan)
+
+    def _filled(self, values: Floats, rest: float) -> ParameterTable:
+        k, d = self.n_experts, self.n_features
+        experts, gates = np.full((k, d + 1), rest), np.full((k, d + 1), rest)
+        experts[:, list(self.expert_columns)] = values[: self.gates.start].reshape(k, len(self.expert_columns))
+        gates[np.ix_(self.gated, self.gate_columns)] = values[self.gates].reshape(k - 1, len(self.gate_columns))
+        noise = np.array(np.broadcast_to(values[self.noise], (k,)))
+        return ParameterTable(experts[:, :d], experts[:, d], gates[:, :d], gates[:, d], noise)
+
+    def checked_features(self, X: Any) -> Floats:
+        """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit."""
+        given = column_names(X)
+        X = check_features(X)
+        if X.shape[1] != self.n_features:
+            wanted = ", ".join(self.feature_names)
+            raise ValueError(f"X must have the {self.n_features} columns of the fit ({wanted}), got {X.shape[1]}")
+        if given is not None and tuple(given) != self.feature_names:
+            raise ValueError(
+                f"X must have the columns of the fit, {', '.join(self.feature_names)}, got {', '.join(given)}"
+            )
+        return np.asarray(X)
+
+    def to_units(self, s: Standardisation) -> tuple[Floats, Floats]:
+        """Return T (P, P) and the constant (P,) with theta in the units of the data = T theta_standard + constant.
+
+        Exact. An expert's intercept takes in its slopes times the means of the features, so T is not diagonal.
+        """
+        T, constant = np.eye(self.n_parameters), np.zeros(self.n_parameters)
+        blocks = [(self.expert(i), self.expert_columns, s.y_scale, s.y_mean) for i in range(self.n_experts)]
+        blocks += [(self.gate(i), self.gate_columns, 1.0, 0.0) for i in self.gated]
+        for where, columns, scale, mean in blocks:
+            block = T[where, where]
+            for at, j in enumerate(columns):
+                if j < self.n_features:
+                    block[at, at] = scale / s.x_scale[j]
+            if self.n_features in columns:
+                last = columns.index(self.n_features)
+                slopes = [at for at in range(len(columns)) if at != last]
+                used = [columns[at] for at in slopes]
+                block[last, last] = scale
+                block[last, slopes] = -scale * s.x_mean[used] / s.x_scale[used]
+                constant[where.start + last] = mean
+        constant[self.noise] = np.log(s.y_scale)
+        return T, constant
+
+    def change_of_reference(self, reference: int) -> tuple[ParameterLayout, Floats]:
+        """Return the layout with another expert's gate 0, and M (P, P) with the new theta = M theta.
+
+        W_j - W_new = (W_j - W_old) - (W_new - W_old).
+        """
+        new = ParameterLayout(
+            self.feature_names,
+            self.n_experts,
+            self.expert_columns,
+            self.gate_columns,
+            self.shared_noise,
+            reference,
+        )
+        M = np.eye(self.n_parameters)
+        if reference == self.reference:
+            return new, M
+        M[self.gates, self.gates] = 0.0
+        identity = np.eye(len(self.gate_columns))
+        for i in new.gated:
+            if i != self.reference:
+                M[new.gate(i), self.gate(i)] = identity
+            M[new.gate(i), self.gate(reference)] -= identity
+        return new, M
+
+    def ridge_metric(self, intercepts: bool) -> npt.NDArray[np.float64]:
+        """Return the matrix of sum_i ||W_i - mean W||^2 as a form in the gates' part of theta.
+
+        With `intercepts` those of the gates are in it too. The same for every reference.
+        """
+        of_columns = np.array([intercepts or j < self.n_features for j in self.gate_columns], dtype=np.float64)
+        k = self.n_experts
+        return np.asarray(np.kron(np.eye(k - 1) - 1.0 / k, np.diag(of_columns)))
+
+
+def feature_names(model: FittedModel) -> list[str]:
+    """Return the names of the features, or x0, x1, ... when the model was fitted without names."""
+    names = getattr(model, "feature_names_in_", None)
+    return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(name) for name in names]

@@ -1,0 +1,81 @@
+"""Derivatives of the log-likelihood of a mixture of experts, from nothing but the log-likelihood itself.
+
+First derivatives by the complex step, exact to rounding: Im f(x + ih) / h. Second ones are differences of those of
+fourth order, good to ten digits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Model:
+    """The log-density of each row as a function of the parameters theta, which may be complex.
+
+    theta = (experts | gates but the last | log sigma), experts and gates over the columns of (X, 1) they use.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    k: int
+    expert_columns: list
+    gate_columns: list
+    shared_noise: bool = False
+    link: object = staticmethod(lambda eta: eta)  # takes complex numbers
+
+    @property
+    def n_parameters(self):
+        k = self.k
+        return k * len(self.expert_columns) + (k - 1) * len(self.gate_columns) + (1 if self.shared_noise else k)
+
+    def split(self, theta):
+        """Return experts (k, me), gates (k, mg) with a last row of 0, and sigma (k,)."""
+        k, me, mg = self.k, len(self.expert_columns), len(self.gate_columns)
+        experts = theta[: k * me].reshape(k, me)
+        gates = np.vstack([theta[k * me : k * me + (k - 1) * mg].reshape(k - 1, mg), np.zeros((1, mg))])
+        log_sigma = theta[k * me + (k - 1) * mg :]
+        return experts, gates, np.exp(np.broadcast_to(log_sigma, (k,)))
+
+    def row_log_density(self, theta):
+        experts, gates, sigma = self.split(theta)
+        U = np.column_stack([self.X, np.ones(len(self.X))])
+        z = (self.y[:, None] - self.link(U[:, self.expert_columns] @ experts.T)) / sigma
+        logits = U[:, self.gate_columns] @ gates.T
+        log_gates = logits - log_sum_exp(logits)[:, None]
+        return log_sum_exp(log_gates - 0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi))
+
+    def full(self, theta):
+        """Return experts, gates (k, d + 1) with zeros for columns that are not used, and variances."""
+        experts, gates, sigma = self.split(theta)
+        dim = self.X.shape[1] + 1
+        wide = np.zeros((self.k, dim)), np.zeros((self.k, dim))
+        wide[0][:, self.expert_columns], wide[1][:, self.gate_columns] = experts, gates
+        return (*wide, np.array(sigma**2))
+
+
+def log_sum_exp(values):
+    top = values.real.max(axis=1, keepdims=True)
+    return top[:, 0] + np.log(np.exp(values - top).sum(axis=1))
+
+
+def row_scores(model, theta):
+    """Derivatives of the row log-densities, n x P."""
+    columns = []
+    for j in range(len(theta)):
+        moved = theta.astype(complex)
+        moved[j] += 1e-30j
+        columns.append(model.row_log_density(moved).imag / 1e-30)
+    return np.column_stack(columns)
+
+
+def hessian(model, theta, w):
+    """Second derivatives of the weighted log-likelihood, P x P."""
+    rows = []
+    for j in range(len(theta)):
+        step = np.zeros(len(theta))
+        step[j] = 5e-5
+        near = row_scores(model, theta + step) - row_scores(model, theta - step)
+        far = row_scores(model, theta + 2 * step) - row_scores(model, theta - 2 * step)
+        rows.append(w @ (8 * near - far) / (12 * step[j]))
+    return np.array(rows)
