@@ -19,7 +19,7 @@ BLOCK = re.compile(r"```python\n(?P<code>.*?)```(?:\n+```text\n(?P<shown>.*?)```
 
 
 def run_page(page: Path, folder: Path) -> list[tuple[str | None, str]]:
-    """Run a page's code in a folder; return what each block's text shows, None without text, and what it printed."""
+    """Run a page's code in a folder; return what the text after each block shows, if any, and what it printed."""
     text, namespace, results = page.read_text(encoding="utf-8"), {"__name__": page.stem}, []
     with contextlib.chdir(folder) if hasattr(contextlib, "chdir") else _changed(folder):
         for block in BLOCK.finditer(text):
