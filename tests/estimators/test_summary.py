@@ -8,7 +8,13 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, load_model, save_model
+from moefast import (
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressor,
+    load_model,
+    save_model,
+    select_n_experts,
+)
 from moefast.datasets import make_moe
 from moefast.estimators.summary import Membership
 from moefast.exceptions import DegenerateDataWarning
@@ -326,3 +332,8 @@ def test_the_report_is_told_in_words_at_the_end(model):
     report = replace(model.fit_report_, cpu_seconds=1.0)
     assert report.in_words().startswith("Search: 2 starts (the best: ")
     assert " ".join(str(model.summary()).split()).endswith(model.fit_report_.in_words())
+
+
+def test_the_best_of_several_keeps_the_name_of_y():
+    selection = select_n_experts(X, pd.Series(Y, name="yield"), (1, 2), n_folds=None, n_init=1, random_state=0)
+    assert selection.best_estimator.target_name_ == "yield"
