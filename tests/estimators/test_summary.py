@@ -8,10 +8,17 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, load_model, save_model
+from moefast import (
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressor,
+    load_model,
+    save_model,
+    select_n_experts,
+)
 from moefast.datasets import make_moe
 from moefast.estimators.summary import Membership
 from moefast.exceptions import DegenerateDataWarning
+from oracles.given_inference import GivenInference
 
 X, Y, _ = make_moe(600, 3, 3, noise=0.4, random_state=1)
 NAMES = ["age", "dose", "flow rate"]
@@ -211,32 +218,62 @@ def test_wide_tables_are_cut_in_even_parts(wide):
 
 
 def test_standard_errors_stand_beside_the_estimates(model):
-    inferred = {
-        ("experts", "expert 1", "dose"): (0.25, 3.21, 0.0013),
-        ("experts", "expert 1", "age"): (0.01, 99.0, 1e-30),
-        ("experts", "expert 0", "age"): (np.nan, np.nan, np.nan),
-        ("gates", "expert 0", "flow rate"): (0.5, -1.0, 0.32),
+    a, w = model.coef_[1], model.gate_coef_[0]
+    errors = {
+        ("expert 1", "dose"): abs(a[1]) / 2.5,
+        ("expert 1", "age"): abs(a[0]) / 99.0,
+        ("gate 0", "flow rate"): abs(w[2]),
+        ("expert 2", "log(sigma)"): 0.1,
     }
-    summary = model.summary(inferred)
+    given = replace(GivenInference.of(model, errors), messages=("The gate of expert 1 is separated.",))
+    summary = model.summary(given)
+    assert given.reference == 2  # gates are shown against the last expert
     lines = str(summary).splitlines()
     start = lines.index("expert 1")
     assert lines[start + 1].split() == ["estimate", "std.", "error", "z", "P>|z|", "[0.025", "0.975]"]
     age, dose, flow = lines[start + 3 : start + 6]
-    a = model.coef_[1]
-    assert age.split()[1:5] == [f"{a[0]:.4g}", "0.01", "99.00", "<0.001"]
-    low, high = f"{a[1] - 1.959964 * 0.25:.4g}", f"{a[1] + 1.959964 * 0.25:.4g}"
-    assert dose.split()[1:] == [f"{a[1]:.4g}", "0.25", "3.21", "0.001", low, high]
-    assert flow.split() == ["flow", "rate", f"{a[2]:.4g}"]  # no error known
-    assert lines[lines.index("expert 0") + 3].split() == ["age", f"{model.coef_[0, 0]:.4g}"]
+    sign = np.sign(a)
+    assert age.split()[1:5] == [f"{a[0]:.4g}", f"{abs(a[0]) / 99:.4g}", f"{99 * sign[0]:.2f}", "<0.001"]
+    error = abs(a[1]) / 2.5
+    ends = f"{a[1] - 1.959964 * error:.4g}", f"{a[1] + 1.959964 * error:.4g}"
+    assert dose.split()[1:] == [f"{a[1]:.4g}", f"{error:.4g}", f"{2.5 * sign[1]:.2f}", "0.012", *ends]
+    assert flow.split() == ["flow", "rate", f"{a[2]:.4g}"]  # not estimable
+    s = model.sigma_[2]
+    (sigma,) = (line for line in lines[lines.index("expert 2") :] if line.startswith("sigma"))
+    ends = [f"{s * np.exp(sign * 0.1959964):.4g}" for sign in (-1, 1)]
+    assert sigma.split() == ["sigma", f"{s:.4g}", f"{0.1 * s:.4g}", *ends]  # that it is 0 is no hypothesis
     frame = summary.to_frame()
-    assert list(frame) == ["estimate", "std_error", "z", "p_value"]
-    assert tuple(frame.loc["gates", "expert 0", "flow rate"])[1:] == (0.5, -1.0, 0.32)
-    assert frame["std_error"].notna().sum() == 3
-    assert "0.25" in summary._repr_html_()
+    assert list(frame) == ["estimate", "std_error", "z", "p_value", "ci_low", "ci_high"]
+    row = frame.loc["gates", "expert 0", "flow rate"]
+    assert row["std_error"] == abs(w[2])
+    assert row["p_value"] == pytest.approx(0.3173105)
+    assert frame["std_error"].notna().sum() == 4
+    assert f"{error:.4g}" in summary._repr_html_()
+    text = " ".join(str(summary).split())
+    assert "Standard errors: robust (sandwich). The gate of expert 1 is separated. Converged after" in text
     narrow = summary.to_text(60)
     assert "[0.025" not in narrow
     assert "P>|z|" in narrow
     assert max(map(len, narrow.splitlines())) <= 60
+
+
+def test_shared_noise_has_one_standard_error():
+    model = MixtureOfExpertsRegressor(2, noise="shared", n_init=2, random_state=0).fit(X, Y)
+    frame = model.summary(GivenInference.of(model, {("all experts", "log(sigma)"): 0.1})).to_frame()
+    s = model.sigma_[0]
+    for i in range(2):
+        row = frame.loc["experts", f"expert {i}", "sigma"]
+        assert tuple(row[["std_error", "ci_low", "ci_high"]]) == pytest.approx(
+            (0.1 * s, s * np.exp(-0.1959964), s * np.exp(0.1959964))
+        )
+
+
+def test_inference_of_another_fit_is_refused(model):
+    other = fit(pd.DataFrame(X[:300], columns=NAMES), Y[:300])
+    with pytest.raises(
+        ValueError, match=r"inference is of another fit: its estimate of expert 0, age is .*model's"
+    ):
+        model.summary(GivenInference.of(other, {}))
 
 
 # ---- tables --------------------------------------------------------------------------------------------
@@ -295,3 +332,8 @@ def test_the_report_is_told_in_words_at_the_end(model):
     report = replace(model.fit_report_, cpu_seconds=1.0)
     assert report.in_words().startswith("Search: 2 starts (the best: ")
     assert " ".join(str(model.summary()).split()).endswith(model.fit_report_.in_words())
+
+
+def test_the_best_of_several_keeps_the_name_of_y():
+    selection = select_n_experts(X, pd.Series(Y, name="yield"), (1, 2), n_folds=None, n_init=1, random_state=0)
+    assert selection.best_estimator.target_name_ == "yield"

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgba
 from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.plotting import plot_coefficients
+from oracles.given_inference import GivenInference
 
 NAMES = ["age", "dose", "flow", "size"]
 
@@ -57,9 +58,8 @@ def test_marks_are_effects_of_one_standard_deviation(model, data, block):
 
 def test_bars_are_intervals_where_errors_are_known(model, data):
     X, _ = data
-    errors = {("experts", "expert 1", "dose"): (0.02, 1.0, 0.3), ("experts", "expert 0", "age"): (0.1, 1.0, 0.3)}
-    errors["experts", "expert 2", "size"] = (np.nan, np.nan, np.nan)
-    ax = plot_coefficients(model, X, inference=errors)
+    given = GivenInference.of(model, {("expert 1", "dose"): 0.02, ("expert 0", "age"): 0.1})
+    ax = plot_coefficients(model, X, inference=given)
     drawn = sorted(tuple(segment[:, 0]) for c in ax.collections for segment in c.get_segments())
     expected = sorted(
         tuple((a + side * 1.959964 * se) * X[name].std(ddof=0) for side in (-1, 1))

@@ -7,8 +7,9 @@ from scipy.stats import binom, norm
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
+from moefast.mixture import Mixture
 from moefast.plotting import plot_calibration, plot_quantile_residuals, plot_residuals
-from moefast.plotting.calibration import distribution
+from moefast.plotting.residuals import quantile_residuals
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +24,27 @@ def model(data):
     return MixtureOfExpertsRegressor(3, n_init=3, random_state=0).fit(X[:2000], y[:2000])
 
 
-def test_distribution_is_the_integral_of_the_density(model, data):
+def test_quantile_residuals_are_quantiles_of_the_integrated_density(model, data):
     X, y = data
     for n in range(5):
         density = lambda v, n=n: np.exp(model.score_samples(X[n : n + 1], [v])[0])  # noqa: E731
-        below, above = distribution(model.mixture_, X[n : n + 1], y[n : n + 1])
         centre = model.predict(X[n : n + 1])[0]
-        assert below[0] == pytest.approx(quad(density, centre - 9, y[n], limit=200)[0], abs=1e-7)
-        assert above[0] == pytest.approx(1 - below[0], abs=1e-12)
-    below, above = distribution(model.mixture_, X[:1], np.array([model.predict(X[:1])[0] + 12.0]))
-    assert below[0] == pytest.approx(1.0, abs=1e-12)
-    assert 0 < above[0] < 1e-100  # exact in its own tail
+        below = quad(density, centre - 9, y[n], limit=200)[0]
+        found = quantile_residuals(model.mixture_, X[n : n + 1], y[n : n + 1])
+        assert norm.cdf(found[0]) == pytest.approx(below, abs=1e-7)
+
+
+def test_quantile_residuals_are_exact_in_both_tails():
+    """One expert: they are the residuals over sigma."""
+    X, y = np.zeros((4, 1)), np.array([-30.0, -1.0, 1.0, 30.0])
+    one = Mixture(np.zeros((1, 1)), np.zeros(1), np.zeros((1, 1)), np.zeros(1), np.array([2.0]))
+    np.testing.assert_allclose(quantile_residuals(one, X, y), y / 2, rtol=1e-12)
 
 
 def test_calibration_counts_rows_by_their_probability(model, data):
     X, y = data[0][2000:], data[1][2000:]
     weights = np.random.default_rng(0).integers(1, 4, 1000)
-    below, _ = distribution(model.mixture_, X, y)
+    below = model.cdf(X, y)
     for w in (None, weights):
         ax = plot_calibration(model, X, y, sample_weight=w, n_bins=8)
         counted = [
@@ -83,7 +88,7 @@ def test_quantile_residuals_are_normal_for_a_right_model(model, data):
     y = model.sample(X, random_state=1)
     ax = plot_quantile_residuals(model, X, y)
     normal, residuals = ax.lines[0].get_data()
-    below, _ = distribution(model.mixture_, X, y)
+    below = model.cdf(X, y)
     everything = np.sort(norm.ppf(below))
     assert len(residuals) == 2000 < 3000  # tails are whole, the middle is thinned
     np.testing.assert_allclose(residuals[:500], everything[:500], rtol=1e-6)

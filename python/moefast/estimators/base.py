@@ -18,7 +18,7 @@ from moefast.estimators.features import Features, check_features, feature_column
 from moefast.estimators.inference import MixtureInference
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import aic, bic
-from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
+from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
 from moefast.randomness import RandomState
 from moefast.samples import Samples
 from moefast.validation import check_choice, check_integer, check_samples, check_verbose
@@ -155,14 +155,13 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         self.entropy_ = self.membership_.entropy
         self.icl_ = self.bic_ + 2.0 * self.entropy_
 
-    def summary(self, inference: Inferred | None = None) -> Summary:
+    def summary(self, inference: Inference | None = None) -> Summary:
         """Return what the fit says of itself: print it, or take its tables as data frames.
 
         Parameters
         ----------
-        inference : mapping, optional
-            Standard error, z and p value by block, component and term, as in
-            ``{("experts", "expert 0", "x0"): (0.1, 9.8, 0.0)}``.
+        inference : Inference, optional
+            Of this fit: then coefficients stand with their standard errors, tests and intervals.
 
         Returns
         -------

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
 from scipy.stats import binom
 
-from moefast._typing import Floats
-from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, legend_beside
 from moefast.validation import check_integer, check_weights
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["distribution", "plot_calibration"]
+__all__ = ["plot_calibration"]
 
 
 def plot_calibration(
@@ -75,15 +72,20 @@ def plot_calibration(
     """
     check_integer("n_bins", n_bins)
     ax = axes_or_new(ax, 6.5, 3.8)
-    X, y = model._checked_samples(X, y)
-    weights = check_weights(sample_weight, len(y))
-    below, _ = distribution(model.mixture_, X, y)
+    below = model.cdf(X, y)
+    weights = check_weights(sample_weight, len(below))
     edges = np.linspace(0, 1, n_bins + 1)
     heights = n_bins * np.histogram(below, edges, weights=weights)[0] / weights.sum()
     n = float(weights.sum() ** 2 / (weights**2).sum())  # rows that count as much as these with their weights
     low, high = (n_bins * binom.ppf(q, round(n), 1 / n_bins) / round(n) for q in (0.025, 0.975))
     ax.bar(
-        edges[:-1], heights, 1 / n_bins, align="edge", color="#56B4E9", edgecolor="white", label=f"{len(y)} rows"
+        edges[:-1],
+        heights,
+        1 / n_bins,
+        align="edge",
+        color="#56B4E9",
+        edgecolor="white",
+        label=f"{len(below)} rows",
     )
     ax.axhspan(low, high, color="0.5", alpha=0.25, linewidth=0, label="95 % of a right\nmodel's bars")
     ax.axhline(1.0, color="0.3", linewidth=1)
@@ -91,9 +93,3 @@ def plot_calibration(
     ax.set(xlabel="probability below the observed value", ylabel="density (1 if calibrated)")
     legend_beside(ax)
     return ax
-
-
-def distribution(mixture: GatedExperts, X: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return P(Y <= y | x) and P(Y > y | x), each exact in its tail, shape (n,)."""
-    p, z = mixture.gates(X), (y[:, None] - mixture.expert_means(X)) / mixture.sigma
-    return np.asarray(np.sum(p * ndtr(z), axis=1)), np.asarray(np.sum(p * ndtr(-z), axis=1))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moefast.estimators.summary import Inferred, feature_names
+from moefast.estimators.summary import Inference, feature_names
 from moefast.plotting.figures import axes_or_new, label, legend_beside, wrapped
 from moefast.plotting.style import Experts, target_label
 from moefast.validation import check_choice, check_integer
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_coefficients"]
 
-_NORMAL_975 = 1.959963984540054
-
 
 def plot_coefficients(
     model: MixtureEstimator,
     X: Any,
     *,
-    inference: Inferred | None = None,
+    inference: Inference | None = None,
     block: str = "experts",
     max_features: int = 12,
     ax: Axes | None = None,
@@ -41,8 +39,8 @@ def plot_coefficients(
         Fitted.
     X : array-like of shape (n, d)
         Their standard deviations are the units.
-    inference : mapping, optional
-        As ``model.summary`` takes it.
+    inference : Inference, optional
+        Of the same fit, for the intervals.
     block : {"experts", "gates"}
         Log-odds of gates are against the last expert, in a tree against the last child of each node.
     max_features : int
@@ -81,6 +79,7 @@ def plot_coefficients(
     tables = (summary.experts,) if block == "experts" else summary.gates
     if not tables:
         raise ValueError('block="gates": a model of one expert has no gates')
+    tables_of = [table for table in tables for _ in table.components]
     components = [component for table in tables for component in table.components]
     effects = np.hstack([table.values[: len(names)] for table in tables]) * spread[:, None]
     shown = np.argsort(-np.abs(effects).max(axis=1), kind="stable")[:max_features]
@@ -95,11 +94,11 @@ def plot_coefficients(
         if inference is None:
             ax.hlines(places, 0, values, color=colours[c], linewidth=1.2)
         else:
-            errors = np.hstack([table.errors[: len(names)] for table in tables if table.errors is not None])
-            half = _NORMAL_975 * errors[shown, c, 0] * spread[shown]
-            known = np.isfinite(half)
-            ends = (values - half)[known], (values + half)[known]
-            ax.hlines(places[known], *ends, color=colours[c], linewidth=max(1.2, 4.0 - 0.4 * k))
+            errors = [tables_of[c].error(component, names[j]) for j in shown]
+            ends = np.array([(np.nan, np.nan) if e is None else (e.ci_low, e.ci_high) for e in errors])
+            known = np.isfinite(ends).all(axis=1)
+            bars = (ends * spread[shown, None])[known].T
+            ax.hlines(places[known], *bars, color=colours[c], linewidth=max(1.2, 4.0 - 0.4 * k))
         ax.plot(values, places, "o", color=colours[c], markersize=max(2.5, 6.5 - 0.4 * k), label=component)
     for row in range(0, len(shown), 2):
         ax.axhspan(row - 0.5, row + 0.5, color="0.95", zorder=0)

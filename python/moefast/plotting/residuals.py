@@ -8,16 +8,18 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import beta
 
-from moefast.plotting.calibration import distribution
+from moefast._typing import Floats
+from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, legend_beside, wrapped
 from moefast.plotting.style import Experts, Rows, limits, target_label
+from moefast.quantiles import mixture_cdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["plot_quantile_residuals", "plot_residuals"]
+__all__ = ["plot_quantile_residuals", "plot_residuals", "quantile_residuals"]
 
 _TAIL, _MIDDLE = 500, 1000  # points shown of each tail, and between them
 _LEAST = 1e-300  # a probability that underflows is at 37 standard deviations
@@ -122,10 +124,7 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
     300
     """
     ax = axes_or_new(ax, 6.0, 4.2)
-    X, y = model._checked_samples(X, y)
-    below, above = distribution(model.mixture_, X, y)
-    lower, upper = ndtri(np.maximum(below, _LEAST)), -ndtri(np.maximum(above, _LEAST))
-    residuals = np.sort(np.where(below < above, lower, upper))
+    residuals = np.sort(quantile_residuals(model.mixture_, *model._checked_samples(X, y)))
     n = len(residuals)
     middle = np.linspace(_TAIL, max(n - 1 - _TAIL, _TAIL), _MIDDLE)
     shown = (
@@ -147,3 +146,11 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
     ax.set(xlabel="normal quantile", ylabel="quantile residual")
     legend_beside(ax)
     return ax
+
+
+def quantile_residuals(mixture: GatedExperts, X: Floats, y: Floats) -> Floats:
+    """Return the normal quantile of F(y | x), by the nearer tail, where rounding leaves something, shape (n,)."""
+    p, means = mixture.gates(X), mixture.expert_means(X)
+    below, above = mixture_cdf(p, means, mixture.sigma, y), mixture_cdf(p, -means, mixture.sigma, -y)
+    lower, upper = ndtri(np.maximum(below, _LEAST)), -ndtri(np.maximum(above, _LEAST))
+    return np.where(below < above, lower, upper)

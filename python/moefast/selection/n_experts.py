@@ -113,7 +113,7 @@ def select_n_experts(
     models = [
         MixtureOfExpertsRegressor(k, random_state=random_state, n_threads=n_threads, **parameters) for k in counts
     ]
-    tasks = [(model, X, np.ravel(y), sample_weight) for model in models]
+    tasks = [(model, X, y if np.ndim(y) == 1 else np.ravel(y), sample_weight) for model in models]
     fits = run_all(_fitted, tasks, n_jobs, desc="fitting", shown=bool(verbose))
     table = []
     for model, _ in fits:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.estimators.summary.errors import INTERCEPT, SIGMA, Inference, errors_by_name
 from moefast.estimators.summary.membership import Membership
 from moefast.estimators.summary.names import feature_names
-from moefast.estimators.summary.tables import INTERCEPT, SIGMA, Coefficients, GateTable, Inferred
+from moefast.estimators.summary.tables import Coefficients, GateTable
 from moefast.estimators.summary.text import summary_text
 from moefast.validation import check_choice
 
@@ -78,7 +79,7 @@ class Summary:
         model: MixtureEstimator,
         experts: Sequence[str],
         gates: Sequence[GateTable],
-        inferred: Inferred | None = None,
+        inference: Inference | None = None,
     ) -> Summary:
         """Return the summary of a fitted model.
 
@@ -88,21 +89,19 @@ class Summary:
         experts : sequence of str
             What to call each expert.
         gates : sequence of GateTable
-        inferred : mapping, optional
-            Standard errors, z and p values by (block, component, term).
+        inference : Inference, optional
+            Of the same fit.
         """
         names = tuple(feature_names(model))
         terms = (*names, INTERCEPT, SIGMA)
         values = np.vstack([model.coef_.T, model.intercept_, model.sigma_])
         law = "Experts: y = a.x + b" if model.mixture_.link.is_linear else "Experts"
-        tables = [Coefficients("experts", law, terms, tuple(experts), values)]
+        errors = None if inference is None else errors_by_name(inference, len(experts))
+        tables = [Coefficients("experts", law, terms, tuple(experts), values, errors)]
         for gate in gates:  # the last child is what the log-odds are against
             values = np.vstack([gate.coef.T, gate.intercept])[:, :-1]
-            tables.append(
-                Coefficients("gates", gate.title, (*names, INTERCEPT), tuple(gate.children)[:-1], values)
-            )
-        if inferred is not None:
-            tables = [table.with_errors(inferred) for table in tables]
+            children = tuple(gate.children)[:-1]
+            tables.append(Coefficients("gates", gate.title, (*names, INTERCEPT), children, values, errors))
         return cls(
             _kind(model),
             getattr(model, "target_name_", None),
@@ -111,7 +110,7 @@ class Summary:
             tuple(tables[1:]),
             model.membership_,
             model.shares_,
-            _notes(model, experts),
+            (*_notes_of_inference(inference), *_notes(model, experts)),
         )
 
     @property
@@ -223,6 +222,18 @@ def _figures(model: MixtureEstimator) -> dict[str, float]:
         "entropy": model.entropy_,
     }
     return figures | ({} if model.training_weight_ == model.n_samples_fit_ else {"weight": model.training_weight_})
+
+
+def _notes_of_inference(inference: Inference | None) -> tuple[str, ...]:
+    """Say what the standard errors are, and what to know before they are used."""
+    if inference is None:
+        return ()
+    kinds = {
+        "robust": "robust (sandwich)",
+        "nonrobust": "from the observed information",
+        "cluster": "clustered (sandwich over groups)",
+    }
+    return (f"Standard errors: {kinds.get(inference.cov_type, inference.cov_type)}.", *inference.messages)
 
 
 def _notes(model: MixtureEstimator, experts: Sequence[str]) -> tuple[str, ...]:

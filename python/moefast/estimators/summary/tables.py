@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.estimators.summary.errors import CoefficientKey, StandardError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INTERCEPT", "SIGMA", "Coefficients", "GateTable", "Inferred"]
-
-INTERCEPT, SIGMA = "(intercept)", "sigma"
-
-Inferred: TypeAlias = "Mapping[tuple[str, str, str], tuple[float, float, float]]"
-"""Standard error, z and p value by block ("experts", "gates"), component ("expert 0") and term (a column's name or
-"(intercept)"). What is not estimable is NaN; what is not there is not shown."""
+__all__ = ["Coefficients", "GateTable"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +50,13 @@ class Coefficients:
     components : tuple of str
         "expert 0", or what a gate chooses among.
     values : ndarray of shape (terms, components)
-    errors : ndarray of shape (terms, components, 3) or None
-        Standard error, z and p value; NaN where there is none.
+    errors : mapping of (block, component, term) to StandardError, or None
+        What is known of each beside its estimate; a term that is not there has no standard error.
+
+    Raises
+    ------
+    ValueError
+        When the errors are those of other estimates.
     """
 
     block: str
@@ -64,16 +64,21 @@ class Coefficients:
     terms: tuple[str, ...]
     components: tuple[str, ...]
     values: Floats
-    errors: Floats | None = None
+    errors: Mapping[CoefficientKey, StandardError] | None = None
 
-    def with_errors(self, inferred: Inferred) -> Coefficients:
-        """Return the same estimates with the standard errors, z and p values of a mapping."""
-        nothing = (np.nan, np.nan, np.nan)
-        errors = np.array(
-            [[inferred.get((self.block, c, t), nothing) for c in self.components] for t in self.terms],
-            dtype=np.float64,
-        ).reshape(len(self.terms), len(self.components), 3)
-        return Coefficients(self.block, self.title, self.terms, self.components, self.values, errors)
+    def __post_init__(self) -> None:
+        for j, component in enumerate(self.components):
+            for t, term in enumerate(self.terms):
+                error = self.error(component, term)
+                if error is not None and not np.isclose(error.estimate, self.values[t, j], rtol=1e-6, atol=1e-12):
+                    raise ValueError(
+                        f"inference is of another fit: its estimate of {component}, {term} is "
+                        f"{error.estimate:.6g}, the model's is {self.values[t, j]:.6g}"
+                    )
+
+    def error(self, component: str, term: str) -> StandardError | None:
+        """Return what is known of an estimate, or None."""
+        return None if self.errors is None else self.errors.get((self.block, component, term))
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each coefficient, by (block, component, term): its estimate, and errors where known."""
@@ -83,6 +88,7 @@ class Coefficients:
         index = pd.MultiIndex.from_tuples(keys, names=["block", "component", "term"])
         columns = {"estimate": self.values.T.ravel()}
         if self.errors is not None:
-            errors = self.errors.transpose(1, 0, 2).reshape(-1, 3)
-            columns |= {"std_error": errors[:, 0], "z": errors[:, 1], "p_value": errors[:, 2]}
+            known = [self.error(component, term) for _, component, term in keys]
+            for name in StandardError._fields[1:]:
+                columns[name] = np.array([np.nan if error is None else getattr(error, name) for error in known])
         return pd.DataFrame(columns, index=index)

@@ -8,13 +8,13 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from moefast.estimators.summary.errors import StandardError
     from moefast.estimators.summary.summary import Summary
     from moefast.estimators.summary.tables import Coefficients
 
 __all__ = ["number", "summary_text"]
 
 _GAP = "   "
-_NORMAL_975 = 1.959963984540054  # quantile of the normal distribution for intervals of 95 %
 
 
 def summary_text(summary: Summary, width: int) -> str:
@@ -93,21 +93,27 @@ def _long(table: Coefficients, width: int) -> list[list[str]]:
 
     The interval is left out where the width is not enough for it.
     """
-    assert table.errors is not None
     names = _shortened(table.terms, width // 3)
     parts: list[list[str]] = []
     for j, component in enumerate(table.components):
         rows = []
-        for name, value, (error, z, p) in zip(names, table.values[:, j], table.errors[:, j], strict=True):
-            ends = (value - _NORMAL_975 * error, value + _NORMAL_975 * error)
-            known = [number(error), f"{z:.2f}", "<0.001" if p < 0.0005 else f"{p:.3f}", *map(number, ends)]
-            rows.append([name, number(value), *(known if isfinite(error) else [""] * len(known))])
+        for name, term, value in zip(names, table.terms, table.values[:, j], strict=True):
+            rows.append([name, number(value), *_known(table.error(component, term))])
         header = ["", "estimate", "std. error", "z", "P>|z|", "[0.025", "0.975]"]
         lines = _lines(header, rows)
         if max(map(len, lines)) > width:
             lines = _lines(header[:-2], [row[:-2] for row in rows])
         parts.append([*([] if parts else [table.title]), component, *lines])
     return parts
+
+
+def _known(error: StandardError | None) -> list[str]:
+    """Return standard error, z, p value and interval as text, empty where they are not known."""
+    if error is None or not isfinite(error.std_error):
+        return [""] * 5
+    test = [f"{error.z:.2f}", "<0.001" if error.p_value < 0.0005 else f"{error.p_value:.3f}"]
+    ends = map(number, (error.ci_low, error.ci_high))
+    return [number(error.std_error), *(test if isfinite(error.z) else ["", ""]), *ends]
 
 
 def _shortened(names: Sequence[str], longest: int) -> list[str]:
