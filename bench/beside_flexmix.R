@@ -36,9 +36,27 @@ versions <- function() {
   }
 }
 
+# Log-likelihood of mixtools from the parameters of refit: regmixEM for constant gates, hmeEM for two experts and one
+# feature, NA elsewhere or where it fails. Both divide the variance by n.
+mixtools_likelihood <- function(data, features, k, gates, values) {
+  d <- length(features)
+  experts <- matrix(values[seq_len(k * (d + 2))], d + 2)
+  free <- values[-seq_len(k * (d + 2))]
+  start <- list(y = data$response, x = as.matrix(data[features]), beta = experts[seq_len(d + 1), , drop = FALSE],
+                sigma = exp(experts[d + 2, ]), k = k, epsilon = 1e-10, maxit = 1000)
+  constant <- is(gates, "FLXP") && !is(gates, "FLXPmultinom")
+  if (!requireNamespace("mixtools", quietly = TRUE) || nrow(data) > 2000 || !all(is.finite(values))) return(NA)
+  if (!constant && (k > 2 || d > 1)) return(NA)
+  fit <- if (constant) mixtools::regmixEM else mixtools::hmeEM
+  start <- c(start, if (constant) list(lambda = exp(c(0, free)) / sum(exp(c(0, free)))) else list(w = -free))
+  found <- NULL
+  capture.output(suppressWarnings(found <- tryCatch(do.call(fit, start), error = function(e) NULL)))
+  if (is.null(found)) NA else found$loglik
+}
+
 # EM of flexmix from the responsibilities in the columns cluster_..., and refit() from there. Prints
 #   the log-likelihood that EM reports, that of its parameters, its iterations, the log-likelihood of refit, what a
-#   Newton step would still gain there;
+#   Newton step would still gain there, and the log-likelihood of mixtools;
 #   the parameters of EM; those of refit; their standard errors, NaN where refit fails.
 # Parameters: of each component the intercept, the coefficients and log sigma; then of each gate but the first the
 # intercept and the coefficients. flexmix's EM divides its variance by n - p; refit maximises the likelihood itself.
@@ -69,7 +87,8 @@ same_optimum <- function(data, features, k, model, gates) {
     reached <- likelihood(found$values)
     gain <- sum(slope * (found$covariance %*% slope)) / 2
   }
-  line(c(logLik(m), likelihood(parameters), m@iter, reached, gain))
+  line(c(logLik(m), likelihood(parameters), m@iter, reached, gain,
+         mixtools_likelihood(data, features, k, gates, found$values)))
   line(parameters)
   line(found$values)
   line(found$errors)

@@ -22,7 +22,7 @@ def test_flexmix_order_and_back(diabetes):
     gates, intercepts = rng.normal(size=(3, 2)), rng.normal(size=3)
     gates[-1] = intercepts[-1] = 0
     mixture = Mixture(rng.normal(size=(3, 2)), rng.normal(size=3), gates, intercepts, rng.uniform(1, 2, size=3))
-    values = beside.in_flexmix_order(mixture)
+    values = beside.in_flexmix_order(diabetes, mixture, np.log(mixture.sigma))
     found = dict(zip(diabetes.names, values, strict=True))
     assert found["expert 1: (Intercept)"] == mixture.intercept[1]
     assert found["expert 2: log sigma"] == np.log(mixture.sigma[2])
