@@ -11,15 +11,17 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
+from moefast.estimators.given_start import GivenStart, StartParameter, Wanted, check_start, given_start
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inferred, Membership, Summary, response_name
+from moefast.links import Link
 from moefast.randomness import RandomState
 from moefast.samples import Samples
-from moefast.validation import check_choice, check_integer, check_samples, check_verbose
+from moefast.validation import check_choice, check_integer, check_samples, check_verbose, check_weights
 
 __all__ = ["MixtureEstimator"]
 
@@ -32,7 +34,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
     noise: Literal["per_expert", "shared"]
     fit_intercept: bool
     fit_gate_intercept: bool
-    start: str
+    start: StartParameter
     n_init: int | Literal["auto"]
     max_iter: int
     tol: float
@@ -83,7 +85,12 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
                 f"n_samples={samples.n_rows} rows of positive weight are fewer than {asked_for}; "
                 "ask for fewer experts or give more data"
             )
-        outcome = self._fit(samples, options)
+        start = None
+        if not isinstance(self.start, str):
+            rows = check_weights(sample_weight, _num_samples(X)) > 0
+            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
+            start = given_start(self.start, rows, wanted)
+        outcome = self._fit(samples, options, start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
         self.target_name_, self.membership_ = response_name(y), Membership.of(outcome.mixture, samples)
@@ -99,8 +106,19 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
         """Return the number of experts and how to call it in an error."""
 
     @abstractmethod
-    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
-        """Search on checked samples; what comes of it is set as attributes elsewhere."""
+    def _link_and_branches(self) -> tuple[Link, tuple[int, ...] | None]:
+        """Return the link of the experts, and the branches of a tree of gates."""
+
+    @abstractmethod
+    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
+        """Search on checked samples, or run EM from a given start; attributes are set elsewhere."""
+
+    def __sklearn_clone__(self) -> Any:
+        """Return an estimator with the same parameters; one that is given as a start stays fitted."""
+        copy = super().__sklearn_clone__()
+        if isinstance(self.start, MixturePredictions):
+            copy.start = self.start
+        return copy
 
     def _em_options(self, starts: Sequence[str]) -> EmOptions:
         """Check the parameters of starts and EM and return the latter."""
@@ -108,7 +126,7 @@ class MixtureEstimator(MixturePredictions, RegressorMixin, BaseEstimator):  # ty
             check_choice("n_init", self.n_init, ("auto",))
         else:
             check_integer("n_init", self.n_init)
-        check_choice("start", self.start, starts)
+        check_start(self.start, starts)
         check_verbose(self.verbose)
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
