@@ -8,8 +8,8 @@ __all__ = ["DegenerateDataWarning", "ModelFileError"]
 class DegenerateDataWarning(UserWarning):
     """The data or the fit leaves something undetermined; a finite answer was chosen.
 
-    Raised for constant and exactly collinear columns, fewer rows than parameters, and experts that
-    collapsed onto a few rows.
+    Raised for constant and exactly collinear columns, fewer rows than parameters, experts that
+    collapsed onto a few rows, and a response of two values or small counts, which is not normal.
     """
 
 

@@ -1,4 +1,8 @@
-"""Links g: what an expert does to its linear form a.x + b."""
+"""Links g: what an expert does to its linear form a.x + b.
+
+g gives the mean of a response with normal noise. ``link="sigmoid"`` is no logistic regression: that is a model of
+the probability of a class, with the likelihood of a Bernoulli variable, for a y of 0 and 1.
+"""
 
 from __future__ import annotations
 

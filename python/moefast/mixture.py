@@ -8,6 +8,7 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from moefast.links import LINKS, Link
 from moefast.quantiles import mixture_cdf, mixture_quantile
 from moefast.standardisation import Standardisation
 
-__all__ = ["GatedExperts", "Mixture", "check_experts", "check_mixture"]
+__all__ = ["GatedExperts", "Mixture", "check_arrays", "check_experts", "check_mixture", "check_sigma"]
 
 
 class GatedExperts(ABC):
@@ -210,14 +211,21 @@ def check_mixture(name: str, mixture: Mixture, n_features: int) -> None:
     """Raise ValueError unless all parameters of a mixture over `n_features` fit together and are finite."""
     check_experts(name, mixture, n_features)
     k = mixture.n_experts
-    for what, values, shape in (
-        ("gate_coef", mixture.gate_coef, (k, n_features)),
-        ("gate_intercept", mixture.gate_intercept, (k,)),
-        ("sigma", mixture.sigma, (k,)),
-    ):
+    gates = ("gate_coef", mixture.gate_coef, (k, n_features)), ("gate_intercept", mixture.gate_intercept, (k,))
+    check_arrays(name, [*gates, ("sigma", mixture.sigma, (k,))])
+    check_sigma(name, mixture.sigma)
+
+
+def check_arrays(name: str, arrays: Sequence[tuple[str, Floats, tuple[int, ...]]]) -> None:
+    """Raise ValueError unless the arrays of `name`, each with what it is called, have a shape and are finite."""
+    for what, values, shape in arrays:
         if np.shape(values) != shape:
             raise ValueError(f"{name} must have {what} of shape {shape}, got {np.shape(values)}")
         if not np.isfinite(values).all():
             raise ValueError(f"{name} has NaN or infinity in {what}")
-    if not (mixture.sigma > 0).all():
-        raise ValueError(f"{name} must have positive sigma, got {mixture.sigma}")
+
+
+def check_sigma(name: str, sigma: Floats) -> None:
+    """Raise ValueError unless all noise is positive."""
+    if not (sigma > 0).all():
+        raise ValueError(f"{name} must have positive sigma, got {sigma}")

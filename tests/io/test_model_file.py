@@ -130,8 +130,6 @@ def test_other_files_are_refused(tmp_path, content):
         lambda d: d["content"]["fit_report"]["starts"][0].update(detour="scenic"),
         lambda d: d["content"]["fit_report"]["moves"][0].update(detour=["annealed"]),
         lambda d: d["content"].update(figures=None),
-        lambda d: d["content"]["figures"].pop("icl_"),
-        lambda d: d["content"]["figures"].update(entropy_=-1e-9),
     ],
 )
 def test_content_that_does_not_fit_is_refused(saved, change):

@@ -11,17 +11,19 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
 from moefast.estimators.features import Features, check_features, feature_columns
+from moefast.estimators.given_start import GivenStart, StartParameter, Wanted, check_start, given_start
 from moefast.estimators.inference import MixtureInference
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
+from moefast.links import Link
 from moefast.randomness import RandomState
 from moefast.samples import Samples
-from moefast.validation import check_choice, check_integer, check_samples, check_verbose
+from moefast.validation import check_choice, check_integer, check_samples, check_verbose, check_weights
 
 __all__ = ["MixtureEstimator"]
 
@@ -36,7 +38,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     noise: Literal["per_expert", "shared"]
     fit_intercept: bool
     fit_gate_intercept: bool
-    start: str
+    start: StartParameter
     n_init: int | Literal["auto"]
     max_iter: int
     tol: float
@@ -92,7 +94,12 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             expert_columns=feature_columns("expert_features", self.expert_features, samples),
             gate_columns=feature_columns("gate_features", self.gate_features, samples),
         )
-        outcome = self._fit(samples, options)
+        start = None
+        if not isinstance(self.start, str):
+            rows = check_weights(sample_weight, _num_samples(X)) > 0
+            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
+            start = given_start(self.start, rows, wanted)
+        outcome = self._fit(samples, options, start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
         self.target_name_, self.membership_ = response_name(y), Membership.of(outcome.mixture, samples)
@@ -108,8 +115,19 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         """Return the number of experts and how to call it in an error."""
 
     @abstractmethod
-    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
-        """Search on checked samples; what comes of it is set as attributes elsewhere."""
+    def _link_and_branches(self) -> tuple[Link, tuple[int, ...] | None]:
+        """Return the link of the experts, and the branches of a tree of gates."""
+
+    @abstractmethod
+    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
+        """Search on checked samples, or run EM from a given start; attributes are set elsewhere."""
+
+    def __sklearn_clone__(self) -> Any:
+        """Return an estimator with the same parameters; one that is given as a start stays fitted."""
+        copy = super().__sklearn_clone__()
+        if isinstance(self.start, MixturePredictions):
+            copy.start = self.start
+        return copy
 
     def _em_options(self, starts: Sequence[str]) -> EmOptions:
         """Check the parameters of starts and EM and return the latter."""
@@ -117,7 +135,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             check_choice("n_init", self.n_init, ("auto",))
         else:
             check_integer("n_init", self.n_init)
-        check_choice("start", self.start, starts)
+        check_start(self.start, starts)
         check_verbose(self.verbose)
         check_features("expert_features", self.expert_features)
         check_features("gate_features", self.gate_features)

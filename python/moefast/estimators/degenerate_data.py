@@ -13,7 +13,18 @@ from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import GatedExperts
 
-__all__ = ["degenerate_data_warnings", "misses_constant", "refuse_infinite_predictions"]
+__all__ = [
+    "degenerate_data_warnings",
+    "discrete_response_warnings",
+    "misses_constant",
+    "refuse_infinite_predictions",
+]
+
+# Of a response that is discrete: a handful of rows shows nothing, measurements differ within the first rows, and
+# counts of more values are near enough to normal.
+_LEAST_ROWS = 50
+_LOOK_AT = 1000
+_MOST_VALUES = 10
 
 
 def degenerate_data_warnings(
@@ -33,6 +44,28 @@ def degenerate_data_warnings(
     if len(problem.t) < n_parameters:
         found.append(f"{len(problem.t)} rows are fewer than the model's {n_parameters} parameters")
     return [DegenerateDataWarning(message) for message in found]
+
+
+def discrete_response_warnings(y: Floats) -> list[DegenerateDataWarning]:
+    """Return a warning of a y that has two values, or is a small count or a grade; none for measurements.
+
+    Normal noise gives such a y infinite density where an expert meets one of the values, so experts collapse
+    onto them, and no probabilities come out.
+    """
+    if len(y) < _LEAST_ROWS or len(np.unique(y[:_LOOK_AT])) > _MOST_VALUES:
+        return []
+    values = np.unique(y)
+    if len(values) == 2:
+        shown = " and ".join(f"{value:.6g}" for value in values)
+        advice = f"takes only the values {shown}: a model of classes, such as logistic regression,"
+    elif 2 < len(values) <= _MOST_VALUES and values[0] in (0, 1) and (values == np.round(values)).all():
+        advice = (
+            f"takes only {len(values)} values, whole numbers from {values[0]:.0f} to {values[-1]:.0f}: a model of "
+        )
+        advice += "counts or of classes"
+    else:
+        return []
+    return [DegenerateDataWarning(f"y {advice} fits it better than normal noise, and experts may collapse")]
 
 
 def refuse_infinite_predictions(mixture: GatedExperts, X: Floats) -> None:

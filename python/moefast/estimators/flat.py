@@ -14,6 +14,7 @@ from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.features import Features
+from moefast.estimators.given_start import GivenStart, StartParameter
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.summary import GateTable
 from moefast.gating.fit import gates_of_problem
@@ -25,6 +26,7 @@ from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.budget import Deadline
+from moefast.search.given_starts import best_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.search.report import FitReport, StartReport
 from moefast.spectral.recover import recover_from_samples
@@ -54,7 +56,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     link : str, Link or callable
         g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
         :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
-        "linear", "relu" and "leaky_relu" take y in the units it has.
+        "linear", "relu" and "leaky_relu" take y in the units it has. The noise stays normal: "sigmoid" is no
+        logistic regression.
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
@@ -64,9 +67,12 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         Experts have intercepts b_i.
     fit_gate_intercept : bool
         Gates have intercepts c_i.
-    start : {"auto", "spectral", "l4", "random"}
-        "auto" searches as said above. Else starts of one kind compete, without moves: "random" with ``n_init=1``
-        is the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`.
+    start : {"auto", "spectral", "l4", "random"}, array-like, fitted estimator or Mixture
+        "auto" searches as said above. Starts of one other kind compete, without moves: "random" with ``n_init=1``
+        is the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`. From a start that is
+        given EM runs to its end, with no search, and `n_init` says nothing: responsibilities of shape (n, k) or
+        labels 0 .. k - 1 of shape (n,), for linear experts; a fitted model, which stays fitted in clones; or its
+        ``mixture_``. Rows of weight zero are left out of it.
     polish : bool
         False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
         loss, as in the AISTATS 2020 paper, with ``start="l4"``.
@@ -175,7 +181,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
-        start: Literal["auto", "spectral", "l4", "random"] = "auto",
+        start: StartParameter = "auto",
         polish: bool = True,
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 1000,
@@ -208,13 +214,18 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
+    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         rng = get_generator(self.random_state)
         link, k = get_link(self.link), int(self.n_experts)
         problem = EmProblem(samples, options, link)
         n_parameters = problem.n_parameters(k)
-        if self.polish:
-            wanted, deadline = StartOptions(self.start, self.n_init, n_parameters), Deadline(self.time_budget)
+        deadline = Deadline(self.time_budget)
+        if start is not None:
+            begin = [start.standard(problem.standardisation)]
+            fit, report = best_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
+            fit = problem.to_units(fit)
+        elif self.polish:
+            wanted = StartOptions(str(self.start), self.n_init, n_parameters)
             fit, report = find_best_optimum(problem, k, wanted, rng, deadline=deadline, verbose=self.verbose)
             fit = problem.to_units(fit)
         else:
@@ -244,9 +255,14 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         options = self._em_options(("auto", "spectral", "l4", "random"))
         get_link(self.link)
         check_flag("polish", self.polish)
+        if not self.polish and not isinstance(self.start, str):
+            raise ValueError("a start that is given needs polish=True: without EM nothing is done with it")
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
+
+    def _link_and_branches(self) -> tuple[Link, None]:
+        return get_link(self.link), None
 
     def _asked_for(self) -> tuple[int, str]:
         return int(self.n_experts), f"n_experts={self.n_experts}"

@@ -14,12 +14,14 @@ from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.features import Features
+from moefast.estimators.given_start import GivenStart, StartParameter
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import in_range
 from moefast.estimators.summary import GateTable
 from moefast.hierarchy.em import HierarchicalProblem
 from moefast.hierarchy.mixture import HierarchicalMixture, nodes_of_level
 from moefast.hierarchy.starts import hierarchical_portfolio
+from moefast.links import LINKS, Link
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.search.budget import Deadline
@@ -56,9 +58,10 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         Experts have intercepts.
     fit_gate_intercept : bool
         Gates have intercepts.
-    start : {"auto", "spectral", "random"}
+    start : {"auto", "spectral", "random"}, array-like, fitted estimator or HierarchicalMixture
         The starts: grouped experts of flat mixtures and random starts; grouped experts of flat mixtures from
-        spectral starts; random starts.
+        spectral starts; random starts. Or one start that is given, as in :class:`MixtureOfExpertsRegressor`;
+        columns of responsibilities and labels count the experts with those of one node side by side.
     n_init : int or "auto"
         How many starts, half of them grouped experts with ``start="auto"``.
     max_iter : int
@@ -150,7 +153,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
-        start: Literal["auto", "spectral", "random"] = "auto",
+        start: StartParameter = "auto",
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 1000,
         tol: float = 1e-8,
@@ -180,15 +183,18 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, samples: Samples, options: EmOptions) -> Outcome:
+    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         branches = tuple(int(b) for b in self.branches)
         flat = EmProblem(samples, options)
         problem = HierarchicalProblem(flat, branches)
         n_gates = sum(nodes_of_level(branches, level) * (b - 1) for level, b in enumerate(branches))
         n_parameters = flat.n_parameters(problem.n_leaves, n_gates)
-        wanted = StartOptions(self.start, self.n_init, n_parameters)
-        rng = get_generator(self.random_state)
-        starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)
+        if start is not None:
+            starts = [start.standard(flat.standardisation)]
+        else:
+            wanted = StartOptions(str(self.start), self.n_init, n_parameters)
+            rng = get_generator(self.random_state)
+            starts = hierarchical_portfolio(problem, wanted, self.time_budget, rng)
         deadline = Deadline(self.time_budget)
         fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=self.verbose)
         fit = problem.to_units(fit)
@@ -210,6 +216,9 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
             check_integer(f"branches[{level}]", b)
         check_integer("the product of branches", prod(int(b) for b in self.branches))
         return self._em_options(("auto", "spectral", "random"))
+
+    def _link_and_branches(self) -> tuple[Link, tuple[int, ...]]:
+        return LINKS["linear"], tuple(int(b) for b in self.branches)
 
     def _asked_for(self) -> tuple[int, str]:
         k = prod(int(b) for b in self.branches)

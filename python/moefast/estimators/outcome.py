@@ -13,6 +13,7 @@ from moefast.em.fit import FitResult
 from moefast.em.problem import EmProblem
 from moefast.estimators.degenerate_data import (
     degenerate_data_warnings,
+    discrete_response_warnings,
     misses_constant,
     refuse_infinite_predictions,
 )
@@ -71,7 +72,10 @@ class Outcome:
     def warnings(self, samples: Samples) -> list[Warning]:
         """Return what the user is to be warned of."""
         problem, fit = self.problem, self.fit
-        found: list[Warning] = [*degenerate_data_warnings(problem, self.n_parameters, samples.names)]
+        found: list[Warning] = [
+            *degenerate_data_warnings(problem, self.n_parameters, samples.names),
+            *discrete_response_warnings(samples.y),
+        ]
         if misses_constant(problem, fit):
             found.append(
                 ConvergenceWarning(

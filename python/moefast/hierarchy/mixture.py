@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.links import LINKS, Link
-from moefast.mixture import GatedExperts
+from moefast.mixture import GatedExperts, check_arrays, check_experts, check_sigma
 from moefast.standardisation import Standardisation
 
-__all__ = ["HierarchicalMixture", "log_sum_exp", "nodes_of_level"]
+__all__ = ["HierarchicalMixture", "check_hierarchical_mixture", "log_sum_exp", "nodes_of_level"]
 
 
 def log_sum_exp(values: Floats, axis: int) -> Floats:
@@ -162,3 +162,18 @@ class HierarchicalMixture(GatedExperts):
     ) -> HierarchicalMixture:
         gate_coef, gate_intercept = zip(*gates, strict=True)
         return HierarchicalMixture(self.branches, coef, intercept, gate_coef, gate_intercept, sigma, self.link)
+
+
+def check_hierarchical_mixture(name: str, mixture: HierarchicalMixture, n_features: int) -> None:
+    """Raise ValueError unless all parameters of a tree over `n_features` fit together and are finite."""
+    check_experts(name, mixture, n_features)
+    depth, k = len(mixture.branches), nodes_of_level(mixture.branches, len(mixture.branches))
+    wanted = [("coef", mixture.coef, (k, n_features)), ("sigma", mixture.sigma, (k,))]
+    if not len(mixture.gate_coef) == len(mixture.gate_intercept) == depth:
+        raise ValueError(f"{name} must have {depth} levels of gates, got {len(mixture.gate_coef)}")
+    for level, b in enumerate(mixture.branches):
+        shape = (nodes_of_level(mixture.branches, level), b)
+        wanted.append((f"gate_coef[{level}]", mixture.gate_coef[level], (*shape, n_features)))
+        wanted.append((f"gate_intercept[{level}]", mixture.gate_intercept[level], shape))
+    check_arrays(name, wanted)
+    check_sigma(name, mixture.sigma)

@@ -55,7 +55,7 @@ _PARAMETERS: dict[str, Field] = {
     "noise": Choice(("per_expert", "shared")),
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
-    "start": Choice(("auto", "spectral", "l4", "random")),
+    "start": Either(Choice(("auto", "spectral", "l4", "random")), Nothing()),
     "polish": Flag(),
     "n_init": Either(Whole(1, 2**31 - 1), Choice(("auto",))),
     "max_iter": Whole(1, 2**31 - 1),
@@ -129,6 +129,9 @@ def _check(content: Mapping[str, Any]) -> None:
 def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], target: str | None = None) -> None:
     """Write a fitted model to a file, whole or not at all.
 
+    Of its parameters a `random_state` that is no integer and a `start` that is no name are not kept: the model
+    that is read has None and "auto" in their places.
+
     Parameters
     ----------
     model : MixtureOfExpertsRegressor
@@ -167,6 +170,8 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
     parameters["link"] = model.link_.name
+    if not isinstance(model.start, str):
+        parameters["start"] = None
     seed = parameters["random_state"]
     for name in ("expert_features", "gate_features"):
         if parameters[name] is not None:
@@ -258,12 +263,15 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     _check(content)
-    model = MixtureOfExpertsRegressor(**content["parameters"])
+    parameters = content["parameters"]
+    if parameters["start"] is None:
+        parameters = {**parameters, "start": "auto"}
+    model = MixtureOfExpertsRegressor(**parameters)
     model._checked_parameters()
     arrays = {name: np.array(values, dtype=np.float64) for name, values in content["arrays"].items()}
     model.shares_ = arrays.pop("shares_")
-    parameters = {name.rstrip("_"): values for name, values in arrays.items()}
-    model._set_parameters(Mixture(**parameters, link=get_link(model.link)))
+    fitted = {name.rstrip("_"): values for name, values in arrays.items()}
+    model._set_parameters(Mixture(**fitted, link=get_link(model.link)))
     for name, (kind, _) in _FIGURES.items():
         setattr(model, name, kind(content["figures"][name]))
     kept = {name: np.array(value, dtype=np.float64) for name, value in content["membership"].items()}
