@@ -18,7 +18,7 @@ from moefast.estimators.features import Features, check_features, feature_column
 from moefast.estimators.given_start import GivenStart, StartParameter, Wanted, check_start, given_start
 from moefast.estimators.inference import MixtureInference
 from moefast.estimators.outcome import Outcome
-from moefast.estimators.prediction import aic, bic
+from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
 from moefast.links import Link
 from moefast.randomness import RandomState
