@@ -347,6 +347,23 @@ def test_other_data_than_those_of_the_fit_are_noticed(two_experts):
     np.testing.assert_allclose(result.table(result.params).coef, model.coef_)
 
 
+def test_experts_with_few_rows_for_each_coefficient_are_told():
+    X, y, _ = make_moe(600, 2, 2, noise=0.2, random_state=1)
+    assert fitted(X, y).inference(X, y).messages == ()
+    X, y = X[:100], y[:100]
+    model = fitted(X, y)
+    i, few = int(np.argmin(model.shares_)), round(100 * model.shares_.min())
+    assert few < 45 < 100 - few
+    message = f"expert {i} is responsible for {few} rows only, fewer than 15 for each of its 3 coefficients"
+    with pytest.warns(DegenerateDataWarning, match=message):
+        result = model.inference(X, y)
+    assert len(result.messages) == 1
+    weight = np.full(100, 5.0)  # copies are no more rows
+    copies = fitted(X, y, sample_weight=weight)
+    with pytest.warns(DegenerateDataWarning, match=message):
+        copies.inference(X, y, weight)
+
+
 def test_shrunk_experts_are_labelled(two_experts):
     X, y, _ = two_experts
     with pytest.warns(DegenerateDataWarning, match="alpha=5"):
@@ -371,7 +388,7 @@ def test_shrunk_experts_are_labelled(two_experts):
             "labels of one kind",
         ),
         ({"sample_weight": -np.ones(600)}, ValueError, "sample_weight must not be negative"),
-        ({"y": np.ones(599)}, ValueError, "y must have shape"),
+        ({"y": np.ones(599)}, ValueError, "inconsistent numbers of samples"),
         ({"X": np.ones((600, 3))}, ValueError, "features"),
     ],
 )
