@@ -56,12 +56,12 @@ def _sentences(problem: EmProblem, precision: Precision, totals: Floats, moved: 
             "the others are those with this noise given"
         )
     rows, coefficients = totals / problem.weight_per_row, len(layout.expert_columns)
-    for i in np.flatnonzero(rows < _ROWS_PER_COEFFICIENT * coefficients):
-        if int(i) not in precision.few_rows:
+    for expert, n_rows in enumerate(rows):
+        if n_rows < _ROWS_PER_COEFFICIENT * coefficients and expert not in precision.few_rows:
             yield (
-                f"expert {i} is responsible for {rows[i]:.0f} rows only, fewer than {_ROWS_PER_COEFFICIENT} for "
-                f"each of its {coefficients} coefficients: intervals are too short; take fewer experts, more rows "
-                'or noise="shared"'
+                f"expert {expert} is responsible for {n_rows:.0f} rows only, fewer than {_ROWS_PER_COEFFICIENT} "
+                f"for each of its {coefficients} coefficients: intervals are too short; take fewer experts, more "
+                'rows or noise="shared"'
             )
     T, _ = layout.to_units(problem.standardisation)
     flat = precision.in_flat(T) & ~precision.fixed
