@@ -99,7 +99,7 @@ def test_information_adds_up_over_chunks_and_threads(n):
     close(alone[2], rows.T @ (w[:, None] * rows), 1e-12)
     for n_threads in (4, 7):
         for found, expected in zip(
-            _core.information(*arguments, settings(n_threads=n_threads)), alone, strict=True
+            _core.information(*core_arguments(model, theta, w, n_threads=n_threads)), alone, strict=True
         ):
             np.testing.assert_array_equal(found, expected)
 

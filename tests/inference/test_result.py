@@ -91,6 +91,41 @@ def test_covariances_are_those_of_the_likelihood_in_the_units_of_the_data(interc
     assert robust.messages == ()
 
 
+def test_experts_and_gates_with_columns_of_their_own():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3)) * [1, 5, 2] + 3
+    coef, gates = np.array([[1.0, 0, 0.5], [-1.0, 0, 0.5]]), np.array([[0, 0.3, 0], [0, 0, 0]])
+    truth = Mixture(coef, np.zeros(2), gates, np.array([-0.9, 0.0]), np.full(2, 0.3))
+    table, y = pd.DataFrame(X, columns=["a", "b", "c"]), truth.draw(X, rng)
+    model = fitted(table, y, expert_features=["a", "c"], gate_features=["b"], gate_alpha=0.0)
+    result = model.inference(table, y, cov_type="nonrobust")
+    assert [name for part, name in result.names if part == "expert 1"] == ["a", "c", "(intercept)", "log(sigma)"]
+    assert [name for part, name in result.names if part == "gate 0"] == ["b", "(intercept)"]
+    assert len(result.params) == model.n_parameters_
+    oracle = Model(table.to_numpy(), y, 2, [0, 2, 3], [1, 3])
+    _, T, constant = result.to_units
+    theta = T @ result.layout.vector(result.fit.mixture) + constant
+    A = np.linalg.inv(-hessian(oracle, theta, np.ones(len(y))))
+    np.testing.assert_allclose(result.bse, np.sqrt(np.diag(A)), rtol=1e-6)
+    shape = result.table(result.bse)
+    assert np.isnan(shape.coef[:, 1]).all()
+    assert np.isfinite(shape.coef[:, [0, 2]]).all()
+    replicates = result.bootstrap(60, random_state=0)
+    assert abs(replicates.bse / result.bse - 1).max() < 0.5
+    np.testing.assert_allclose(result.predict(table[:5]).mean, model.predict(table[:5]))
+
+
+def test_constant_gates():
+    X, y, _ = make_moe(500, 1, 2, noise=0.2, random_state=3)
+    model = fitted(X, y, gate_features=[])
+    result = model.inference(X, y)
+    assert result.names[result.layout.gates] == [("gate 0", "(intercept)")]
+    share = model.shares_
+    proportion = result.delta(lambda m: m.gates(X[:1])[0])
+    np.testing.assert_allclose(proportion.estimate, share, atol=1e-4)
+    assert proportion.bse[0] > np.sqrt(share[0] * share[1] / 500)  # who is whose is not seen
+
+
 @pytest.mark.parametrize("link", ["tanh", "softplus", "relu"])
 def test_a_link_changes_the_covariances_as_it_changes_the_likelihood(link):
     X, y, _ = make_moe(1500, 2, 2, link=link, noise=0.2, random_state=2)
@@ -347,6 +382,23 @@ def test_other_data_than_those_of_the_fit_are_noticed(two_experts):
     np.testing.assert_allclose(result.table(result.params).coef, model.coef_)
 
 
+def test_experts_with_few_rows_for_each_coefficient_are_told():
+    X, y, _ = make_moe(600, 2, 2, noise=0.2, random_state=1)
+    assert fitted(X, y).inference(X, y).messages == ()
+    X, y = X[:100], y[:100]
+    model = fitted(X, y)
+    i, few = int(np.argmin(model.shares_)), round(100 * model.shares_.min())
+    assert few < 45 < 100 - few
+    message = f"expert {i} is responsible for {few} rows only, fewer than 15 for each of its 3 coefficients"
+    with pytest.warns(DegenerateDataWarning, match=message):
+        result = model.inference(X, y)
+    assert len(result.messages) == 1
+    weight = np.full(100, 5.0)  # copies are no more rows
+    copies = fitted(X, y, sample_weight=weight)
+    with pytest.warns(DegenerateDataWarning, match=message):
+        copies.inference(X, y, weight)
+
+
 def test_shrunk_experts_are_labelled(two_experts):
     X, y, _ = two_experts
     with pytest.warns(DegenerateDataWarning, match="alpha=5"):
@@ -371,7 +423,7 @@ def test_shrunk_experts_are_labelled(two_experts):
             "labels of one kind",
         ),
         ({"sample_weight": -np.ones(600)}, ValueError, "sample_weight must not be negative"),
-        ({"y": np.ones(599)}, ValueError, "y must have shape"),
+        ({"y": np.ones(599)}, ValueError, "inconsistent numbers of samples"),
         ({"X": np.ones((600, 3))}, ValueError, "features"),
     ],
 )

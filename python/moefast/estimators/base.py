@@ -89,22 +89,25 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
                 f"n_samples={samples.n_rows} rows of positive weight are fewer than {asked_for}; "
                 "ask for fewer experts or give more data"
             )
-        options = replace(
-            options,
-            expert_columns=feature_columns("expert_features", self.expert_features, samples),
-            gate_columns=feature_columns("gate_features", self.gate_features, samples),
-        )
         start = None
         if not isinstance(self.start, str):
             rows = check_weights(sample_weight, _num_samples(X)) > 0
             wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
             start = given_start(self.start, rows, wanted)
-        outcome = self._fit(samples, options, start)
+        outcome = self._fit(samples, self._with_columns(options, samples), start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
         self.target_name_, self.membership_ = response_name(y), Membership.of(outcome.mixture, samples)
         self._set_figures(outcome)
         return outcome.warnings(samples)
+
+    def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
+        """Return the options with the columns that experts and gates see."""
+        return replace(
+            options,
+            expert_columns=feature_columns("expert_features", self.expert_features, samples),
+            gate_columns=feature_columns("gate_features", self.gate_features, samples),
+        )
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:

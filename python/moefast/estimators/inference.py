@@ -13,6 +13,7 @@ from moefast.estimators.prediction import MixturePredictions
 from moefast.inference.covariance import check_groups
 from moefast.inference.infer import infer
 from moefast.inference.result import InferenceResult
+from moefast.samples import Samples
 from moefast.validation import check_samples, check_weights
 
 __all__ = ["MixtureInference"]
@@ -24,6 +25,10 @@ class MixtureInference(MixturePredictions):
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:
         """Check the constructor's parameters."""
+
+    @abstractmethod
+    def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
+        """Return the options with the columns that experts and gates see."""
 
     def inference(
         self,
@@ -69,4 +74,5 @@ class MixtureInference(MixturePredictions):
         samples = check_samples(X, y, sample_weight, partial(validate_data, self, reset=False))
         weights = check_weights(sample_weight, len(y))
         of_rows = check_groups(cov_type, groups, weights)
-        return infer(self, samples, of_rows, options=self._checked_parameters(), cov_type=cov_type)
+        options = self._with_columns(self._checked_parameters(), samples)
+        return infer(self, samples, of_rows, options=options, cov_type=cov_type)

@@ -79,7 +79,7 @@ def _inference(
     precision = Precision.of(problem, fit.mixture, layout, information, fit.collapsed)
     found = covariance(problem, fit.mixture, information, precision, groups, cov_type=cov_type)
     moved = layout.vector(fit.mixture) - layout.vector(given)
-    messages = messages_of(problem, precision, moved)
+    messages = messages_of(problem, precision, fit.totals, moved)
     for message in messages:
         warnings.warn(message, DegenerateDataWarning, stacklevel=4)  # the caller of model.inference
     return InferenceResult(
