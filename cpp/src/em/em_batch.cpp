@@ -2,6 +2,8 @@
 // both give the same bits.
 #include "moefast/em_batch.hpp"
 
+#include <algorithm>
+
 #include "moefast/parallel.hpp"
 
 namespace moefast {
@@ -9,6 +11,22 @@ namespace {
 
 // With this many runs a thread the last ones leave few threads idle.
 constexpr index_t kRunsPerThread = 4;
+// Multiply-adds of all runs below which one thread does them, about 20 ms of its time: OpenMP's other threads
+// wait actively for some milliseconds after each batch, beside what the caller does between two.
+constexpr double kWorkForThreads = 1e8;
+// Iterations a run is reckoned to take, where it may take more.
+constexpr int kReckonedIterations = 25;
+// A density, its logarithm and its share, in multiply-adds.
+constexpr double kDensity = 40;
+
+double work(const EmData& data, const std::vector<EmStart>& starts, const EmSettings& settings) {
+  double of_a_row = 0;
+  for (const EmStart& start : starts) {
+    const double k = static_cast<double>(start.parameters.k), dim = static_cast<double>(data.d + 1);
+    of_a_row += k * kDensity + k * (k + 1) / 2 * dim * (dim + 1) / 2;
+  }
+  return of_a_row * static_cast<double>(data.n) * std::min(settings.max_iter + 1, kReckonedIterations);
+}
 
 }  // namespace
 
@@ -18,7 +36,7 @@ std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart
   data.check(settings);
   const index_t n_starts = static_cast<index_t>(starts.size());
   std::vector<EmResult> results(starts.size());
-  const int n_threads = settings.usable_threads();
+  const int n_threads = work(data, starts, settings) < kWorkForThreads ? 1 : settings.usable_threads();
   const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * n_threads;
   EmSettings each = settings;
   each.n_threads = share_passes ? n_threads : 1;
