@@ -9,12 +9,14 @@ from test_em_kernel import settings
 from moefast import _core
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, HardAssignment
+from moefast.hierarchy.em import HierarchicalProblem
 from moefast.links import LINKS
 from moefast.mixture import Mixture
 from moefast.samples import Samples
 from moefast.search.moment_starts import l4_start, moments_help, spectral_start
 from moefast.search.starts import random_parameters
 from oracles import em as em_oracles
+from oracles.hierarchy import random_hierarchy
 
 D = 4
 # None: all; the same some; gates within, without and across those of experts; constant gates, constant experts.
@@ -254,6 +256,29 @@ def test_gates_of_frozen_experts_see_their_columns_alone():
     assert np.delete(fit.mixture.gate_coef, 2, axis=1).any() == 0
     assert scale.shape == mean.shape == (1,)
     assert fit.trace[-1] > fit.trace[0]
+
+
+def test_rows_are_counted_by_the_densities_of_frozen_experts():
+    """One heavy row leaves totals unclear; the posteriors by the densities tell who has few rows."""
+    X, y, truth = make_moe(100, D, 2, random_state=0)
+    w = np.where(np.arange(100) == 50, 1e3, 1.0)
+    problem = EmProblem(Samples(X, y, w), EmOptions(gate_columns=(), n_threads=1))
+    densities = np.where((np.arange(100) < 3)[:, None] == [False, True], 0.0, -50.0)
+    fit = problem.run(truth.to_standard(problem.standardisation), log_densities=densities)
+    assert fit.collapsed == (1,)
+    np.testing.assert_allclose(fit.totals, [97 + 999, 3])
+
+
+def test_a_tree_forgets_what_it_does_not_see():
+    problem, _ = problem_of(((0, 1), (2,)))
+    start = random_hierarchy((2, 2), D, np.random.default_rng(0), steepness=1.0, sigma=0.5)
+    tree = HierarchicalProblem(problem, (2, 2))
+    for max_iter in (0, 3):
+        fit = tree.run(start, max_iter=max_iter)
+        assert not fit.mixture.coef[:, 2:].any()
+        for level in fit.mixture.gate_coef:
+            assert not level[..., [0, 1, 3]].any()
+        assert (np.diff(fit.trace) > -1e-9).all()
 
 
 # ---- what it counts --------------------------------------------------------------------------------------

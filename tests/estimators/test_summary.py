@@ -41,7 +41,9 @@ def wide():
     names = [f"a rather long name of column {j}" for j in range(20)]
     X = pd.DataFrame(rng.normal(size=(900, 20)) * 10.0 ** rng.integers(-4, 5, 20), columns=names)
     y = X.iloc[:, 0] / X.iloc[:, 0].std() * rng.choice([-1, 1], 900) + rng.normal(size=900)
-    return MixtureOfExpertsRegressor(6, noise="shared", n_init=1, tol=1e-3, random_state=0).fit(X, y)
+    return MixtureOfExpertsRegressor(6, noise="shared", start="random", n_init=1, tol=1e-3, random_state=0).fit(
+        X, y
+    )
 
 
 # ---- whose rows ----------------------------------------------------------------------------------------
