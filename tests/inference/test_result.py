@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -354,6 +355,21 @@ def test_an_expert_with_too_few_rows_has_no_standard_errors(few):
     means = result.predict([[0.0, 0.0], [9.0, 0.0]])
     assert np.isfinite(means.se_mean[0])
     assert np.isnan(means.se_mean[1])
+
+
+def test_gates_beside_an_expert_with_too_few_rows_are_lost():
+    X, y, _ = make_moe(900, 2, 3, noise=0.3, random_state=4)
+    result = fitted(X, y, 3).inference(X, y)
+
+    def lost(few, reference):
+        fit = replace(result.fit, precision=replace(result.fit.precision, few_rows=few))
+        turned = replace(result, fit=fit).with_reference(reference)
+        return {part for (part, _), good in zip(turned.names, turned.estimable, strict=True) if not good}
+
+    assert lost((1,), 2) == {"gate 1"}
+    assert lost((2,), 2) == {"gate 0", "gate 1"}
+    assert lost((1,), 1) == {"gate 0", "gate 2"}
+    assert lost((), 2) == set()
 
 
 def test_a_column_that_does_not_vary_among_an_experts_rows_is_named():
