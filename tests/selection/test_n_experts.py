@@ -11,6 +11,8 @@ from sklearn.model_selection import KFold
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
 from moefast.selection.candidate import best_candidate
+from moefast.selection.cross_validation import cross_validate, k_folds
+from moefast.validation import check_samples
 
 EASY = {"n_features": 3, "n_experts": 2, "noise": 0.3, "expert_intercept": 0.5}
 
@@ -142,6 +144,25 @@ def test_processes_do_not_change_the_result():
     assert np.array_equal(first.best_estimator.coef_, second.best_estimator.coef_)
 
 
+class Named(MixtureOfExpertsRegressor):
+    """Insists on names of columns."""
+
+    def fit(self, X, y, sample_weight=None):
+        assert list(X.columns) == ["a", "b", "c"]
+        return super().fit(X, y, sample_weight)
+
+
+def test_names_reach_the_fits_outside_the_folds():
+    X, y = simulated(40, 1)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    splits = k_folds(40, 2, 0)
+    named, bare = (
+        cross_validate([model(1)], check_samples(data, y), splits, 1, shown=False)
+        for model, data in ((Named, frame), (MixtureOfExpertsRegressor, X))
+    )
+    assert named == bare
+
+
 def test_a_generator_gives_all_fits_one_seed():
     X, y = simulated(80, 1)
     first, second = (select_n_experts(X, y, (2,), n_folds=2, random_state=np.random.default_rng(5)) for _ in "ab")
@@ -152,12 +173,13 @@ def test_a_generator_gives_all_fits_one_seed():
     assert seed == rng.integers(2**31)
 
 
-def test_column_names_reach_the_fits_and_a_column_of_y_is_flattened():
+def test_names_reach_the_fits_and_a_column_of_y_is_flattened():
     X, y = simulated(80, 1)
-    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame, column = pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame({"yield": y})
     with pytest.warns(DataConversionWarning) as caught:
-        selection = select_n_experts(frame, y[:, None], (1, 2), n_folds=2, random_state=0)
+        selection = select_n_experts(frame, column, (1, 2), n_folds=2, random_state=0)
     assert len(caught) == 1
+    assert selection.best_estimator.target_name_ == "yield"
     assert list(selection.best_estimator.feature_names_in_) == ["a", "b", "c"]
     assert selection.table == select_n_experts(X, y, (1, 2), n_folds=2, random_state=0).table
 

@@ -165,8 +165,8 @@ def lr_test(
         statistic=fits.statistic,
         p_value=float((1 + np.sum(replicates >= fits.statistic)) / (1 + len(replicates))),
         replicates=replicates,
-        log_likelihood_null=fits.null.log_likelihood,
-        log_likelihood_alternative=fits.alternative.log_likelihood,
+        log_likelihood_null=float(fits.null.log_likelihood),
+        log_likelihood_alternative=float(fits.alternative.log_likelihood),
     )
 
 
@@ -180,8 +180,7 @@ def _replicate(samples: Samples, null: Mixture, n_init: int, options: EmOptions,
 def _best_mixture(samples: Samples, k: int, options: EmOptions, rng: np.random.Generator) -> Mixture:
     """Return the best fit of k experts by the search, in the units of the data."""
     problem = EmProblem(samples, options)
-    n_parameters = (3 * k - 1) * (samples.n_features + 1)
-    fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", n_parameters), rng)
+    fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", problem.n_parameters(k)), rng)
     return problem.result(fit).mixture
 
 
