@@ -132,15 +132,15 @@ def test_a_weight_is_so_many_rows():
     assert weighted.log_likelihood_alternative == repeated.log_likelihood_alternative
 
 
-def test_options_are_those_of_em():
-    """Shared noise and constant gates: smaller alternatives."""
+def test_parameters_are_those_of_the_estimator():
+    """Shared noise, constant gates, fewer columns: smaller alternatives."""
     X, y, _ = simulated(200, 2, 1)
     own, *smaller = (
-        lr_test(X, y, 1, n_replicates=2, random_state=0, **options)
-        for options in ({}, {"noise": "shared"}, {"gate_columns": ()})
+        lr_test(X, y, 1, n_replicates=2, random_state=0, **parameters)
+        for parameters in ({}, {"noise": "shared"}, {"gate_features": []}, {"expert_features": [0, 1]})
     )
     for result in smaller:
-        assert result.log_likelihood_null == own.log_likelihood_null
+        assert result.log_likelihood_null <= own.log_likelihood_null
         assert result.log_likelihood_alternative < own.log_likelihood_alternative - 0.05
 
 
@@ -166,7 +166,13 @@ def test_collapsed_experts_are_told_of():
         ({"n_threads": 0}, ValueError, "n_threads must be at least 1"),
         ({"verbose": "yes"}, TypeError, "verbose must be an integer"),
         ({"sample_weight": np.full(20, 0.5)}, ValueError, "sample_weight must be whole numbers.* got 0.5"),
-        ({"start": "random"}, TypeError, "start is no option of lr_test; there are noise, fit_intercept"),
+        (
+            {"start": "random"},
+            TypeError,
+            "start is no parameter of lr_test; beside its own there are noise, fit_intercept",
+        ),
+        ({"gate_features": ["a"]}, ValueError, "gate_features must be positions or a mask where X has no column"),
+        ({"expert_features": 1}, TypeError, "expert_features must be names or positions of columns"),
         ({"noise": "loud"}, ValueError, "noise must be one of"),
         ({"random_state": "a"}, TypeError, "random_state must be a number"),
     ],

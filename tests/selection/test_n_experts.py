@@ -11,8 +11,6 @@ from sklearn.model_selection import KFold
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
 from moefast.selection.candidate import best_candidate
-from moefast.selection.cross_validation import cross_validate, k_folds
-from moefast.validation import check_samples
 
 EASY = {"n_features": 3, "n_experts": 2, "noise": 0.3, "expert_intercept": 0.5}
 
@@ -144,23 +142,14 @@ def test_processes_do_not_change_the_result():
     assert np.array_equal(first.best_estimator.coef_, second.best_estimator.coef_)
 
 
-class Named(MixtureOfExpertsRegressor):
-    """Insists on names of columns."""
-
-    def fit(self, X, y, sample_weight=None):
-        assert list(X.columns) == ["a", "b", "c"]
-        return super().fit(X, y, sample_weight)
-
-
-def test_names_reach_the_fits_outside_the_folds():
-    X, y = simulated(40, 1)
+def test_parameters_may_name_columns():
+    """In every fold too."""
+    X, y = simulated(60, 1)
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
-    splits = k_folds(40, 2, 0)
-    named, bare = (
-        cross_validate([model(1)], check_samples(data, y), splits, 1, shown=False)
-        for model, data in ((Named, frame), (MixtureOfExpertsRegressor, X))
-    )
-    assert named == bare
+    arguments = {"n_folds": 2, "n_init": 3, "random_state": 0}
+    named = select_n_experts(frame, y, (1, 2), gate_features=["b"], **arguments)
+    assert named.table == select_n_experts(X, y, (1, 2), gate_features=[1], **arguments).table
+    assert named.table != select_n_experts(X, y, (1, 2), **arguments).table
 
 
 def test_a_generator_gives_all_fits_one_seed():
