@@ -1,7 +1,7 @@
 """The table beside its own definitions, the choice beside the truth of simulated data, and bad input."""
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import matplotlib
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
-from moefast.selection.candidate import best_candidate
+from moefast.selection.candidate import Candidate, best_candidate
 
 EASY = {"n_features": 3, "n_experts": 2, "noise": 0.3, "expert_intercept": 0.5}
 
@@ -125,7 +125,10 @@ def test_a_collapsed_fit_is_chosen_only_when_nothing_else_is_left():
     assert two.bic < one.bic
     assert selection.best_n_experts == 1
     assert str(selection).endswith("1 expert by BIC\ncollapsed experts with 2")
-    assert "collapsed experts" in [text.get_text() for text in selection.plot().get_legend().get_texts()]
+    axes = selection.plot()
+    assert "collapsed experts" in [text.get_text() for text in axes.get_legend().get_texts()]
+    hollow = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "white"]
+    assert {float(x) for line in hollow for x in line.get_xdata()} == {2.0}
     with pytest.warns(DegenerateDataWarning, match="collapsed"):
         alone = select_n_experts(X, y, (2,), n_folds=None, random_state=0)
     assert alone.best_n_experts == 2
@@ -187,6 +190,7 @@ def test_table_as_frame_and_text_and_pickle(weighted):
     *_, selection = weighted
     frame = selection.to_frame()
     assert list(frame.index) == [1, 2, 3]
+    assert list(frame.columns) == [field.name for field in fields(Candidate)][1:]
     assert frame.loc[2, "bic"] == selection.table[1].bic
     assert frame["cv_log_likelihood"].idxmax() == selection.best_n_experts
     printed = str(selection).splitlines()
