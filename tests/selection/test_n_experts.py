@@ -1,16 +1,20 @@
 """The table beside its own definitions, the choice beside the truth of simulated data, and bad input."""
 
 import pickle
+from dataclasses import fields, replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import KFold
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
-from moefast.selection.candidate import best_candidate
+from moefast.selection.candidate import Candidate, best_candidate
 
 EASY = {"n_features": 3, "n_experts": 2, "noise": 0.3, "expert_intercept": 0.5}
 
@@ -18,6 +22,13 @@ EASY = {"n_features": 3, "n_experts": 2, "noise": 0.3, "expert_intercept": 0.5}
 def simulated(n, seed):
     X, y, _ = make_moe(n, **EASY, random_state=seed)
     return X, y
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_closed():
+    matplotlib.use("Agg")
+    yield
+    pyplot.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +124,11 @@ def test_a_collapsed_fit_is_chosen_only_when_nothing_else_is_left():
     assert two.collapsed
     assert two.bic < one.bic
     assert selection.best_n_experts == 1
-    assert "collapsed" in str(selection)
-    assert "collapsed experts" in [text.get_text() for text in selection.plot().get_legend().get_texts()]
+    assert str(selection).endswith("1 expert by BIC\ncollapsed experts with 2")
+    axes = selection.plot()
+    assert "collapsed experts" in [text.get_text() for text in axes.get_legend().get_texts()]
+    hollow = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "white"]
+    assert {float(x) for line in hollow for x in line.get_xdata()} == {2.0}
     with pytest.warns(DegenerateDataWarning, match="collapsed"):
         alone = select_n_experts(X, y, (2,), n_folds=None, random_state=0)
     assert alone.best_n_experts == 2
@@ -122,7 +136,6 @@ def test_a_collapsed_fit_is_chosen_only_when_nothing_else_is_left():
 
 def test_one_standard_error_takes_the_fewest_experts_within_it(weighted):
     *_, selection = weighted
-    from dataclasses import replace
 
     def choice(values, errors, collapsed=((), (), ())):
         rows = zip(selection.table, values, errors, collapsed, strict=True)
@@ -142,6 +155,16 @@ def test_processes_do_not_change_the_result():
     assert np.array_equal(first.best_estimator.coef_, second.best_estimator.coef_)
 
 
+def test_parameters_may_name_columns():
+    """In every fold too."""
+    X, y = simulated(60, 1)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    arguments = {"n_folds": 2, "n_init": 3, "random_state": 0}
+    named = select_n_experts(frame, y, (1, 2), gate_features=["b"], **arguments)
+    assert named.table == select_n_experts(X, y, (1, 2), gate_features=[1], **arguments).table
+    assert named.table != select_n_experts(X, y, (1, 2), **arguments).table
+
+
 def test_a_generator_gives_all_fits_one_seed():
     X, y = simulated(80, 1)
     first, second = (select_n_experts(X, y, (2,), n_folds=2, random_state=np.random.default_rng(5)) for _ in "ab")
@@ -152,12 +175,13 @@ def test_a_generator_gives_all_fits_one_seed():
     assert seed == rng.integers(2**31)
 
 
-def test_column_names_reach_the_fits_and_a_column_of_y_is_flattened():
+def test_names_reach_the_fits_and_a_column_of_y_is_flattened():
     X, y = simulated(80, 1)
-    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame, column = pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame({"yield": y})
     with pytest.warns(DataConversionWarning) as caught:
-        selection = select_n_experts(frame, y[:, None], (1, 2), n_folds=2, random_state=0)
+        selection = select_n_experts(frame, column, (1, 2), n_folds=2, random_state=0)
     assert len(caught) == 1
+    assert selection.best_estimator.target_name_ == "yield"
     assert list(selection.best_estimator.feature_names_in_) == ["a", "b", "c"]
     assert selection.table == select_n_experts(X, y, (1, 2), n_folds=2, random_state=0).table
 
@@ -166,16 +190,19 @@ def test_table_as_frame_and_text_and_pickle(weighted):
     *_, selection = weighted
     frame = selection.to_frame()
     assert list(frame.index) == [1, 2, 3]
+    assert list(frame.columns) == [field.name for field in fields(Candidate)][1:]
     assert frame.loc[2, "bic"] == selection.table[1].bic
     assert frame["cv_log_likelihood"].idxmax() == selection.best_n_experts
-    lines = str(selection).splitlines()
-    assert [line.endswith("chosen") for line in lines[2:]] == [k == selection.best_n_experts for k in (1, 2, 3)]
+    printed = str(selection).splitlines()
+    assert max(map(len, printed)) <= 80
+    assert float(printed[3].split()[4]) == pytest.approx(selection.table[1].bic, abs=0.05)
+    assert printed[6] == "1 expert by cross-validation"
+    assert selection.best_n_experts == 1
+    assert f"{selection.table[1].bic:.6g}" in selection._repr_html_()
     assert pickle.loads(pickle.dumps(selection)).table == selection.table
 
 
 def test_plot_draws_into_the_axes_given_or_new_ones(weighted):
-    from matplotlib.figure import Figure
-
     *_, w, selection = weighted
     axes = Figure().subplots()
     assert selection.plot(axes) is axes

@@ -6,9 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import entr
-
-from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 
 __all__ = ["CRITERIA", "Candidate", "best_candidate"]
@@ -66,29 +63,17 @@ class Candidate:
     n_at_best: int
 
     @classmethod
-    def of(cls, model: MixtureOfExpertsRegressor, responsibilities: Floats, weights: Floats) -> Candidate:
-        """Return the figures of a fit, without cross-validation.
-
-        Parameters
-        ----------
-        model : MixtureOfExpertsRegressor
-            Fitted.
-        responsibilities : ndarray of shape (n, k)
-            Of the training rows.
-        weights : ndarray of shape (n,)
-        """
-        report, p = model.fit_report_, model.n_parameters_
-        deviance = -2.0 * model.log_likelihood_
-        bic = math.log(model.training_weight_) * p + deviance
-        entropy = float(weights @ entr(responsibilities).sum(axis=1))
+    def of(cls, model: MixtureOfExpertsRegressor) -> Candidate:
+        """Return the figures of a fitted model, without cross-validation."""
+        report = model.fit_report_
         return cls(
             n_experts=len(model.coef_),
             log_likelihood=model.log_likelihood_,
-            n_parameters=p,
-            aic=2.0 * p + deviance,
-            bic=bic,
-            icl=bic + 2.0 * entropy,
-            entropy=entropy,
+            n_parameters=model.n_parameters_,
+            aic=model.aic_,
+            bic=model.bic_,
+            icl=model.icl_,
+            entropy=model.entropy_,
             cv_log_likelihood=math.nan,
             cv_standard_error=math.nan,
             smallest_share=float(model.shares_.min()),

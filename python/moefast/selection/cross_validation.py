@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,8 @@ def cross_validate(
     shown : bool
         Whether there is a progress bar.
     """
-    tasks = [(model, samples, split) for model in models for split in splits]
+    X = _with_names(samples)
+    tasks = [(model, X, samples, split) for model in models for split in splits]
     densities = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
     results = []
     for i in range(len(models)):
@@ -86,12 +87,25 @@ def cross_validate(
     return results
 
 
-def _held_out(model: MixtureOfExpertsRegressor, samples: Samples, split: Split) -> Floats:
+def _with_names(samples: Samples) -> Any:
+    """Return X with the names of its columns, where it has them: parameters of the model may use them."""
+    if samples.names is None:
+        return samples.X
+    import pandas as pd
+
+    return pd.DataFrame(samples.X, columns=list(samples.names))
+
+
+def _held_out(model: MixtureOfExpertsRegressor, X: Any, samples: Samples, split: Split) -> Floats:
     """Return log P(y | x) of the rows held out."""
     rows, out = split
-    X, y, weights = samples.X, samples.y, samples.sample_weight
+    y, weights = samples.y, samples.sample_weight
     with warnings.catch_warnings():  # what is wrong with a fold's fit shows in the result
         warnings.simplefilter("ignore", DegenerateDataWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted: MixtureOfExpertsRegressor = clone(model).fit(X[rows], y[rows], weights[rows])
-    return fitted.score_samples(X[out], y[out])
+        fitted: MixtureOfExpertsRegressor = clone(model).fit(_rows(X, rows), y[rows], weights[rows])
+    return fitted.score_samples(_rows(X, out), y[out])
+
+
+def _rows(X: Any, rows: npt.NDArray[np.intp]) -> Any:
+    return X[rows] if isinstance(X, np.ndarray) else X.iloc[rows]

@@ -7,7 +7,7 @@ Applied Statistics 36, 1987.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
+from moefast.estimators.features import check_features, feature_columns
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
@@ -26,6 +27,19 @@ from moefast.selection.tasks import check_jobs, run_all
 from moefast.validation import check_integer, check_samples, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]
+
+_PARAMETERS = (
+    "noise",
+    "fit_intercept",
+    "fit_gate_intercept",
+    "expert_features",
+    "gate_features",
+    "max_iter",
+    "tol",
+    "alpha",
+    "gate_alpha",
+    "noise_floor",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +87,7 @@ def lr_test(
     n_jobs: int | None = None,
     n_threads: int | None = None,
     verbose: int = 0,
-    **options: Any,
+    **parameters: Any,
 ) -> LikelihoodRatioTest:
     """Test k experts against k + 1 by the parametric bootstrap of the likelihood ratio (McLachlan 1987).
 
@@ -104,9 +118,9 @@ def lr_test(
         Threads of each fit. The result does not depend on it.
     verbose : int
         1 shows a progress bar where standard error is a terminal.
-    **options
-        Of :class:`moefast.em.EmOptions`: ``noise="shared"``, for instance. They mean what they mean for
-        :class:`MixtureOfExpertsRegressor`.
+    **parameters
+        Those of :class:`MixtureOfExpertsRegressor` that say what the model is and how EM runs, such as
+        ``noise="shared"`` or ``gate_features=[]``.
 
     Returns
     -------
@@ -139,8 +153,8 @@ def lr_test(
         check_integer(name, value, low=low)
     check_jobs(n_jobs)
     check_verbose(verbose)
-    em = _checked_options({**options, "n_threads": n_threads})
     samples = _rows_of_weight_one(check_samples(X, y, sample_weight))
+    em = _em_options(parameters, n_threads, samples)
     k = int(n_experts)
     if samples.n_rows < k + 1:
         raise ValueError(
@@ -165,8 +179,8 @@ def lr_test(
         statistic=fits.statistic,
         p_value=float((1 + np.sum(replicates >= fits.statistic)) / (1 + len(replicates))),
         replicates=replicates,
-        log_likelihood_null=fits.null.log_likelihood,
-        log_likelihood_alternative=fits.alternative.log_likelihood,
+        log_likelihood_null=float(fits.null.log_likelihood),
+        log_likelihood_alternative=float(fits.alternative.log_likelihood),
     )
 
 
@@ -180,17 +194,23 @@ def _replicate(samples: Samples, null: Mixture, n_init: int, options: EmOptions,
 def _best_mixture(samples: Samples, k: int, options: EmOptions, rng: np.random.Generator) -> Mixture:
     """Return the best fit of k experts by the search, in the units of the data."""
     problem = EmProblem(samples, options)
-    n_parameters = (3 * k - 1) * (samples.n_features + 1)
-    fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", n_parameters), rng)
+    fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", problem.n_parameters(k)), rng)
     return problem.result(fit).mixture
 
 
-def _checked_options(options: dict[str, Any]) -> EmOptions:
-    known = [field.name for field in fields(EmOptions)]
-    for name in options:
-        if name not in known:
-            raise TypeError(f"{name} is no option of lr_test; there are {', '.join(known)}")
-    return EmOptions(**options)
+def _em_options(parameters: dict[str, Any], n_threads: int | None, samples: Samples) -> EmOptions:
+    """Return what the parameters of the estimator say to EM."""
+    for name in parameters:
+        if name not in _PARAMETERS:
+            raise TypeError(
+                f"{name} is no parameter of lr_test; beside its own there are {', '.join(_PARAMETERS)}"
+            )
+    options = {name: value for name, value in parameters.items() if not name.endswith("_features")}
+    for which in ("expert", "gate"):
+        name = f"{which}_features"
+        check_features(name, parameters.get(name))
+        options[f"{which}_columns"] = feature_columns(name, parameters.get(name), samples)
+    return EmOptions(**options, n_threads=n_threads)
 
 
 def _rows_of_weight_one(samples: Samples) -> Samples:

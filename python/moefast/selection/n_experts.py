@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.randomness import RandomState, get_generator
@@ -113,13 +114,9 @@ def select_n_experts(
     models = [
         MixtureOfExpertsRegressor(k, random_state=random_state, n_threads=n_threads, **parameters) for k in counts
     ]
-    tasks = [(model, X, y if np.ndim(y) == 1 else np.ravel(y), sample_weight) for model in models]
+    tasks = [(model, X, y, sample_weight) for model in models]
     fits = run_all(_fitted, tasks, n_jobs, desc="fitting", shown=bool(verbose))
-    table = []
-    for model, _ in fits:
-        table.append(
-            Candidate.of(model, model.mixture_.responsibilities(samples.X, samples.y), samples.sample_weight)
-        )
+    table = [Candidate.of(model) for model, _ in fits]
     if splits:
         held_out = cross_validate(models, samples, splits, n_jobs, shown=bool(verbose))
         table = [
@@ -181,5 +178,6 @@ def _fitted(
     """Return a fitted copy of the model, and what it warns of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DataConversionWarning)  # told before any fit
         fitted = clone(model).fit(X, y, sample_weight)
     return fitted, [warning.message for warning in caught if isinstance(warning.message, Warning)]

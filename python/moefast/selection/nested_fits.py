@@ -73,4 +73,4 @@ class NestedFits:
 
         Never negative: k experts are k + 1 of which two are the same, whatever the search has found of the latter.
         """
-        return max(0.0, 2.0 * (self.alternative.log_likelihood - self.null.log_likelihood))
+        return max(0.0, 2.0 * float(self.alternative.log_likelihood - self.null.log_likelihood))

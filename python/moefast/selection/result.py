@@ -17,13 +17,30 @@ if TYPE_CHECKING:
 
 __all__ = ["NExpertsSelection"]
 
-_COLOURS = {"aic": "0.6", "bic": "tab:blue", "icl": "tab:orange", "cv": "tab:green"}
+_COLOURS = {"aic": "0.6", "bic": "#0072B2", "icl": "#E69F00", "cv": "#009E73"}  # those of moefast.plotting
 _LABELS = {"aic": "AIC", "bic": "BIC", "icl": "ICL", "cv": "cross-validation"}
 
 
-@dataclass(frozen=True, eq=False)
+# What is printed: the header and the format by the name in Candidate.
+_COLUMNS = {
+    "n_experts": ("experts", "d"),
+    "log_likelihood": ("log-lik", ".1f"),
+    "n_parameters": ("df", "d"),
+    "aic": ("AIC", ".1f"),
+    "bic": ("BIC", ".1f"),
+    "icl": ("ICL", ".1f"),
+    "cv_log_likelihood": ("held out", ".4f"),
+    "cv_standard_error": ("s.e.", ".4f"),
+    "smallest_share": ("share", ".2f"),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class NExpertsSelection:
-    """The result of :func:`select_n_experts`.
+    """The result of :func:`select_n_experts`; ``print`` shows the table.
+
+    Its columns "held out" and "s.e." are the mean log-likelihood of a row held out and its standard error,
+    "share" that of the smallest expert.
 
     Attributes
     ----------
@@ -63,7 +80,7 @@ class NExpertsSelection:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes for None.
+            Where to draw; those of a new figure of pyplot for None.
 
         Returns
         -------
@@ -74,13 +91,9 @@ class NExpertsSelection:
         ImportError
             When matplotlib is not installed; the message says how to get it.
         """
-        from moefast.plotting import require_matplotlib
+        from moefast.plotting.figures import axes_or_new
 
-        require_matplotlib()
-        from matplotlib.figure import Figure
-
-        if ax is None:
-            ax = Figure(layout="constrained").subplots()
+        ax = axes_or_new(ax)
         counts = [row.n_experts for row in self.table]
         total = self.best_estimator.training_weight_
         curves = {name: [getattr(row, name) for row in self.table] for name in ("aic", "bic", "icl")}
@@ -102,27 +115,31 @@ class NExpertsSelection:
         ax.axvline(self.best_n_experts, color="0.6", linestyle=":", zorder=0)
         ax.set_xticks(counts)
         ax.set(xlabel="number of experts", ylabel="criterion (lower is better)")
-        ax.set_title(f"Chosen by {_LABELS[self.criterion]}: {self.best_n_experts} expert(s)")
+        ax.set_title(self._verdict)
         ax.legend()
         return ax
 
+    @property
+    def _verdict(self) -> str:
+        k = self.best_n_experts
+        return f"{k} expert{'' if k == 1 else 's'} by {_LABELS[self.criterion]}"
+
+    @property
+    def _notes(self) -> list[str]:
+        """What to say below the table."""
+        collapsed = [str(row.n_experts) for row in self.table if row.collapsed]
+        return [self._verdict, *([f"collapsed experts with {', '.join(collapsed)}"] if collapsed else [])]
+
     def __str__(self) -> str:
-        names = {
-            "n_experts": "experts",
-            "log_likelihood": "log-likelihood",
-            "n_parameters": "parameters",
-            "aic": "AIC",
-            "bic": "BIC",
-            "icl": "ICL",
-            "cv_log_likelihood": "held out, a row",
-            "cv_standard_error": "+-",
-            "smallest_share": "smallest share",
-        }
         from tabulate import tabulate  # for who prints
 
-        rows = []
-        for row in self.table:
-            remark = "chosen" if row.n_experts == self.best_n_experts else ""
-            remark += ("; " if remark and row.collapsed else "") + ("collapsed" if row.collapsed else "")
-            rows.append([*(getattr(row, name) for name in names), remark])
-        return tabulate(rows, headers=[*names.values(), ""], floatfmt=".6g")
+        rows = [[getattr(row, name) for name in _COLUMNS] for row in self.table]
+        headers, formats = zip(*_COLUMNS.values(), strict=True)
+        return "\n".join([tabulate(rows, headers=headers, floatfmt=formats), "", *self._notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        table = self.to_frame().to_html(float_format="{:.6g}".format, na_rep="")
+        return "\n".join([table, *(f"<p>{note}</p>" for note in self._notes)])
