@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -42,7 +42,6 @@ from sklearn.datasets import load_diabetes  # noqa: E402
 from tabulate import tabulate  # noqa: E402
 
 from moefast import MixtureOfExpertsRegressor  # noqa: E402
-from moefast.em import EmOptions, fit_em  # noqa: E402
 from moefast.mixture import Mixture  # noqa: E402
 from real_data import flexmix, run_flexmix  # noqa: E402
 from search_targets import RESPONSES, standard_table  # noqa: E402
@@ -151,25 +150,22 @@ def our_side(c, gate_alpha):
     Returns the responsibilities there, with the last expert, to which gates refer, first.
     """
     X, y = c.table.drop(columns="response"), c.table["response"]
-    gate_features = [] if c.gates == "constant" else None
+    model = MixtureOfExpertsRegressor(c.k, gate_alpha=gate_alpha, random_state=0, n_threads=1)
+    model.set_params(gate_features=[] if c.gates == "constant" else None)
     begun = time.process_time()
-    model = MixtureOfExpertsRegressor(
-        c.k, gate_features=gate_features, gate_alpha=gate_alpha, random_state=0, n_threads=1
-    ).fit(X, y)
+    model.fit(X, y)
     c.cpu, c.cold = time.process_time() - begun, model.log_likelihood_
-    options = EmOptions(gate_columns=gate_features, gate_alpha=gate_alpha, tol=0.0, max_iter=10_000, n_threads=1)
-    exact = fit_em(X, y, model.mixture_, options=options)
-    values = in_flexmix_order(c, exact.mixture, np.log(exact.mixture.sigma))
-    c.ours = Parameters(exact.log_likelihood, values, our_errors(c, model, X, y))
-    free = fit_em(X, y, exact.mixture, options=replace(options, gate_alpha=0.0))
-    c.without_ridge = in_flexmix_order(c, free.mixture, np.log(free.mixture.sigma))
-    return exact.mixture.responsibilities(X.to_numpy(), y.to_numpy())[:, ::-1]
+    to_the_end = {**model.get_params(deep=False), "tol": 0.0, "max_iter": 10_000}
+    exact = MixtureOfExpertsRegressor(**{**to_the_end, "start": model.mixture_}).fit(X, y)
+    values = in_flexmix_order(c, exact.mixture_, np.log(exact.sigma_))
+    c.ours = Parameters(exact.log_likelihood_, values, our_errors(c, exact, X, y))
+    free = MixtureOfExpertsRegressor(**{**to_the_end, "start": exact.mixture_, "gate_alpha": 0.0}).fit(X, y)
+    c.without_ridge = in_flexmix_order(c, free.mixture_, np.log(free.sigma_))
+    return exact.responsibilities(X, y)[:, ::-1]
 
 
 def our_errors(c, model, X, y):
     """Standard errors of the observed information, which refit() has, and what is said of them."""
-    if not hasattr(model, "inference"):
-        return np.full(len(c.names), np.nan)
     found = model.inference(X, y, cov_type="nonrobust").with_reference(c.k - 1)
     c.messages = found.messages
     table = found.table(found.bse)
