@@ -50,6 +50,7 @@ mixtools_likelihood <- function(data, features, k, gates, values) {
   fit <- if (constant) mixtools::regmixEM else mixtools::hmeEM
   start <- c(start, if (constant) list(lambda = exp(c(0, free)) / sum(exp(c(0, free)))) else list(w = -free))
   found <- NULL
+  set.seed(1)  # a failed step starts afresh
   capture.output(suppressWarnings(found <- tryCatch(do.call(fit, start), error = function(e) NULL)))
   if (is.null(found)) NA else found$loglik
 }

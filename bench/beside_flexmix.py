@@ -10,9 +10,9 @@ features, or none ("constant", flexmix's default).
 responsibilities (tolerance 1e-10). flexmix's EM divides the variance by n - p; its refit() maximises the
 likelihood itself and gives the parameters and standard errors that ours are held against. "agree" is the relative
 difference; that of a parameter is relative to its standard error where that is larger. "Without ridge" is the same
-for our EM with gate_alpha=0, "as it is" that of the standard errors of refit() with its own steps, 0.001 in the units
-of the data, which are too long here and there. A steep gate (norm on features of standard deviation 1) has no finite estimate, or
-hardly one.
+for our EM with gate_alpha=0, "as it is" that of the standard errors of refit() with its own steps, 0.001 in the
+units of the data, which are too long here and there. A steep gate (norm on features of standard deviation 1) has
+no finite estimate, or hardly one.
 
 *Cold*: our default fit, and ten random starts of flexmix, of which the best counts; CPU time, one thread.
 
