@@ -50,6 +50,7 @@ mixtools_likelihood <- function(data, features, k, gates, values) {
   fit <- if (constant) mixtools::regmixEM else mixtools::hmeEM
   start <- c(start, if (constant) list(lambda = exp(c(0, free)) / sum(exp(c(0, free)))) else list(w = -free))
   found <- NULL
+  set.seed(1)  # a failed step starts afresh
   capture.output(suppressWarnings(found <- tryCatch(do.call(fit, start), error = function(e) NULL)))
   if (is.null(found)) NA else found$loglik
 }
@@ -57,11 +58,11 @@ mixtools_likelihood <- function(data, features, k, gates, values) {
 # EM of flexmix from the responsibilities in the columns cluster_..., and refit() from there. Prints
 #   the log-likelihood that EM reports, that of its parameters, its iterations, the log-likelihood of refit, what a
 #   Newton step would still gain there, and the log-likelihood of mixtools;
-#   the parameters of EM; those of refit; their standard errors, NaN where refit fails.
+#   the parameters of EM; those of refit; their standard errors, and those of refit as it is, NaN where it fails.
 # Parameters: of each component the intercept, the coefficients and log sigma; then of each gate but the first the
 # intercept and the coefficients. flexmix's EM divides its variance by n - p; refit maximises the likelihood itself.
-# Its finite differences and its criterion depend on the units, hence the second call in units of standard errors; where
-# that fails, since a gate has no finite estimate, the first stands.
+# It differentiates by steps of 0.001 in the units of the data, and its criterion is loose, hence the second call in
+# units of standard errors; where that fails, since a gate has no finite estimate, the first stands.
 same_optimum <- function(data, features, k, model, gates) {
   options(digits = 15)
   line <- function(values) cat(ifelse(is.finite(values), values, NaN), "\n")
@@ -76,9 +77,9 @@ same_optimum <- function(data, features, k, model, gates) {
     if (is.null(found)) list(values = NA * parameters, errors = NA * parameters, covariance = NA)
     else list(values = found@coef, errors = suppressWarnings(sqrt(diag(found@vcov))), covariance = found@vcov)
   }
-  found <- refitted()
+  found <- first <- refitted()
   if (all(is.finite(found$errors))) {
-    exact <- refitted(maxit = 5000, reltol = 1e-15, parscale = found$errors)
+    exact <- refitted(maxit = 5000, reltol = 1e-15, parscale = found$errors, ndeps = found$errors / 1000)
     if (all(is.finite(exact$errors))) found <- exact
   }
   gain <- reached <- NA
@@ -92,4 +93,5 @@ same_optimum <- function(data, features, k, model, gates) {
   line(parameters)
   line(found$values)
   line(found$errors)
+  line(first$errors)
 }
