@@ -31,12 +31,12 @@ def _two_powers(cell):
     return [{"seed": cell["seed"], "power": power, "value": value**power} for power in (1, 2)]
 
 
-def _run_toy(folder, n=4, run=_two_powers):
+def _run_toy(folder, n=4, run=_two_powers, verbose=False):
     cells = [{"log": str(folder.parent / "log"), "seed": seed} for seed in range(n)]
     toy = Experiment(
         "toy", "Toy", ("seed", "power", "value"), lambda _: cells, run, lambda _: {}, lambda t: f"{len(t)} rows"
     )
-    return run_experiment(toy, Plan(), folder, echo=lambda _: None, verbose=False)
+    return run_experiment(toy, Plan(), folder, echo=lambda _: None, verbose=verbose)
 
 
 def _computed(folder):
@@ -56,6 +56,11 @@ def test_a_second_run_computes_only_what_is_missing(folder):
     assert "4 rows" in _run_toy(folder, n=2)  # what is not asked for is kept, and stays out of the report
     assert len(pd.read_csv(folder / "toy.csv")) == 10
     assert _computed(folder) == list("01234")
+
+
+def test_no_bar_is_drawn_into_what_is_no_terminal(folder, capsys):
+    _run_toy(folder, verbose=True)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("lines", [0.2, 1.0, 1.7, 2.0, 2.3])

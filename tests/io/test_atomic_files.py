@@ -68,6 +68,6 @@ def test_a_pipe_gets_the_bytes(tmp_path):
     reader.start()
     with replacing(pipe) as target:
         target.write_text("through")
-    reader.join(timeout=30)
+    reader.join()
     assert got == ["through"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)

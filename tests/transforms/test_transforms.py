@@ -314,7 +314,7 @@ def test_a_link_that_is_not_a_number_cannot_crash_the_interpreter(make):
         "g = lambda z: np.log(z)\n"
         f"for _ in range(3):\n    try: {make}\n    except ValueError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("not finite") == 3
 
