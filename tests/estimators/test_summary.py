@@ -1,6 +1,7 @@
 """The summary has every figure right, in lines that fit, and says what it does not know."""
 
 import importlib
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,9 @@ def wide():
     names = [f"a rather long name of column {j}" for j in range(20)]
     X = pd.DataFrame(rng.normal(size=(900, 20)) * 10.0 ** rng.integers(-4, 5, 20), columns=names)
     y = X.iloc[:, 0] / X.iloc[:, 0].std() * rng.choice([-1, 1], 900) + rng.normal(size=900)
-    return MixtureOfExpertsRegressor(6, noise="shared", n_init=1, tol=1e-3, random_state=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # of collapsed experts: only their form counts
+        return MixtureOfExpertsRegressor(6, noise="shared", n_init=1, tol=1e-3, random_state=0).fit(X, y)
 
 
 # ---- whose rows ----------------------------------------------------------------------------------------
@@ -274,6 +277,24 @@ def test_inference_of_another_fit_is_refused(model):
         ValueError, match=r"inference is of another fit: its estimate of expert 0, age is .*model's"
     ):
         model.summary(GivenInference.of(other, {}))
+
+
+def test_what_was_not_to_be_used_is_not_shown_as_an_estimate():
+    table = pd.DataFrame(X, columns=NAMES)
+    options = {"n_init": 2, "random_state": 0, "fit_intercept": False}
+    model = MixtureOfExpertsRegressor(2, expert_features=["age", "dose"], gate_features=[], **options).fit(
+        table, Y
+    )
+    summary = model.summary()
+    assert summary.experts.terms == ("age", "dose", "sigma")
+    assert summary.gates[0].terms == ("(intercept)",)
+    lines = str(summary).splitlines()
+    assert "All 0: flow rate, (intercept)" in lines
+    assert "All 0: age, dose, flow rate" in lines
+    assert sum(line.startswith("flow rate") for line in lines) == 0
+    assert len(summary.to_frame()) == 2 * 3 + 1
+    assert summary.experts.estimate("expert 1", "flow rate") == 0.0
+    assert summary.experts.estimate("expert 1", "dose") == model.coef_[1, 1]
 
 
 # ---- tables --------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ def summary_text(summary: Summary, width: int) -> str:
     parts.append(["Rows", *_lines(header, rows)])
     for table in (summary.experts, *summary.gates):
         parts += _long(table, width) if summary.has_errors else [[table.title, *_wide(table, width)]]
+        if table.zeros:
+            parts[-1] += textwrap.wrap(f"All 0: {', '.join(table.zeros)}", width, break_long_words=False)
     parts.append([line for note in summary.notes for line in textwrap.wrap(note, width, break_long_words=False)])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
