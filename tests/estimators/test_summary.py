@@ -294,6 +294,14 @@ def test_what_was_not_to_be_used_is_not_shown_as_an_estimate():
     assert sum(line.startswith("flow rate") for line in lines) == 0
     assert len(summary.to_frame()) == 2 * 3 + 1
     assert summary.experts.estimate("expert 1", "flow rate") == 0.0
+    equal = (
+        MixtureOfExpertsRegressor(2, gate_features=[], fit_gate_intercept=False, **options).fit(table, Y).summary()
+    )
+    for shown in (equal, MixtureOfExpertsRegressor.summary(model, GivenInference.of(model, {}))):
+        assert shown._repr_html_().count("<table") == 3 + (shown is not equal)
+    gates = str(equal).split("Gates: log-odds against expert 1\n")[1].splitlines()
+    assert gates[:2] == ["All 0: age, dose, flow rate, (intercept)", ""]  # and no empty table
+    assert len(equal.to_frame()) == 2 * 4
     assert summary.experts.estimate("expert 1", "dose") == model.coef_[1, 1]
 
 

@@ -156,7 +156,7 @@ class Summary:
     def _titled_frames(self) -> list[tuple[str, pd.DataFrame]]:
         """Return the tables for pages: coefficients side by side, or with errors one below another."""
         frames = [(self._title, self.to_frame("fit").T), ("Rows", self.to_frame("rows"))]
-        for table in (self.experts, *self.gates):
+        for table in (self.experts, *(gate for gate in self.gates if gate.terms)):
             frame = table.to_frame().droplevel("block")
             if not self.has_errors:
                 frame = frame["estimate"].unstack("component").loc[list(table.terms), list(table.components)]
