@@ -278,6 +278,32 @@ def test_inference_of_another_fit_is_refused(model):
         model.summary(GivenInference.of(other, {}))
 
 
+def test_what_was_not_to_be_used_is_not_shown_as_an_estimate():
+    table = pd.DataFrame(X, columns=NAMES)
+    options = {"n_init": 2, "random_state": 0, "fit_intercept": False}
+    model = MixtureOfExpertsRegressor(2, expert_features=["age", "dose"], gate_features=[], **options).fit(
+        table, Y
+    )
+    summary = model.summary()
+    assert summary.experts.terms == ("age", "dose", "sigma")
+    assert summary.gates[0].terms == ("(intercept)",)
+    lines = str(summary).splitlines()
+    assert "All 0: flow rate, (intercept)" in lines
+    assert "All 0: age, dose, flow rate" in lines
+    assert sum(line.startswith("flow rate") for line in lines) == 0
+    assert len(summary.to_frame()) == 2 * 3 + 1
+    assert summary.experts.estimate("expert 1", "flow rate") == 0.0
+    equal = (
+        MixtureOfExpertsRegressor(2, gate_features=[], fit_gate_intercept=False, **options).fit(table, Y).summary()
+    )
+    for shown in (equal, MixtureOfExpertsRegressor.summary(model, GivenInference.of(model, {}))):
+        assert shown._repr_html_().count("<table") == 3 + (shown is not equal)
+    gates = str(equal).split("Gates: log-odds against expert 1\n")[1].splitlines()
+    assert gates[:2] == ["All 0: age, dose, flow rate, (intercept)", ""]  # and no empty table
+    assert len(equal.to_frame()) == 2 * 4
+    assert summary.experts.estimate("expert 1", "dose") == model.coef_[1, 1]
+
+
 # ---- tables --------------------------------------------------------------------------------------------
 
 
@@ -339,3 +365,46 @@ def test_the_report_is_told_in_words_at_the_end(model):
 def test_the_best_of_several_keeps_the_name_of_y():
     selection = select_n_experts(X, pd.Series(Y, name="yield"), (1, 2), n_folds=None, n_init=1, random_state=0)
     assert selection.best_estimator.target_name_ == "yield"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"noise": "shared"}, {"expert_features": ["age"], "gate_features": ["dose"]}]
+)
+def test_inference_is_shown_as_it_is(options):
+    """Every parameter's numbers, whatever the order and the names of the result."""
+    table = pd.DataFrame(X, columns=NAMES)
+    model = MixtureOfExpertsRegressor(3, n_init=2, random_state=0, **options).fit(table, Y)
+    result = model.inference(table, Y)
+    frame = model.summary(result.with_reference(0)).to_frame()  # gates are against the last expert nevertheless
+    expected = result.summary_frame()
+    assert len(frame) == len(expected) + (2 if options.get("noise") == "shared" else 0)
+    for (owner, term), row in expected.iterrows():
+        if term == "log(sigma)":
+            expert = "expert 1" if owner == "all experts" else owner
+            found = frame.loc["experts", expert, "sigma"]
+            assert found["estimate"] == pytest.approx(np.exp(row["coef"]))
+            assert found["std_error"] == pytest.approx(np.exp(row["coef"]) * row["std err"])
+            ends = np.exp(row.iloc[-2:])
+        else:
+            block = "gates" if owner.startswith("gate") else "experts"
+            found = frame.loc[block, owner.replace("gate", "expert"), term]
+            assert found["estimate"] == pytest.approx(row["coef"])
+            assert found["std_error"] == pytest.approx(row["std err"], rel=1e-6)
+            assert found["p_value"] == pytest.approx(row["P>|z|"], rel=1e-6)
+            ends = row.iloc[-2:]
+        assert tuple(found[["ci_low", "ci_high"]]) == pytest.approx(tuple(ends), rel=1e-6)
+    lines = str(model.summary(result)).splitlines()
+    assert "Standard errors: robust (sandwich)." in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_separated_gate_is_named_and_has_no_error_bar():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 1))
+    y = np.where(x[:, 0] > 0, 5.0, -5.0) + 0.1 * rng.normal(size=400)
+    model = MixtureOfExpertsRegressor(2, random_state=0).fit(x, y)
+    with pytest.warns(DegenerateDataWarning, match="separat"):
+        result = model.inference(x, y)
+    summary = model.summary(result)
+    assert summary.to_frame().loc["gates", "std_error"].isna().all()
+    assert any("separat" in note for note in summary.notes)

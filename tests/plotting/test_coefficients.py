@@ -113,3 +113,11 @@ def test_long_names_are_shortened_and_formulas_are_not_read():
     texts = {label.get_text() for label in ax.get_yticklabels()}
     assert r"\$broken_{" in texts
     assert all(len(text) <= 31 for text in texts)
+
+
+def test_features_that_experts_do_not_use_are_at_zero(data):
+    X, y = data
+    model = MixtureOfExpertsRegressor(2, expert_features=["age"], n_init=2, random_state=0).fit(X, y)
+    found = marks(plot_coefficients(model, X))
+    assert found["expert 0", "age"] == pytest.approx(model.coef_[0, 0] * X["age"].std(ddof=0))
+    assert found["expert 0", "dose"] == found["expert 1", "size"] == 0.0

@@ -248,6 +248,8 @@ def test_the_report_promises_nothing(n_at_best, moral):
     assert moral in words
     assert "cut by time_budget" in replace(report, out_of_time=True).in_words()
     assert "cut" not in words
+    alone = replace(report, climbs=climbs[:1], n_at_best=1).in_words()
+    assert alone.endswith("; there was one climb. A longer search (time_budget) may find a better one.")
 
 
 @pytest.mark.parametrize("max_iter", range(12, 24))

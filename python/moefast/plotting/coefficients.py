@@ -79,9 +79,10 @@ def plot_coefficients(
     tables = (summary.experts,) if block == "experts" else summary.gates
     if not tables:
         raise ValueError('block="gates": a model of one expert has no gates')
-    tables_of = [table for table in tables for _ in table.components]
-    components = [component for table in tables for component in table.components]
-    effects = np.hstack([table.values[: len(names)] for table in tables]) * spread[:, None]
+    columns = [(table, component) for table in tables for component in table.components]
+    components = [component for _, component in columns]
+    estimates = [[table.estimate(component, name) for table, component in columns] for name in names]
+    effects = np.array(estimates) * spread[:, None]
     shown = np.argsort(-np.abs(effects).max(axis=1), kind="stable")[:max_features]
     k = len(components)
     ax = axes_or_new(ax, 7.0, 1.2 + len(shown) * min(0.6, 0.15 + 0.09 * k))
@@ -94,7 +95,7 @@ def plot_coefficients(
         if inference is None:
             ax.hlines(places, 0, values, color=colours[c], linewidth=1.2)
         else:
-            errors = [tables_of[c].error(component, names[j]) for j in shown]
+            errors = [columns[c][0].error(component, names[j]) for j in shown]
             ends = np.array([(np.nan, np.nan) if e is None else (e.ci_low, e.ci_high) for e in errors])
             known = np.isfinite(ends).all(axis=1)
             bars = (ends * spread[shown, None])[known].T

@@ -186,9 +186,10 @@ class FitReport:
                 f"{found} without moves out of local optima ({work}). Another start may lead to a better optimum."
             )
         tried, gained = (sum(getattr(move, name) for move in self.moves) for name in ("n_tried", "n_gained"))
-        agreed = (
-            f"{self.n_at_best} of {len(self.climbs)} climbs from different starts ended at the best optimum seen"
-        )
+        agreed = "there was one climb"
+        if len(self.climbs) > 1:
+            of_all = f"{self.n_at_best} of {len(self.climbs)} climbs from different starts"
+            agreed = f"{of_all} ended at the best optimum seen"
         moral = (
             "Agreement is no proof that there is none better."
             if self.n_at_best > 1

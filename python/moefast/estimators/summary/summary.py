@@ -8,8 +8,6 @@ from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from moefast._typing import Floats
 from moefast.estimators.summary.errors import INTERCEPT, SIGMA, Inference, errors_by_name
 from moefast.estimators.summary.membership import Membership
@@ -92,16 +90,14 @@ class Summary:
         inference : Inference, optional
             Of the same fit.
         """
-        names = tuple(feature_names(model))
-        terms = (*names, INTERCEPT, SIGMA)
-        values = np.vstack([model.coef_.T, model.intercept_, model.sigma_])
+        names = feature_names(model)
         law = "Experts: y = a.x + b" if model.mixture_.link.is_linear else "Experts"
         errors = None if inference is None else errors_by_name(inference, len(experts))
-        tables = [Coefficients("experts", law, terms, tuple(experts), values, errors)]
+        laws = dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_, SIGMA: model.sigma_}
+        tables = [Coefficients.of("experts", law, laws, experts, errors)]
         for gate in gates:  # the last child is what the log-odds are against
-            values = np.vstack([gate.coef.T, gate.intercept])[:, :-1]
-            children = tuple(gate.children)[:-1]
-            tables.append(Coefficients("gates", gate.title, (*names, INTERCEPT), children, values, errors))
+            log_odds = dict(zip(names, gate.coef.T[:, :-1], strict=True)) | {INTERCEPT: gate.intercept[:-1]}
+            tables.append(Coefficients.of("gates", gate.title, log_odds, gate.children[:-1], errors))
         return cls(
             _kind(model),
             getattr(model, "target_name_", None),
@@ -160,7 +156,7 @@ class Summary:
     def _titled_frames(self) -> list[tuple[str, pd.DataFrame]]:
         """Return the tables for pages: coefficients side by side, or with errors one below another."""
         frames = [(self._title, self.to_frame("fit").T), ("Rows", self.to_frame("rows"))]
-        for table in (self.experts, *self.gates):
+        for table in (self.experts, *(gate for gate in self.gates if gate.terms)):
             frame = table.to_frame().droplevel("block")
             if not self.has_errors:
                 frame = frame["estimate"].unstack("component").loc[list(table.terms), list(table.components)]

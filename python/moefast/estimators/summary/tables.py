@@ -52,6 +52,9 @@ class Coefficients:
     values : ndarray of shape (terms, components)
     errors : mapping of (block, component, term) to StandardError, or None
         What is known of each beside its estimate; a term that is not there has no standard error.
+    zeros : tuple of str
+        Terms whose coefficients are all 0, and which are left out: columns that were not to be used, or that are
+        constant, and intercepts that were not wanted.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class Coefficients:
     components: tuple[str, ...]
     values: Floats
     errors: Mapping[CoefficientKey, StandardError] | None = None
+    zeros: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for j, component in enumerate(self.components):
@@ -75,6 +79,27 @@ class Coefficients:
                         f"inference is of another fit: its estimate of {component}, {term} is "
                         f"{error.estimate:.6g}, the model's is {self.values[t, j]:.6g}"
                     )
+
+    @classmethod
+    def of(
+        cls,
+        block: str,
+        title: str,
+        estimates: Mapping[str, Floats],
+        components: Sequence[str],
+        errors: Mapping[CoefficientKey, StandardError] | None,
+    ) -> Coefficients:
+        """Return the table of estimates by term, one for each component, without the terms of which all are 0."""
+        used = [term for term, values in estimates.items() if np.any(values)]
+        values = np.array([estimates[term] for term in used]).reshape(len(used), len(components))
+        zeros = tuple(term for term in estimates if term not in used)
+        return cls(block, title, tuple(used), tuple(components), values, errors, zeros)
+
+    def estimate(self, component: str, term: str) -> float:
+        """Return an estimate, 0 for a term that was left out."""
+        if term in self.zeros:
+            return 0.0
+        return float(self.values[self.terms.index(term), self.components.index(component)])
 
     def error(self, component: str, term: str) -> StandardError | None:
         """Return what is known of an estimate, or None."""

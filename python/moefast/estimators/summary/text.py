@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["number", "summary_text"]
 
-_GAP = "   "
+_GAP, _P_VALUE = "   ", "P>|z|"
 
 
 def summary_text(summary: Summary, width: int) -> str:
@@ -38,6 +38,8 @@ def summary_text(summary: Summary, width: int) -> str:
     parts.append(["Rows", *_lines(header, rows)])
     for table in (summary.experts, *summary.gates):
         parts += _long(table, width) if summary.has_errors else [[table.title, *_wide(table, width)]]
+        if table.zeros:
+            parts[-1] += textwrap.wrap(f"All 0: {', '.join(table.zeros)}", width, break_long_words=False)
     parts.append([line for note in summary.notes for line in textwrap.wrap(note, width, break_long_words=False)])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
@@ -74,6 +76,8 @@ def _pairs(summary: Summary, width: int) -> list[str]:
 
 def _wide(table: Coefficients, width: int) -> list[str]:
     """Return a row for each term, a column for each component, in as many tables as the width asks for."""
+    if not table.terms:
+        return []
     k = len(table.components)
     names = _shortened(table.terms, width // 3)
     for n_tables in range(1, k + 1):
@@ -95,11 +99,13 @@ def _long(table: Coefficients, width: int) -> list[list[str]]:
     """
     names = _shortened(table.terms, width // 3)
     parts: list[list[str]] = []
+    if not table.terms:
+        return [[table.title]]
     for j, component in enumerate(table.components):
         rows = []
         for name, term, value in zip(names, table.terms, table.values[:, j], strict=True):
             rows.append([name, number(value), *_known(table.error(component, term))])
-        header = ["", "estimate", "std. error", "z", "P>|z|", "[0.025", "0.975]"]
+        header = ["", "estimate", "std. error", "z", _P_VALUE, "[0.025", "0.975]"]
         lines = _lines(header, rows)
         if max(map(len, lines)) > width:
             lines = _lines(header[:-2], [row[:-2] for row in rows])
@@ -125,7 +131,7 @@ def _shortened(names: Sequence[str], longest: int) -> list[str]:
 def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     from tabulate import tabulate  # for who prints a summary
 
-    # Numbers are text already; they are aligned at the point.
-    align = ["left", *["decimal"] * (len(header) - 1)]
+    # Numbers are text already; they are aligned at the point, which "<0.001" is not.
+    align = ["left", *("right" if name == _P_VALUE else "decimal" for name in header[1:])]
     table = tabulate(rows, headers=header, disable_numparse=True, colalign=align)
     return [line.rstrip() for line in table.splitlines()]
