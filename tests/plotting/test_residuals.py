@@ -103,6 +103,13 @@ def test_quantile_residuals_are_normal_for_a_right_model(model, data):
     assert inside > 0.9 * len(residuals)
 
 
+@pytest.mark.parametrize("draw", [plot_calibration, plot_residuals, plot_quantile_residuals])
+def test_one_row_can_be_drawn(model, data, draw):
+    ax = draw(model, data[0][:1], data[1][:1])
+    low, high = ax.get_xlim()
+    assert low < high
+
+
 def test_far_rows_have_finite_quantile_residuals(model, data):
     X, y = data[0][:50], data[1][:50].copy()
     y[0], y[1] = 1e6, -1e6

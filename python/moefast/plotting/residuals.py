@@ -140,7 +140,8 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
         normal, low, high, color="0.5", alpha=0.3, linewidth=0, label="95 % of a right\nmodel's points"
     )
     least, most = limits(residuals)
-    ax.set(xlim=(1.05 * normal[0], 1.05 * normal[-1]), ylim=(min(least, -3), max(most, 3)))
+    widest = 1.05 * max(float(normal[-1]), 1.0)
+    ax.set(xlim=(-widest, widest), ylim=(min(least, -3), max(most, 3)))
     span = np.array(ax.get_xlim())
     ax.plot(span, span, color="0.3", linewidth=1)
     ax.set(xlabel="normal quantile", ylabel="quantile residual")
