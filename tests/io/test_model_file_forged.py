@@ -69,6 +69,7 @@ ALSO = {
     "parameters.random_state": {"whole", "null"},
     "parameters.verbose": {"whole", "flag"},
     "parameters.n_init": {"whole"},
+    "parameters.start": {"null"},
     "parameters.gate_alpha": {"whole", "number"},
     "parameters.time_budget": {"whole", "number", "null"},
     "parameters.n_threads": {"whole", "null"},

@@ -1,4 +1,4 @@
-"""The console command: ``moefast demo``, ``moefast fit``, ``moefast predict``, ``moefast reproduce``."""
+"""The console command: ``moefast`` with ``demo``, ``fit``, ``predict``, ``summary`` and ``reproduce``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from scipy.optimize import linear_sum_assignment
 from tabulate import tabulate
 
 from moefast import __version__
-from moefast.cli.options import check_outputs, closed, helpful, plainly, table_options, tell
+from moefast.cli.model_options import ModelOptions, model_options
+from moefast.cli.options import (
+    Outputs,
+    check_outputs,
+    closed,
+    helpful,
+    output_options,
+    plainly,
+    table_options,
+    tell,
+)
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
@@ -93,48 +103,30 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 @main.command()
 @click.argument("file", type=_FILE)
 @click.option("--target", required=True, metavar="COLUMN", help="The response.")
-@click.option("--experts", type=click.IntRange(min=1), default=2, show_default=True, help="How many experts.")
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave this column out. May be repeated.")
 @click.option("--weights", metavar="COLUMN", help="Sample weights.")
-@click.option("--noise", type=click.Choice(["per_expert", "shared"]), default="per_expert", show_default=True)
-@table_options
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=None, help="Default: the CPUs this process may use."
-)
-@click.option(
-    "--model", "model_path", type=_OUTPUT, help="Where to save the model. Default: FILE's name .moefast.json"
-)
-@click.option("--plot", type=_OUTPUT, help="Where to save the picture. Default: FILE's name .moefast.png")
-@click.option("--no-plot", is_flag=True, help="Draw nothing.")
 @plainly
+@model_options
+@table_options
+@output_options
 def fit(
     file: Path,
     target: str,
-    experts: int,
     ignore: tuple[str, ...],
     weights: str | None,
-    noise: Any,
-    separator: str,
-    decimal: str,
-    skip_rows: int,
-    comment: str | None,
-    seed: int,
-    threads: int | None,
-    model_path: Path | None,
-    plot: Path | None,
-    no_plot: bool,
+    wanted: ModelOptions,
+    layout: TableLayout,
+    outputs: Outputs,
 ) -> None:
     """Fit a mixture of experts to the CSV table FILE.
 
     Every column but the target, the weights and ignored ones is a feature. Model and picture are written to
     the current folder.
     """
-    model_path = model_path or Path(f"{file.stem}.moefast.json")
-    plot = plot or Path(f"{file.stem}.moefast.png")
-    layout = TableLayout(separator, decimal, skip_rows, comment)
-    check_outputs([model_path] if no_plot else [model_path, plot], [file])
-    if not no_plot:
+    model_path = outputs.model_path or Path(f"{file.stem}.moefast.json")
+    plot = outputs.plot or Path(f"{file.stem}.moefast.png")
+    check_outputs([model_path] if outputs.no_plot else [model_path, plot], [file])
+    if not outputs.no_plot:
         _check_picture(plot)
     if target in (weights, *ignore):
         raise ValueError(f"column {target!r} cannot be the target and be ignored or a weight too")
@@ -149,8 +141,7 @@ def fit(
             raise ValueError(f"{file} has no column left for a feature beside {target!r}")
         data = table.numeric([*features, target, *([weights] if weights else [])])
     X, y = data[features], data[target]
-    model = MixtureOfExpertsRegressor(experts, noise=noise, random_state=seed, n_threads=threads, verbose=1)
-    model.fit(X, y, sample_weight=data[weights] if weights else None)
+    model, selection = wanted.fit(X, y, data[weights] if weights else None)
     with _Ending() as ending:
         # The file first: whatever becomes of the output, the work is kept. And the summary whatever becomes of it.
         with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
@@ -158,10 +149,12 @@ def fit(
         saved = not ending.failed
         with ending.printing():
             click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
+            if selection is not None:
+                click.echo(f"{selection}\n")
             click.echo(model.summary().to_text(shutil.get_terminal_size().columns))
             if saved:
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
-        if not no_plot:
+        if not outputs.no_plot:
             _save_picture(ending, model, X, y, plot)
 
 
@@ -170,23 +163,13 @@ def fit(
 @click.argument("file", type=_FILE)
 @click.option("--output", type=_OUTPUT, help="Write the CSV there and not to standard output.")
 @click.option("--details", is_flag=True, help="Add the standard deviation and every expert's probability.")
-@table_options
 @plainly
-def predict(
-    model: Path,
-    file: Path,
-    output: Path | None,
-    details: bool,
-    separator: str,
-    decimal: str,
-    skip_rows: int,
-    comment: str | None,
-) -> None:
+@table_options
+def predict(model: Path, file: Path, output: Path | None, details: bool, layout: TableLayout) -> None:
     """Predict the rows of the CSV table FILE with a saved MODEL; prints CSV.
 
     Columns are matched by name, whatever their order; others are ignored.
     """
-    layout = TableLayout(separator, decimal, skip_rows, comment)
     if output is not None:
         check_outputs([output], [file, model])
     elif closed(sys.stdout):
@@ -209,6 +192,14 @@ def predict(
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     tell(f"{len(X)} predictions written to {click.format_filename(output)}")
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@plainly
+def summary(model: Path) -> None:
+    """Print the summary of a saved MODEL."""
+    click.echo(load_model(model).summary().to_text(shutil.get_terminal_size().columns))
 
 
 @main.command()

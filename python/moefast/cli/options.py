@@ -6,9 +6,10 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import click
 
@@ -16,10 +17,23 @@ from moefast.io.atomic import check_writable
 from moefast.io.table_layout import TableLayout
 from moefast.io.tables import TableError
 
-__all__ = ["check_outputs", "closed", "helpful", "plainly", "table_options", "tell"]
+__all__ = [
+    "Option",
+    "Outputs",
+    "check_outputs",
+    "closed",
+    "gathered",
+    "helpful",
+    "output_options",
+    "plainly",
+    "table_options",
+    "tell",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""What click.option returns."""
 
 
 def tell(text: str) -> None:
@@ -51,18 +65,32 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def table_options(command: Callable[P, R]) -> Callable[P, R]:
-    """Add the options that say how FILE is written."""
-    for option in (
-        click.option("--comment", metavar="MARK", help="Leave out what follows this mark in a line, such as #."),
-        click.option(
-            "--skip-rows",
-            type=click.IntRange(min=0),
-            default=0,
-            show_default=True,
-            help="Lines above the header of FILE, such as titles.",
-        ),
-        click.option("--decimal", default=".", show_default=True, help="The decimal mark of FILE."),
+def gathered(
+    kind: type[Any], name: str, options: Sequence[Option]
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Return a decorator that adds options, which the command gets as one argument `name` of a dataclass `kind`.
+
+    It stands below `plainly`, which tells what the dataclass refuses.
+    """
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @wraps(command)
+        def run(*args: Any, **kwargs: Any) -> R:
+            value = kind(**{field.name: kwargs.pop(field.name) for field in fields(kind)})
+            return command(*args, **kwargs, **{name: value})
+
+        with_options: Callable[..., R] = run
+        for option in reversed(options):
+            with_options = option(with_options)
+        return with_options
+
+    return decorate
+
+
+table_options = gathered(
+    TableLayout,
+    "layout",
+    [
         click.option(
             "--separator",
             "--sep",
@@ -70,9 +98,52 @@ def table_options(command: Callable[P, R]) -> Callable[P, R]:
             show_default=True,
             help=r"Between the fields of FILE; \t is a tab.",
         ),
-    ):
-        command = option(command)
-    return command
+        click.option("--decimal", default=".", show_default=True, help="The decimal mark of FILE."),
+        click.option(
+            "--skip-rows",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Lines above the header of FILE, such as titles.",
+        ),
+        click.option("--comment", metavar="MARK", help="Leave out what follows this mark in a line, such as #."),
+    ],
+)
+"""Adds the options that say how FILE is written; the command gets them as `layout`."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a fit is written; None is a name made from that of the table.
+
+    Attributes
+    ----------
+    model_path, plot : Path or None
+    no_plot : bool
+        Draw nothing.
+    """
+
+    model_path: Path | None
+    plot: Path | None
+    no_plot: bool
+
+
+_OUTPUT = click.Path(dir_okay=False, path_type=Path)
+output_options = gathered(
+    Outputs,
+    "outputs",
+    [
+        click.option(
+            "--model",
+            "model_path",
+            type=_OUTPUT,
+            help="Where to save the model. Default: FILE's name .moefast.json",
+        ),
+        click.option("--plot", type=_OUTPUT, help="Where to save the picture. Default: FILE's name .moefast.png"),
+        click.option("--no-plot", is_flag=True, help="Draw nothing."),
+    ],
+)
+"""Adds the options that say where a fit is written; the command gets them as `outputs`."""
 
 
 @contextlib.contextmanager

@@ -1,0 +1,151 @@
+"""The options of `moefast fit` that say which model is to be fitted, and the fit by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from moefast.cli.options import Option, gathered
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.links import LINKS
+from moefast.selection.n_experts import select_n_experts
+from moefast.selection.result import NExpertsSelection
+
+__all__ = ["ModelOptions", "model_options"]
+
+
+class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
+    """A number such as 3, or a range such as 1-6."""
+
+    name = "k or k-k"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        first, _, last = str(value).partition("-")
+        try:
+            low, high = int(first), int(last or first)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number such as 3 nor a range such as 1-6.", param, ctx)
+        if not 1 <= low <= high:
+            self.fail(f"{value!r} must go from 1 or more upwards.", param, ctx)
+        return tuple(range(low, high + 1))
+
+
+class _Ridge(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
+    """A number not below 0, or "auto"; what is out of range the estimator says."""
+
+    name = "auto or number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "auto" or isinstance(value, float):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither 'auto' nor a number.", param, ctx)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the options say.
+
+    Attributes
+    ----------
+    experts : tuple of int
+        One number of experts, or several to choose from.
+    criterion : str or None
+        By which to choose; None is BIC.
+    noise, link, expert_features, gate_features, gate_alpha, time_budget, seed, threads
+        Parameters of the estimator. Without columns named, experts and gates see all.
+    constant_gates : bool
+        Gates see no column.
+    """
+
+    experts: tuple[int, ...]
+    criterion: Any
+    noise: Any
+    link: str
+    expert_features: tuple[str, ...]
+    gate_features: tuple[str, ...]
+    constant_gates: bool
+    gate_alpha: Any
+    time_budget: float | None
+    seed: int
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        if self.constant_gates and self.gate_features:
+            raise ValueError("--constant-gates leaves no column for --gate-features; give one of them")
+        if self.criterion is not None and len(self.experts) == 1:
+            raise ValueError("--criterion chooses among several numbers of experts; give a range: --experts 1-6")
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[MixtureOfExpertsRegressor, NExpertsSelection | None]:
+        """Return the fitted model, and how its number of experts was chosen where there was a choice."""
+        parameters: dict[str, Any] = {
+            "noise": self.noise,
+            "link": self.link,
+            "expert_features": list(self.expert_features) or None,
+            "gate_features": [] if self.constant_gates else list(self.gate_features) or None,
+            "gate_alpha": self.gate_alpha,
+            "time_budget": self.time_budget,
+        }
+        common: dict[str, Any] = {"random_state": self.seed, "n_threads": self.threads, "verbose": 1}
+        if len(self.experts) == 1:
+            model = MixtureOfExpertsRegressor(self.experts[0], **parameters, **common)
+            return model.fit(X, y, sample_weight=sample_weight), None
+        criterion: Any = self.criterion or "bic"
+        selection = select_n_experts(
+            X,
+            y,
+            self.experts,
+            criterion=criterion,
+            sample_weight=sample_weight,
+            n_folds=5 if criterion == "cv" else None,
+            **parameters,
+            **common,
+        )
+        return selection.best_estimator, selection
+
+
+def _columns(name: str, who: str) -> Option:
+    text = f"A column that {who} see. May be repeated. Default: all."
+    return click.option(name, multiple=True, metavar="COLUMN", help=text)
+
+
+model_options = gathered(
+    ModelOptions,
+    "wanted",
+    [
+        click.option(
+            "--experts",
+            type=_Counts(),
+            default="2",
+            show_default=True,
+            help="How many experts; of a range such as 1-6 the best.",
+        ),
+        click.option("--criterion", type=click.Choice(["bic", "cv", "icl"]), help="For a range. Default: bic."),
+        _columns("--expert-features", "the experts"),
+        _columns("--gate-features", "the gates"),
+        click.option("--constant-gates", is_flag=True, help="Gates see no column: a mixture of regressions."),
+        click.option("--link", type=click.Choice(list(LINKS)), default="linear", show_default=True),
+        click.option(
+            "--noise", type=click.Choice(["per_expert", "shared"]), default="per_expert", show_default=True
+        ),
+        click.option(
+            "--gate-alpha", type=_Ridge(), default="auto", show_default=True, help="Ridge of the gates: a number."
+        ),
+        click.option(
+            "--time-budget",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Seconds of search for each fit. Default: until it is done.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        click.option("--threads", type=click.IntRange(min=1), help="Default: the CPUs this process may use."),
+    ],
+)
+"""Adds the options of the model; the command gets them as `wanted`."""
