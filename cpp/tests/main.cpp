@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
                           {"tensors", test_tensors},
                           {"solve", test_solve},
                           {"em", test_em},
+                          {"information", test_information},
                           {"threads", test_threads}};
   for (int i = 1; i < argc; ++i) {
     const auto named = [&](const Suite& suite) { return std::strcmp(argv[i], suite.name) == 0; };
