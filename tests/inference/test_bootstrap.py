@@ -141,6 +141,7 @@ def test_units_and_intervals(result):
     frame = bootstrap.summary_frame(0.1)
     assert list(frame.columns) == ["coef", "std err", "[0.05", "0.95]"]
     assert bootstrap.names == result.names
+    assert repr(bootstrap) == "<BootstrapResult: 50 weighted replicates, warm starts>"
 
 
 def test_another_reference_goes_through(result):

@@ -229,6 +229,7 @@ def test_the_frame_has_names(two_experts):
     X, y, _ = two_experts
     table = pd.DataFrame(X, columns=["age", "dose"])
     result = fitted(table, y).inference(table, y)
+    assert repr(result) == "<InferenceResult: robust standard errors of 11 parameters>"
     frame = result.summary_frame(alpha=0.1)
     assert list(frame.columns) == ["coef", "std err", "z", "P>|z|", "[0.05", "0.95]"]
     assert frame.loc[("gate 0", "dose"), "std err"] == result.bse[result.names.index(("gate 0", "dose"))]
@@ -329,6 +330,7 @@ def test_noise_at_its_floor_is_given(linear_data):
     assert list(result.estimable) == [True] * 4 + [False]
     assert np.isnan(result.delta(lambda m: m.sigma[0]).bse[0])
     assert np.isnan(result.sigma_conf_int()).all()
+    assert repr(result) == "<InferenceResult: nonrobust standard errors of 5 parameters, 1 of them without>"
 
 
 @pytest.mark.parametrize("few", [0, 1])

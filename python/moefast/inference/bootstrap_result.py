@@ -28,7 +28,7 @@ def robust_spread(values: Floats) -> Floats:
     return np.asarray((high - low) / _NORMAL_QUARTILES)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BootstrapResult:
     """Standard errors and intervals from refits to resampled data; made by :meth:`InferenceResult.bootstrap`.
 
@@ -54,6 +54,10 @@ class BootstrapResult:
 
     result: InferenceResult
     refits: Replicates
+
+    def __repr__(self) -> str:
+        o = self.refits.options
+        return f"<BootstrapResult: {o.n_replicates} {o.kind} replicates, {o.start} starts>"
 
     @property
     def names(self) -> list[tuple[str, str]]:

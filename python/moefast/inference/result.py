@@ -29,7 +29,7 @@ __all__ = ["InferenceResult"]
 _STEP = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InferenceResult:
     """Standard errors, tests and intervals of the parameters of a fit; made by ``model.inference(X, y)``.
 
@@ -73,6 +73,11 @@ class InferenceResult:
     fit: Fit
     layout: ParameterLayout
     _covariance: Floats  # in standard units, of the layout of fit.precision, where nothing is NaN
+
+    def __repr__(self) -> str:
+        lost = int((~self.estimable).sum())
+        without = f", {lost} of them without" if lost else ""
+        return f"<InferenceResult: {self.cov_type} standard errors of {len(self.params)} parameters{without}>"
 
     @property
     def names(self) -> list[tuple[str, str]]:
