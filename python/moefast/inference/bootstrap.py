@@ -30,9 +30,9 @@ __all__ = ["KINDS", "BootstrapOptions", "Replicates", "aligned", "bootstrap"]
 _COLD_STARTS = 10
 # A better optimum is better by at least this much log-likelihood.
 _BETTER = 0.5
-# Share of the cold replicates with a better optimum from which on optima compete. Of 160 simulated data sets of 500
-# rows (bench/coverage.py) 72 had as many in 20; there the robust intervals of experts covered 76 % in place of 95, in
-# the others 95.
+# Share of the cold replicates with a better optimum from which on optima compete. Of 160 simulated data sets of
+# 500 rows (bench/coverage.py) 72 had as many in 20; there the robust intervals of experts covered 76 % in place of
+# 95, in the others 95.
 _COMPETING = 0.1
 # Replicates a thread takes at a time.
 _BATCH = 8
