@@ -82,7 +82,10 @@ def test_priors_are_posterior_shares_at_an_optimum_without_a_ridge():
 
 def test_integer_weights_are_repeated_rows_and_weight_zero_is_none():
     w = np.random.default_rng(0).integers(0, 3, 600)
-    one, other = fit(sample_weight=w), fit(np.repeat(X, w, axis=0), np.repeat(Y, w))
+    with pytest.warns(DegenerateDataWarning, match="separated"):
+        one = fit(sample_weight=w)
+    with pytest.warns(DegenerateDataWarning, match="separated"):
+        other = fit(np.repeat(X, w, axis=0), np.repeat(Y, w))
     np.testing.assert_allclose(one.membership_.size, other.membership_.size)
     assert one.membership_.entropy == pytest.approx(other.membership_.entropy, rel=1e-6)
     text = str(one.summary())
@@ -402,7 +405,8 @@ def test_a_separated_gate_is_named_and_has_no_error_bar():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(400, 1))
     y = np.where(x[:, 0] > 0, 5.0, -5.0) + 0.1 * rng.normal(size=400)
-    model = MixtureOfExpertsRegressor(2, random_state=0).fit(x, y)
+    with pytest.warns(DegenerateDataWarning, match="separated gates"):
+        model = MixtureOfExpertsRegressor(2, random_state=0).fit(x, y)
     with pytest.warns(DegenerateDataWarning, match="separat"):
         result = model.inference(x, y)
     summary = model.summary(result)

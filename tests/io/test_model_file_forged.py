@@ -74,6 +74,7 @@ ALSO = {
     "parameters.time_budget": {"whole", "number", "null"},
     "parameters.n_threads": {"whole", "null"},
     "fit_report.gradient": {"whole", "number", "null"},
+    "separated_gates": {"null"},
 }
 KINDS = {
     "text": "forged",
@@ -81,7 +82,7 @@ KINDS = {
     "flag": True,
     "whole": 1,
     "number": 0.5,
-    "list": [[]],
+    "list": [[[]]],
     "object": {"a": 1},
 }
 
@@ -172,6 +173,7 @@ OUT_OF_RANGE = {
     ("fit_report", "n_optima"): (-1,),
     ("fit_report", "gradient"): (-1.0, NAN),
     ("fit_report", "cpu_seconds"): (-1.0, INF),
+    ("separated_gates",): ([[2, 0]], [[-1, 0]], [[0, 4]], [[0]], [[0, 1, 1]], [[0, 1.0]]),
 }
 
 

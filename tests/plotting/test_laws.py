@@ -29,7 +29,8 @@ def data():
 
 @pytest.fixture(scope="module")
 def model(data):
-    return MixtureOfExpertsRegressor(3, random_state=0).fit(*data)
+    with pytest.warns(DegenerateDataWarning, match="separated"):
+        return MixtureOfExpertsRegressor(3, random_state=0).fit(*data)
 
 
 def lines_by_label(ax):

@@ -65,6 +65,7 @@ def test_figures_are_those_of_the_fits(weighted):
         assert (row.n_climbs, row.n_at_best) == (len(model.fit_report_.climbs), model.fit_report_.n_at_best)
 
 
+@pytest.mark.filterwarnings("ignore:separated gates:moefast.DegenerateDataWarning")
 def test_cross_validation_is_that_of_a_loop(weighted):
     """Weights as copies of rows: each row held out w times. Rows of weight zero are not there at all."""
     X, y, w, selection = weighted

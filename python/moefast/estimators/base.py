@@ -168,6 +168,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         self._set_criteria()
         self.n_iter_, self.converged_ = fit.n_iter, outcome.converged
         self.fit_report_ = replace(outcome.report, collapsed=outcome.collapsed)
+        self.separated_gates_ = outcome.separated_gates
 
     def _set_criteria(self) -> None:
         """Set the information criteria, which follow from what has been set already."""

@@ -139,6 +139,11 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     target_name_ : str or None
         The name of y, where it has one.
     fit_report_ : FitReport
+    separated_gates_ : tuple of (int, int), or None
+        Coefficients of gates without a finite estimate, by expert and column; column d is the intercept. Such a
+        gate has the probabilities 0 and 1 on both sides of a border without rows, the likelihood rises for ever
+        as it steepens, and the ridge `gate_alpha` alone stops it. None where nobody looked: under a ridge that
+        was chosen strong, and among hundreds of parameters.
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
         dependence of the columns leaves undetermined do not count.
@@ -151,7 +156,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     Notes
     -----
     Bad input raises ValueError, TypeError or OverflowError naming the column. Constant or collinear columns,
-    fewer rows than parameters and collapsed experts give a DegenerateDataWarning and finite coefficients;
+    fewer rows than parameters, separated gates and collapsed experts give a DegenerateDataWarning and finite
+    coefficients;
     not converging gives a ConvergenceWarning and ``converged_ = False``.
 
     References

@@ -109,6 +109,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     target_name_ : str or None
         The name of y, where it has one.
     fit_report_ : FitReport
+    separated_gates_ : None
+        Separated gates are looked for in flat mixtures alone.
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
         dependence of the columns leaves undetermined do not count.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ from moefast.estimators.degenerate_data import (
     misses_constant,
     refuse_infinite_predictions,
 )
+from moefast.estimators.summary.names import coefficients_in_words
 from moefast.exceptions import DegenerateDataWarning
+from moefast.inference.separation import separated_coefficients
 from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 from moefast.search.report import FitReport
@@ -69,6 +72,11 @@ class Outcome:
         """Whether EM settled, and on something that explains y where y is constant."""
         return self.fit.converged and not misses_constant(self.problem, self.fit)
 
+    @cached_property
+    def separated_gates(self) -> tuple[tuple[int, int], ...] | None:
+        """Expert and column of the coefficients of separated gates; None where it is not known."""
+        return separated_coefficients(self.problem, self.mixture, self.collapsed)
+
     def warnings(self, samples: Samples) -> list[Warning]:
         """Return what the user is to be warned of."""
         problem, fit = self.problem, self.fit
@@ -97,6 +105,16 @@ class Outcome:
                 DegenerateDataWarning(
                     f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
                     'experts, noise="shared" or more data'
+                )
+            )
+        if self.separated_gates:
+            names = samples.names or [f"x{j}" for j in range(samples.n_features)]
+            experts = [f"expert {i}" for i in range(self.mixture.n_experts)]
+            where = coefficients_in_words(self.separated_gates, experts, names)
+            found.append(
+                DegenerateDataWarning(
+                    f"separated gates, whose probabilities are 0 or 1: the coefficients of {where} have no finite "
+                    "estimate, and only the ridge gate_alpha holds them; raise it for gentler gates"
                 )
             )
         return found

@@ -44,6 +44,7 @@ class MixturePredictions:
     n_iter_: int
     converged_: bool
     fit_report_: FitReport
+    separated_gates_: tuple[tuple[int, int], ...] | None
     n_features_in_: int
     feature_names_in_: npt.NDArray[Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,14 +76,19 @@ class ParameterLayout:
     @classmethod
     def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
         """Return the layout of a fitted estimator."""
-        d, k = model.n_features_in_, model.mixture_.n_experts
+        return cls.of_names(feature_names(model), model.mixture_.n_experts, options)
+
+    @classmethod
+    def of_names(cls, names: Sequence[str], k: int, options: EmOptions) -> ParameterLayout:
+        """Return the layout of k experts on features with these names."""
+        d = len(names)
         every = tuple(range(d))
         seen = (
             every if columns is None else columns for columns in (options.expert_columns, options.gate_columns)
         )
         intercepts = (options.fit_intercept, options.fit_gate_intercept)
         experts, gates = ((*columns, d) if has else columns for columns, has in zip(seen, intercepts, strict=True))
-        return cls(tuple(feature_names(model)), k, experts, gates, options.noise == "shared", k - 1)
+        return cls(tuple(names), k, experts, gates, options.noise == "shared", k - 1)
 
     @property
     def n_features(self) -> int:

@@ -30,6 +30,7 @@ from moefast.file_fields import (
     Nothing,
     Number,
     Record,
+    Row,
     Text,
     Whole,
 )
@@ -108,6 +109,7 @@ def _content(k: int, d: int) -> Record:
             ),
             "figures": Record({name: rule for name, (_, rule) in _FIGURES.items()}),
             "fit_report": report_fields(k),
+            "separated_gates": Either(Nothing(), Listing(Row((Whole(0, k - 2), Whole(0, d))))),
         }
     )
 
@@ -172,7 +174,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     parameters["link"] = model.link_.name
     if not isinstance(model.start, str):
         parameters["start"] = None
-    seed = parameters["random_state"]
+    seed, separated = parameters["random_state"], model.separated_gates_
     for name in ("expert_features", "gate_features"):
         if parameters[name] is not None:
             parameters[name] = [e.item() if isinstance(e, np.generic) else e for e in parameters[name]]
@@ -187,6 +189,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         "membership": {name: np.asarray(value).tolist() for name, value in vars(model.membership_).items()},
         "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
         "fit_report": asdict(model.fit_report_),
+        "separated_gates": None if separated is None else [list(pair) for pair in separated],
     }
     try:
         _check(content)  # what could not be read again is not written
@@ -278,6 +281,8 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model.membership_ = Membership(kept["prior"], kept["size"], kept["support"], float(kept["entropy"]))
     model._set_criteria()
     model.fit_report_ = FitReport.from_dict(content["fit_report"])
+    separated = content["separated_gates"]
+    model.separated_gates_ = None if separated is None else tuple(tuple(pair) for pair in separated)
     model.n_features_in_ = content["n_features"]
     if content["feature_names"] is not None:
         model.feature_names_in_ = np.array(content["feature_names"], dtype=object)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["feature_names", "response_name"]
+__all__ = ["coefficients_in_words", "feature_names", "response_name"]
 
 
 def feature_names(model: MixtureEstimator) -> list[str]:
@@ -31,3 +32,23 @@ def response_name(y: Any) -> str | None:
         name = columns[0] if columns is not None and len(columns) == 1 else None
     # polars calls a series without a name ""
     return None if name is None or callable(name) or str(name) == "" else str(name)
+
+
+def coefficients_in_words(
+    coefficients: Sequence[tuple[int, int]], experts: Sequence[str], names: Sequence[str]
+) -> str:
+    """Name coefficients, which are given by expert and column, where column d is the intercept.
+
+    Examples
+    --------
+    >>> coefficients_in_words([(0, 1), (0, 2), (1, 0)], ["expert 0", "expert 1"], ["age", "dose"])
+    'expert 0 (dose and intercept) and expert 1 (age)'
+    """
+    terms: dict[str, list[str]] = {}
+    for i, j in coefficients:
+        terms.setdefault(experts[i], []).append([*names, "intercept"][j])
+    return _listed([f"{expert} ({_listed(of)})" for expert, of in terms.items()])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])

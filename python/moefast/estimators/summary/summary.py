@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from moefast._typing import Floats
 from moefast.estimators.summary.errors import INTERCEPT, SIGMA, Inference, errors_by_name
 from moefast.estimators.summary.membership import Membership
-from moefast.estimators.summary.names import feature_names
+from moefast.estimators.summary.names import coefficients_in_words, feature_names
 from moefast.estimators.summary.tables import Coefficients, GateTable
 from moefast.estimators.summary.text import summary_text
 from moefast.validation import check_choice
@@ -49,7 +49,7 @@ class Summary:
     shares : ndarray of shape (k,)
         The mean responsibilities, ``shares_``.
     notes : tuple of str
-        Whether the fit converged, which experts collapsed, and how it was searched for.
+        Whether the fit converged, which experts collapsed, which gates are separated, and how it was searched for.
 
     Examples
     --------
@@ -95,9 +95,11 @@ class Summary:
         errors = None if inference is None else errors_by_name(inference, len(experts))
         laws = dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_, SIGMA: model.sigma_}
         tables = [Coefficients.of("experts", law, laws, experts, errors)]
+        separated = frozenset((experts[i], [*names, INTERCEPT][j]) for i, j in model.separated_gates_ or ())
         for gate in gates:  # the last child is what the log-odds are against
             log_odds = dict(zip(names, gate.coef.T[:, :-1], strict=True)) | {INTERCEPT: gate.intercept[:-1]}
-            tables.append(Coefficients.of("gates", gate.title, log_odds, gate.children[:-1], errors))
+            table = Coefficients.of("gates", gate.title, log_odds, gate.children[:-1], errors)
+            tables.append(replace(table, separated=separated))
         return cls(
             _kind(model),
             getattr(model, "target_name_", None),
@@ -242,6 +244,12 @@ def _notes(model: MixtureEstimator, experts: Sequence[str]) -> tuple[str, ...]:
     if report.collapsed:
         who = ", ".join(experts[i] for i in report.collapsed)
         notes.append(f"Collapsed (noise at its floor, or too few different rows): {who}.")
+    if model.separated_gates_:
+        where = coefficients_in_words(model.separated_gates_, experts, feature_names(model))
+        notes.append(
+            f"* Separated gates, whose probabilities are 0 or 1: the coefficients of {where} have no finite "
+            "estimate; only the ridge gate_alpha holds them."
+        )
     if len(experts) > 1 or not model.mixture_.link.is_linear:
         notes.append(report.in_words())
     return tuple(notes)

@@ -55,6 +55,8 @@ class Coefficients:
     zeros : tuple of str
         Terms whose coefficients are all 0, and which are left out: columns that were not to be used, or that are
         constant, and intercepts that were not wanted.
+    separated : frozenset of (str, str)
+        Components and terms whose estimates are not finite: of separated gates, held by their ridge alone.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Coefficients:
     values: Floats
     errors: Mapping[CoefficientKey, StandardError] | None = None
     zeros: tuple[str, ...] = ()
+    separated: frozenset[tuple[str, str]] = frozenset()
 
     def __post_init__(self) -> None:
         for j, component in enumerate(self.components):
@@ -104,6 +107,10 @@ class Coefficients:
     def error(self, component: str, term: str) -> StandardError | None:
         """Return what is known of an estimate, or None."""
         return None if self.errors is None else self.errors.get((self.block, component, term))
+
+    def mark(self, component: str, term: str) -> str:
+        """Return a star for an estimate that is not finite."""
+        return "*" if (component, term) in self.separated else ""
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each coefficient, by (block, component, term): its estimate, and errors where known."""

@@ -85,8 +85,18 @@ def _wide(table: Coefficients, width: int) -> list[str]:
         lines: list[str] = []
         for first in range(0, k, per_table):
             some = slice(first, first + per_table)
-            rows = [[name, *map(number, values[some])] for name, values in zip(names, table.values, strict=True)]
-            lines += [*([""] if lines else []), *_lines(["", *table.components[some]], rows)]
+            shown = table.components[some]
+            rows = [
+                [
+                    name,
+                    *(
+                        number(value) + table.mark(who, term)
+                        for who, value in zip(shown, values[some], strict=True)
+                    ),
+                ]
+                for name, term, values in zip(names, table.terms, table.values, strict=True)
+            ]
+            lines += [*([""] if lines else []), *_lines(["", *shown], rows)]
         if max(map(len, lines)) <= width:
             break
     return lines
@@ -104,7 +114,7 @@ def _long(table: Coefficients, width: int) -> list[list[str]]:
     for j, component in enumerate(table.components):
         rows = []
         for name, term, value in zip(names, table.terms, table.values[:, j], strict=True):
-            rows.append([name, number(value), *_known(table.error(component, term))])
+            rows.append([name, number(value) + table.mark(component, term), *_known(table.error(component, term))])
         header = ["", "estimate", "std. error", "z", _P_VALUE, "[0.025", "0.975]"]
         lines = _lines(header, rows)
         if max(map(len, lines)) > width:
@@ -131,7 +141,15 @@ def _shortened(names: Sequence[str], longest: int) -> list[str]:
 def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     from tabulate import tabulate  # for who prints a summary
 
-    # Numbers are text already; they are aligned at the point, which "<0.001" is not.
+    # Numbers are text already; they are aligned at the point, which "<0.001" is not. Stars have columns of their
+    # own: a number with one is none to tabulate.
     align = ["left", *("right" if name == _P_VALUE else "decimal" for name in header[1:])]
+    columns = []
+    for name, how, *cells in zip(header, align, *rows, strict=True):
+        numbers = (cell.removesuffix("*") if how == "decimal" else cell for cell in cells)
+        columns.append((name, how, *numbers))
+        if how == "decimal" and any(cell.endswith("*") for cell in cells):
+            columns.append(("", "left", *("*" * cell.endswith("*") for cell in cells)))
+    header, align, *rows = map(list, zip(*columns, strict=True))
     table = tabulate(rows, headers=header, disable_numparse=True, colalign=align)
     return [line.rstrip() for line in table.splitlines()]
