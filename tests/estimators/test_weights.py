@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flat_fits import EASY_X, EASY_Y, FITTED, X, Y, assert_same, fit
 
-from moefast import HierarchicalMixtureOfExpertsRegressor
+from moefast import DegenerateDataWarning, HierarchicalMixtureOfExpertsRegressor
 
 # Two starts may tie, so that rounding chooses the winner: how many iterations it took is not compared.
 PARAMETERS = [name for name in FITTED if name != "n_iter_"]

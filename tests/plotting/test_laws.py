@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
+from moefast import DegenerateDataWarning, HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.plotting import plot_fit, plot_laws
 from moefast.plotting.style import Experts, Rows, limits
