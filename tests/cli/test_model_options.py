@@ -133,3 +133,28 @@ def test_weights_count_in_a_range(run, table, tmp_path):
     options = ("--target", "yield", "--weights", "w", "--no-plot", "--experts", "1-2")
     assert run("fit", tmp_path / "data.csv", *options).exit_code == 0
     assert load_model("data.moefast.json").n_samples_fit_ == len(table)
+
+
+@pytest.mark.parametrize("kind", ["robust", "nonrobust"])
+def test_standard_errors_are_those_of_inference(fitted, table, kind, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    plain, with_errors = fitted()[1].stdout, fitted("--errors", kind)[1].stdout
+    X, y = table.drop(columns="yield"), table["yield"]
+    model = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    tables, search = model.summary(model.inference(X, y, cov_type=kind)).to_text(120).split("Converged")
+    assert "CPU time" in search  # which is another one in each fit
+    assert tables in with_errors
+    assert "std err" not in plain
+    assert "std err" in with_errors
+
+
+def test_without_standard_errors_the_rest_is_done(run, csv_file, monkeypatch):
+    def fails(*args, **options):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(MixtureOfExpertsRegressor, "inference", fails)
+    result = run("fit", csv_file, "--target", "yield", "--no-plot", "--errors", "robust")
+    assert result.exit_code == 1
+    assert "there are no standard errors: no luck" in result.stderr
+    assert "model saved" in result.stdout
+    assert "log-likelihood" in result.stdout

@@ -146,12 +146,15 @@ def fit(
         # The file first: whatever becomes of the output, the work is kept. And the summary whatever becomes of it.
         with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
             save_model(model, model_path, target=target)
-        saved = not ending.failed
+        saved, inference = not ending.failed, None
+        if wanted.errors is not None:
+            with ending.step("there are no standard errors"):
+                inference = model.inference(X, y, data[weights] if weights else None, cov_type=wanted.errors)
         with ending.printing():
             click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
             if selection is not None:
                 click.echo(f"{selection}\n")
-            click.echo(model.summary().to_text(shutil.get_terminal_size().columns))
+            click.echo(model.summary(inference).to_text(shutil.get_terminal_size().columns))
             if saved:
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
         if not outputs.no_plot:

@@ -62,6 +62,8 @@ class ModelOptions:
         Parameters of the estimator. Without columns named, experts and gates see all.
     constant_gates : bool
         Gates see no column.
+    errors : str or None
+        Which standard errors the summary is to show; None is none.
     """
 
     experts: tuple[int, ...]
@@ -73,6 +75,7 @@ class ModelOptions:
     constant_gates: bool
     gate_alpha: Any
     time_budget: float | None
+    errors: Any
     seed: int
     threads: int | None
 
@@ -143,6 +146,11 @@ model_options = gathered(
             "--time-budget",
             type=click.FloatRange(min=0, min_open=True),
             help="Seconds of search for each fit. Default: until it is done.",
+        ),
+        click.option(
+            "--errors",
+            type=click.Choice(["robust", "nonrobust"]),
+            help="Show standard errors, z and p values of the coefficients.",
         ),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
         click.option("--threads", type=click.IntRange(min=1), help="Default: the CPUs this process may use."),
