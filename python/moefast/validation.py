@@ -139,13 +139,18 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
         table = np.asarray(X, dtype=object)
     except Exception:
         return error
+    if table.ndim == 1:
+        return type(error)(f"{error}\nOne feature is a table of one column: data[['x']], or x.reshape(-1, 1).")
     if table.ndim != 2:
         return error
     for j in range(table.shape[1]):
         try:
             table[:, j].astype(np.float64)
         except (TypeError, ValueError) as cause:
-            return type(cause)(f"X {column_label(j, names)} is not numeric: {cause}")
+            return type(cause)(
+                f"X {column_label(j, names)} is not numeric: {cause}; write categories as columns of 0 and 1, for "
+                "instance by pandas.get_dummies(X, drop_first=True)"
+            )
     return error
 
 

@@ -363,3 +363,12 @@ def test_dates_and_masks_are_not_taken_for_numbers(use):
         run(masked, Y)
     with pytest.raises(ValueError, match="y has masked values"):
         run(X, np.ma.masked_greater(Y, Y.mean()))
+
+
+def test_one_feature_and_categories_come_with_the_remedy():
+    frame = pd.DataFrame({"x": X[:, 0], "site": ["a", "b"] * (len(X) // 2) + ["a"] * (len(X) % 2)})
+    for one in (frame["x"], X[:, 0]):
+        with pytest.raises(ValueError, match=r"table of one column: data\[\['x'\]\]"):
+            MixtureOfExpertsRegressor().fit(one, Y)
+    with pytest.raises(ValueError, match=r"'site' is not numeric.*get_dummies\(X, drop_first=True\)"):
+        MixtureOfExpertsRegressor().fit(frame, Y)

@@ -130,7 +130,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         to one expert.
     icl_ : float
         Integrated completed likelihood, BIC + 2 entropy (Biernacki, Celeux, Govaert 2000). Low where experts are
-        few, good and clearly apart.
+        few, good and clearly apart. That of R's flexmix and mclust puts the likeliest expert of each row in place
+        of the responsibilities, which makes it smaller where experts overlap.
     n_iter_ : int
         Since the start, or since the last move that helped.
     converged_ : bool

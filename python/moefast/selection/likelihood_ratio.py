@@ -68,10 +68,10 @@ class LikelihoodRatioTest:
     log_likelihood_alternative: float
 
     def __str__(self) -> str:
-        k = self.n_experts
+        k, n = self.n_experts, len(self.replicates)
         return (
             f"{k} expert(s) against {k + 1}: likelihood ratio {self.statistic:.4g}, p = {self.p_value:.3g} by "
-            f"{len(self.replicates)} bootstrap replicates"
+            f"{n} bootstrap replicates, with which it is at least {1 / (1 + n):.2g}"
         )
 
 

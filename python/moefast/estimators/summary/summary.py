@@ -237,7 +237,8 @@ def _notes_of_inference(inference: Inference | None) -> tuple[str, ...]:
 def _notes(model: MixtureEstimator, experts: Sequence[str]) -> tuple[str, ...]:
     """Say how the fit ended and how it was searched for."""
     report = model.fit_report_
-    ended = f"{'Converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} EM iterations"
+    iterations = f"{model.n_iter_} EM iteration{'s' * (model.n_iter_ != 1)}"
+    ended = f"{'Converged' if model.converged_ else 'NOT converged'} after {iterations}"
     if report.gradient is not None:
         ended += f", gradient {report.gradient:.1e}"
     notes = [f"{ended}."]
