@@ -3,7 +3,7 @@
     python bench/number_of_experts.py
 
 prints, for three regimes, how often AIC, BIC, ICL, cross-validation, and the latter with the rule of one standard
-error choose one, two, three and four experts, as the table of docs/selection.md does for other draws.
+error choose one, two, three and four experts. The table in docs/selection.md is its output.
 """
 
 from __future__ import annotations

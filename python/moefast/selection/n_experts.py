@@ -41,7 +41,7 @@ def select_n_experts(
     """Fit mixtures with several numbers of experts and choose among them.
 
     BIC and cross-validation choose well. ICL counts clusters of rows, not experts: where experts overlap it
-    chooses one. AIC, which the table has too, mostly takes the largest candidate: it is no criterion to choose by.
+    chooses too few. AIC, which the table has too, takes the largest candidate: it is no criterion to choose by.
 
     Parameters
     ----------
