@@ -35,7 +35,7 @@ from pathlib import Path
 
 import one_thread
 
-one_thread.pin()
+one_thread.pin()  # before numpy loads its BLAS, hence imports below code (E402)
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
