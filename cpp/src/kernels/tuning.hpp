@@ -23,9 +23,9 @@ struct Tuning {
 
 namespace tuning {
 
-constexpr Tuning avx512 = {{24, 24}, {64, 64}, {256, 256}, 64 * 1024};
-constexpr Tuning avx2 = {{50, 24}, {64, 64}, {512, 256}, 64 * 1024};
-constexpr Tuning baseline = {{index_t{1} << 30, 24}, {64, 64}, {512, 256}, 64 * 1024};
+constexpr Tuning avx512 = {{36, 21}, {64, 64}, {256, 256}, 64 * 1024};
+constexpr Tuning avx2 = {{72, 20}, {64, 64}, {512, 256}, 48 * 1024};
+constexpr Tuning baseline = {{index_t{1} << 30, 25}, {64, 64}, {512, 256}, 64 * 1024};
 
 }  // namespace tuning
 }  // namespace moefast::kernels

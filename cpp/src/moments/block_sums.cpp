@@ -32,8 +32,11 @@ BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : sh
   const index_t channels = shape.n_channels();
   const auto& samples = plan.dot_form ? tuning.dot_samples : tuning.outer_samples;
   chunk_ = samples[shape.order == 4 ? 1 : 0] * static_cast<index_t>(sizeof(double) / sizeof(Scalar));
-  // As many channels at a time as the column panel has room for, in turns of equal size.
-  const index_t room = std::max<index_t>(1, tuning.column_numbers / (chunk_ * plan.layout.cols(0)));
+  // As many channels at a time as the column panel has room for, in turns of equal size. The outer form of
+  // order 4 takes one: what channels share there, the pairs, is next to nothing beside their columns.
+  const bool apart = !plan.dot_form && shape.order == 4;
+  const index_t room =
+      apart ? 1 : std::max<index_t>(1, tuning.column_numbers / (chunk_ * plan.layout.cols(0)));
   const index_t turns = (channels + room - 1) / room;
   channels_at_once_ = (channels + turns - 1) / turns;
 }
@@ -222,8 +225,10 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
   // along the channels.
   std::vector<kernels::PairRun> first, second;
   const bool order_4 = shape_.order == 4;
+  // Of the columns only those that these pieces need, a suffix.
+  const index_t from = plan_.pieces[turn.first_piece].b;
   if (channels == 1) first.push_back({0, 0, dim, 0});
-  for (index_t c = 0, column = 0; c < dim; ++c) {
+  for (index_t c = from, column = plan_.layout.first_col(from); c < dim; ++c) {
     if (channels == 1) {
       second.push_back({c, c, dim - c, column});
       column += dim - c;

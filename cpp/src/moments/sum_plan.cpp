@@ -10,7 +10,7 @@ namespace moefast {
 namespace {
 
 bool takes_dot_form(const PackedLayout& layout, const kernels::Tuning& tuning) {
-  return layout.order == 2 || layout.dim <= tuning.outer_features[layout.order - 3];
+  return layout.order == 2 || layout.dim - 1 < tuning.outer_features[layout.order - 3];
 }
 
 }  // namespace
