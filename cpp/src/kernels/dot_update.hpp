@@ -3,8 +3,8 @@
 // A: rows x length, row stride lda; f: length, or null for 1; B: cols x length, row stride ldb; M: rows x
 // cols, row stride ldm, float64. `length` is a multiple of the vector length: pad with zeros.
 //
-// f multiplies A or B, whichever has fewer rows, so that the fewest products are made. The first tile that
-// needs them makes them in registers and leaves them in a buffer for the tiles beside it. At the end comes a
+// f multiplies A, or B where that makes fewer products and fewer tiles. The first tile that needs the
+// products makes them in registers and leaves them in a buffer for the tiles beside it. At the end comes a
 // sum over the lanes of every accumulator: `length` should be some hundreds. It also projects samples onto a
 // few directions.
 #pragma once
@@ -127,6 +127,12 @@ void dot_strip(index_t rows, index_t cols, index_t length, const Real* A, index_
   }
 }
 
+// Into how many tiles rows x cols are cut.
+inline index_t dot_tiles(index_t rows, index_t cols) {
+  constexpr index_t most_rows = MOEFAST_DOT_ROWS, most_cols = MOEFAST_DOT_COLUMNS;
+  return ((rows + most_rows - 1) / most_rows) * ((cols + most_cols - 1) / most_cols);
+}
+
 template <class Real>
 void dot_update(index_t rows, index_t cols, index_t length, const Real* A, index_t lda, const Real* f,
                 const Real* B, index_t ldb, double* M, index_t ldm) {
@@ -140,7 +146,7 @@ void dot_update(index_t rows, index_t cols, index_t length, const Real* A, index
       }
     }
   };
-  if (f && cols < rows) {
+  if (f && cols < rows && dot_tiles(cols, rows) < dot_tiles(rows, cols)) {
     strips(cols, rows, B, ldb, A, lda, 1, ldm);
   } else {
     strips(rows, cols, A, lda, B, ldb, ldm, 1);
