@@ -1,9 +1,9 @@
-"""Moments beside the limit of the machine: the share of the multiply-add peak, and fused channels beside single passes.
+"""Moments beside the limit of the machine: their share of the multiply-add peak, fused channels, single passes.
 
-One thread, CPU time. The calibration kernel, one channel, and all order + 1 channels at once take turns; the least time
-of each counts, and every answer is checked. The share counts two flops for every unique entry of the highest order and
-sample: the lower orders, centring and merging come on top. "Fused" is the time of all channels over that of as many
-single-channel passes: 1 at most is the aim.
+One thread, CPU time. The calibration kernel, one channel, and all order + 1 channels at once take turns; the
+least time of each counts, and every answer is checked. The share counts two flops for every unique entry of the
+highest order and sample: the lower orders, centring and merging come on top. "Fused" is the time of all channels
+over that of as many single-channel passes: 1 at most is the aim.
 
     python bench/peak_share.py [--isa avx512 avx2 baseline] [--orders 3 4] [--dims 50 100] [--turns 7]
 """
