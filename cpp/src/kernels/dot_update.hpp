@@ -61,25 +61,24 @@ void dot_tile(index_t length, const Real* A, index_t lda, const Real* f, Real* P
   using Type = typename V::type;
   constexpr int n = Rows * Cols, lanes = V::lanes, groups = (n + lanes - 1) / lanes;
   Type sum[n];
-  unroll<n>([&](auto i) MOEFAST_ALWAYS_INLINE { sum[i] = Type{}; });
+  over<n>([&](auto i) MOEFAST_ALWAYS_INLINE { sum[i] = Type{}; });
   for (index_t l = 0; l < length; l += lanes) {
     Type row[Rows];
-    unroll<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE {
+    over<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE {
       row[r] = load<V>(A + r * lda + l);
       if constexpr (With != Factor::none) row[r] *= load<V>(f + l);
       if constexpr (With == Factor::kept) at<V>(P + r * kProductStride<Real> + l) = row[r];
     });
-    unroll<Cols>([&](auto c) MOEFAST_ALWAYS_INLINE {
+    over<Cols>([&](auto c) MOEFAST_ALWAYS_INLINE {
       const Type column = load<V>(B + c * ldb + l);
-      unroll<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE { sum[r * Cols + c] += row[r] * column; });
+      over<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE { sum[r * Cols + c] += row[r] * column; });
     });
   }
   Real sums[groups * lanes];
   unroll<groups>([&](auto g) MOEFAST_ALWAYS_INLINE {
     at<V>(sums + g * lanes) = lane_sums<Real, lanes, lanes, g * lanes, 1, n>(sum);
   });
-  unroll<Rows, Cols>([&](auto r, auto c)
-                         MOEFAST_ALWAYS_INLINE { M[r * ldr + c * ldc] += sums[r * Cols + c]; });
+  over<Rows, Cols>([&](auto r, auto c) MOEFAST_ALWAYS_INLINE { M[r * ldr + c * ldc] += sums[r * Cols + c]; });
 }
 
 template <class Real, int Rows, int Cols, Factor With>

@@ -51,7 +51,7 @@ void pair_tile(index_t samples, const PairSource<Real>& from, index_t ldu, const
   const PairSource<Real> source = from;  // of which nobody thinks that P might change it
   const Blend<Real> blend(Mixed >= 0 ? source.second : 0);
   Type sum[Rows][count];
-  unroll<Rows, count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] = Type{}; });
+  over<Rows, count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] = Type{}; });
   for (index_t s = 0, u = 0; s < samples; ++s, u += ldu, A += lda, P += ldp) {
     Type row[count];
     unroll<count>([&](auto v) MOEFAST_ALWAYS_INLINE {
@@ -59,7 +59,7 @@ void pair_tile(index_t samples, const PairSource<Real>& from, index_t ldu, const
       if constexpr (v == Mixed) row[v] = blend(row[v], load<V>(source.u2 + u) * source.f2[u]);
       at<V>(P + v * V::lanes) = row[v];
     });
-    unroll<Rows, count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] += A[r] * row[v]; });
+    over<Rows, count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] += A[r] * row[v]; });
   }
   add_tile<Real, V, Rows, count>(sum, M, ldm);
 }

@@ -17,7 +17,7 @@ namespace {
 template <class Real, class V, int Rows, int Count>
 MOEFAST_ALWAYS_INLINE inline void add_tile(const typename V::type (&sum)[Rows][Count], double* M,
                                            index_t ldm) {
-  unroll<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
+  over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
     double* m = M + r * ldm + v * V::lanes;
     if constexpr (sizeof(Real) == sizeof(double)) {
       at<V>(m) += sum[r][v];
@@ -34,15 +34,15 @@ template <class Real, class V, int Rows, int Count>
 void tile(index_t samples, const Real* A, index_t lda, const Real* B, index_t ldb, double* M, index_t ldm) {
   using Type = typename V::type;
   Type sum[Rows][Count];
-  unroll<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
+  over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
     sum[r][v] = Type{};
     prefetch(M + r * ldm + v * V::lanes);
   });
   for (index_t s = 0; s < samples; ++s, A += lda, B += ldb) {
     prefetch(A + Rows);
     Type row[Count];
-    unroll<Count>([&](auto v) MOEFAST_ALWAYS_INLINE { row[v] = load<V>(B + v * V::lanes); });
-    unroll<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] += A[r] * row[v]; });
+    over<Count>([&](auto v) MOEFAST_ALWAYS_INLINE { row[v] = load<V>(B + v * V::lanes); });
+    over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] += A[r] * row[v]; });
   }
   add_tile<Real, V, Rows, Count>(sum, M, ldm);
 }

@@ -40,5 +40,27 @@ MOEFAST_ALWAYS_INLINE inline void unroll(const Body& body) {
   });
 }
 
+// The loops over a register tile: unrolled where instructions have three operands. With the two of SSE2 the
+// plain loops, which GCC unrolls late, are up to a sixth faster: the others copy their sums from register to
+// register.
+template <int N, class Body>
+MOEFAST_ALWAYS_INLINE inline void over(const Body& body) {
+#if MOEFAST_BYTES > 16
+  unroll<N>(body);
+#else
+  for (int i = 0; i < N; ++i) body(i);
+#endif
+}
+template <int Rows, int Columns, class Body>
+MOEFAST_ALWAYS_INLINE inline void over(const Body& body) {
+#if MOEFAST_BYTES > 16
+  unroll<Rows, Columns>(body);
+#else
+  for (int r = 0; r < Rows; ++r) {
+    for (int c = 0; c < Columns; ++c) body(r, c);
+  }
+#endif
+}
+
 }  // namespace
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE
