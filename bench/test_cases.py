@@ -13,6 +13,7 @@ import case as parts
 import cases
 import cases_moments
 import compare
+import peak_share
 
 ROUTES = [(case, route) for case in cases.CASES for route in (case.ours, *case.against)]
 
@@ -94,3 +95,10 @@ def test_share_is_the_median_over_turns(small):
 def test_timed_moments_leave_no_rows_waiting():
     with pytest.raises(ValueError, match="whole blocks"):
         cases_moments.sizes(10_000)
+
+
+def test_peak_share(monkeypatch):
+    monkeypatch.setattr(peak_share, "WORK", 1.0)
+    n, *figures = peak_share.measure(order=3, d=5, turns=1)
+    assert n == 4096
+    assert min(figures) > 0

@@ -4,6 +4,7 @@
 // build_<set>.cpp into a table of functions; dispatch.cpp chooses the table.
 #pragma once
 
+#include "kernels/tuning.hpp"
 #include "moefast/types.hpp"
 
 namespace moefast::kernels {
@@ -73,6 +74,11 @@ struct Kernels {
   void (*pair_panel)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
                      const Real* F, index_t ldf, Real* P, index_t ldp);
 
+  // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * U[s][b] of the runs, which fill one
+  // panel; they are left in P. See pair_update.hpp.
+  void (*pair_update)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
+                      index_t rows, const Real* A, index_t lda, Real* P, index_t ldp, double* M, index_t ldm);
+
   // out[r][l] = A[r][l] * f[l]; `length` as above
   void (*scale_rows)(index_t rows, index_t length, const Real* A, index_t lda, const Real* f, Real* out,
                      index_t ldo);
@@ -95,6 +101,7 @@ struct Kernels {
 
 struct KernelTable {
   const char* name;
+  Tuning tuning;
   Kernels<double> f64;
   Kernels<float> f32;
 

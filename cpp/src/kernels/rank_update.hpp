@@ -7,36 +7,44 @@
 // columns are left over, narrower tiles and then narrower vectors follow.
 #pragma once
 
+#include "kernels/unroll.hpp"
 #include "kernels/vectors.hpp"
 
 namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 namespace {
 
+// M[r][v-th vector] += sum[r][v], float64 whatever the type of the sums.
+template <class Real, class V, int Rows, int Count>
+MOEFAST_ALWAYS_INLINE inline void add_tile(const typename V::type (&sum)[Rows][Count], double* M,
+                                           index_t ldm) {
+  over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
+    double* m = M + r * ldm + v * V::lanes;
+    if constexpr (sizeof(Real) == sizeof(double)) {
+      at<V>(m) += sum[r][v];
+    } else {
+      Real lanes[V::lanes];
+      at<V>(lanes) = sum[r][v];
+      for (index_t l = 0; l < V::lanes; ++l) m[l] += lanes[l];
+    }
+  });
+}
+
 // Rows x (Count * lanes) entries of M, their sums held in registers and added to M once.
 template <class Real, class V, int Rows, int Count>
 void tile(index_t samples, const Real* A, index_t lda, const Real* B, index_t ldb, double* M, index_t ldm) {
-  typename V::type sum[Rows][Count];
-  for (int r = 0; r < Rows; ++r) {  // `= {}` would clear a copy in memory first: a tenth of the time
-    for (int v = 0; v < Count; ++v) sum[r][v] = typename V::type{};
-  }
+  using Type = typename V::type;
+  Type sum[Rows][Count];
+  over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE {
+    sum[r][v] = Type{};
+    prefetch(M + r * ldm + v * V::lanes);
+  });
   for (index_t s = 0; s < samples; ++s, A += lda, B += ldb) {
     prefetch(A + Rows);
-    for (int r = 0; r < Rows; ++r) {
-      for (int v = 0; v < Count; ++v) sum[r][v] += A[r] * load<V>(B + v * V::lanes);
-    }
+    Type row[Count];
+    over<Count>([&](auto v) MOEFAST_ALWAYS_INLINE { row[v] = load<V>(B + v * V::lanes); });
+    over<Rows, Count>([&](auto r, auto v) MOEFAST_ALWAYS_INLINE { sum[r][v] += A[r] * row[v]; });
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Count; ++v) {
-      double* m = M + r * ldm + v * V::lanes;
-      if constexpr (sizeof(Real) == sizeof(double)) {
-        at<V>(m) += sum[r][v];
-      } else {
-        Real lanes[V::lanes];
-        at<V>(lanes) = sum[r][v];
-        for (index_t l = 0; l < V::lanes; ++l) m[l] += lanes[l];
-      }
-    }
-  }
+  add_tile<Real, V, Rows, Count>(sum, M, ldm);
 }
 
 // Columns c .. of Rows rows, as many as full tiles of this width take; returns where they end.

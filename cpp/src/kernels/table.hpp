@@ -5,6 +5,7 @@
 #include "kernels/expectation.hpp"
 #include "kernels/fma_peak.hpp"
 #include "kernels/pair_panel.hpp"
+#include "kernels/pair_update.hpp"
 #include "kernels/rank_update.hpp"
 #include "kernels/rectangle.hpp"
 #include "kernels/row_scan.hpp"
@@ -19,6 +20,7 @@ namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
    rank_update<Real>,                   \
    dot_update<Real>,                    \
    pair_panel<Real>,                    \
+   pair_update<Real>,                   \
    scale_rows<Real>,                    \
    scan_rows<Real>,                     \
    centre_rows<Real>,                   \
@@ -27,6 +29,7 @@ namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 
 extern const KernelTable table;
 const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
+                           tuning::MOEFAST_KERNEL_NAMESPACE,
                            MOEFAST_KERNELS(double),
                            MOEFAST_KERNELS(float),
                            kLanes<double>,

@@ -11,14 +11,8 @@
 namespace moefast {
 namespace {
 
-// Numbers of the column panel of one chunk that may be live at once; beyond that the channels take turns.
-// A second-level cache of 1 MB.
-constexpr index_t kColumnPanel = 128 * 1024;
 // From this many features on a piece of the dot form may take so long that an interrupt is looked for before.
 constexpr index_t kLongPieces = 100;
-// From this many columns on the pair products of a piece are written out once rather than made anew for every
-// tile of columns (dot form): a store costs about as much as eight products.
-constexpr index_t kColumnsForPairs = 48;
 
 // The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At
 // most 2^+-1000, so that it and its inverse are finite: beyond, bounds are denormal or about to overflow.
@@ -29,18 +23,20 @@ double inverse_power_of_two(double bound) {
 
 }  // namespace
 
-// Chunks are as long as the panels they fill stay in a cache. Outer form: the panel of pairs in the first
-// level (64 samples of 24 pairs are 12 KB; 256 lose a quarter; float32, half as large, gains a tenth by 128).
-// Dot form: the columns of one tile in the first, everything in the second; longer chunks save sums over
-// lanes.
+// Chunks are as long as the panels they fill stay in a cache (kernels/tuning.hpp). Outer form: the panel of
+// pairs in the first level (64 samples of 24 pairs are 12 KB). Dot form: the products of one tile in the
+// first, everything in the second; longer chunks save sums over lanes.
 template <class Scalar>
 BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : shape_(shape), plan_(plan) {
-  const bool single = sizeof(Scalar) < sizeof(double);
-  const index_t channels = shape.n_channels(), all = plan.layout.cols(0) * channels;
-  chunk_ = !plan.dot_form ? 64 : shape.order < 4 && all * 512 <= kColumnPanel ? 512 : 256;
-  if (single) chunk_ *= 2;
-  // As many channels at a time as the column panel has room for, in turns of equal size.
-  const index_t room = std::max<index_t>(1, kColumnPanel / (chunk_ * plan.layout.cols(0)));
+  const kernels::Tuning& tuning = kernels::active().tuning;
+  const index_t channels = shape.n_channels();
+  const auto& samples = plan.dot_form ? tuning.dot_samples : tuning.outer_samples;
+  chunk_ = samples[shape.order == 4 ? 1 : 0] * static_cast<index_t>(sizeof(double) / sizeof(Scalar));
+  // As many channels at a time as the column panel has room for, in turns of equal size. The outer form of
+  // order 4 takes one: what channels share there, the pairs, is next to nothing beside their columns.
+  const bool apart = !plan.dot_form && shape.order == 4;
+  const index_t room =
+      apart ? 1 : std::max<index_t>(1, tuning.column_numbers / (chunk_ * plan.layout.cols(0)));
   const index_t turns = (channels + room - 1) / room;
   channels_at_once_ = (channels + turns - 1) / turns;
 }
@@ -49,8 +45,7 @@ template <class Scalar>
 double BlockSums<Scalar>::workspace_bytes() const {
   const index_t dim = shape_.dim(), channels = channels_at_once_;
   const index_t columns = plan_.layout.cols(0) * channels;
-  const index_t others =
-      plan_.dot_form ? 2 * dim + 2 * channels : plan_.width + dim * (1 + channels) + channels;
+  const index_t others = plan_.dot_form ? dim + 2 * channels : plan_.width + dim * (1 + channels) + channels;
   // A tenth for the padding of rows.
   return 1.1 * static_cast<double>(sizeof(Scalar)) * static_cast<double>(chunk_) *
          static_cast<double>(columns + others);
@@ -172,7 +167,6 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, 
   const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels;
   using W = Workspace<Scalar>;
   Panel<Scalar>& Ut = workspace.panel(W::features, dim, chunk_);
-  Panel<Scalar>& pairs = workspace.panel(W::pairs, dim, chunk_);
   Panel<Scalar>& F = workspace.panel(W::channels, channels, chunk_);
   Panel<Scalar>& T = workspace.panel(W::products, channels, chunk_);
   Panel<Scalar>& columns = workspace.panel(W::columns, plan_.layout.cols(0) * channels, chunk_);
@@ -207,20 +201,16 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, 
       if (dim > kLongPieces) checkpoint.check();
       const SumPlan::Piece& piece = plan_.pieces[p];
       const index_t n_columns = piece.n_columns * channels;
-      const Scalar *A = Ut.data(), *factor = Ut.row(piece.b);
-      if (n_columns >= kColumnsForPairs) {
-        kernel.scale_rows(piece.b + 1, length, A, Ut.stride, factor, pairs.data(), pairs.stride);
-        A = pairs.data(), factor = nullptr;
-      }
-      kernel.dot_update(piece.b + 1, n_columns, length, A, Ut.stride, factor,
+      kernel.dot_update(piece.b + 1, n_columns, length, Ut.data(), Ut.stride, Ut.row(piece.b),
                         columns.row(plan_.layout.first_col(piece.b) * channels), columns.stride,
                         turn.sums + piece.offset * channels, n_columns);
     }
   }
 }
 
-// Panels with one row a sample: U (chunk x dim), F (chunk x channels), T = f_h u_c, the columns
-// f_h u_c u_e, channels innermost, and for every piece the pairs P (chunk x width).
+// Panels with one row a sample: U (chunk x dim), F (chunk x channels), T = f_h u_c, which are the columns of
+// order 3, the columns f_h u_c u_e of order 4, channels innermost, and for every piece the pairs P (chunk x
+// width).
 template <class Scalar>
 void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint& checkpoint) {
   const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
@@ -231,11 +221,14 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
   Panel<Scalar>& F = workspace.panel(W::channels, chunk_, channels);
   Panel<Scalar>& T = workspace.panel(W::products, chunk_, dim * channels);
   Panel<Scalar>& columns = workspace.panel(W::columns, chunk_, plan_.layout.cols(0) * channels);
-  // T = F x U, and columns = T x U: with one channel the runs go along the features, with more along the
-  // channels.
+  // T = F x U, and columns = T x U (order 4): with one channel the runs go along the features, with more
+  // along the channels.
   std::vector<kernels::PairRun> first, second;
+  const bool order_4 = shape_.order == 4;
+  // Of the columns only those that these pieces need, a suffix.
+  const index_t from = plan_.pieces[turn.first_piece].b;
   if (channels == 1) first.push_back({0, 0, dim, 0});
-  for (index_t c = 0, column = 0; c < dim; ++c) {
+  for (index_t c = from, column = plan_.layout.first_col(from); c < dim; ++c) {
     if (channels == 1) {
       second.push_back({c, c, dim - c, column});
       column += dim - c;
@@ -259,14 +252,13 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
       fill_channels(rows, turn, F.row(at), 1, F.stride);
     }
     for (index_t s = 0; s < n; ++s) U.row(s)[d] = 1;
-    multiply(first, n, channels == 1 ? U : F, channels == 1 ? F : U, T);
-    multiply(second, n, channels == 1 ? U : T, channels == 1 ? T : U, columns);
+    multiply(first, n, channels == 1 ? U : F, channels == 1 ? F : U, order_4 ? T : columns);
+    if (order_4) multiply(second, n, channels == 1 ? U : T, channels == 1 ? T : U, columns);
     for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
       checkpoint.check();
       const SumPlan::Piece& piece = plan_.pieces[p];
-      kernel.pair_panel(&plan_.pair_runs[piece.first_run], piece.n_runs, n, U.data(), U.stride, U.data(),
-                        U.stride, P.data(), P.stride);
-      kernel.rank_update(piece.n_columns * channels, width, n,
+      kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.n_runs, n, U.data(), U.stride,
+                         piece.n_columns * channels,
                          columns.data() + plan_.layout.first_col(piece.b) * channels, columns.stride,
                          P.data(), P.stride, turn.sums + piece.offset * channels, width);
     }

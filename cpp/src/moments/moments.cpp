@@ -27,6 +27,11 @@ double sums_bytes(const MomentShape& shape) {
   return 8.0 * static_cast<double>(shape.n_channels()) * static_cast<double>(shape.layout().size());
 }
 
+template <class Scalar>
+SumPlan sum_plan(const MomentShape& shape) {
+  return {shape.layout(), kernels::active().tuning, kernels::of<Scalar>().panel_columns};
+}
+
 index_t blocks_at_once(const MomentShape& shape, int n_threads, index_t n_blocks) {
   return sums_bytes(shape) > kPrivateBytes ? 1 : usable_threads(n_threads, n_blocks);
 }
@@ -59,7 +64,7 @@ MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape, const Pol
 template <class Scalar>
 double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads) {
   const double blocks = static_cast<double>(blocks_at_once(shape, n_threads, n_threads));
-  const SumPlan plan(shape.layout(), kernels::of<Scalar>().panel_columns);
+  const SumPlan plan = sum_plan<Scalar>(shape);
   const double pending =
       2.0 * kSuperBlock * static_cast<double>(shape.dim() * static_cast<index_t>(sizeof(Scalar)) + 8);
   return sums_bytes(shape) * (2 + 2.2 * blocks) + pending +
@@ -76,7 +81,7 @@ SampleView<Scalar> MomentAccumulator<Scalar>::pending_view() const {
 template <class Scalar>
 MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& samples, index_t n_blocks,
                                                  int n_threads, const Poll& poll) const {
-  const SumPlan plan(shape().layout(), kernels::of<Scalar>().panel_columns);
+  const SumPlan plan = sum_plan<Scalar>(shape());
   const index_t waiting = pending_rows();
   const index_t wave = blocks_at_once(shape(), n_threads, n_blocks);
   const index_t wanted = static_cast<index_t>(static_cast<double>(plan.size) * 8 / kPartBytes);
@@ -227,7 +232,7 @@ MomentSums MomentAccumulator<Scalar>::snapshot(const Poll& poll) const {
     const std::vector<double> x(pending_x_.begin(), pending_x_.end()),
         y(pending_y_.begin(), pending_y_.end());
     const RowBlock<double> rows{contiguous_view(x, y, pending_w_, n_features()), {}};
-    const SumPlan plan(shape().layout(), kernels::of<double>().panel_columns);
+    const SumPlan plan = sum_plan<double>(shape());
     BlockSums<double> block(shape(), plan);
     MomentSums sums;
     block.start(rows, poll);

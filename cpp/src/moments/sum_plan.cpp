@@ -9,13 +9,14 @@
 namespace moefast {
 namespace {
 
-// Measured (AVX-512 and AVX2, float64): with 24 features the two forms are even for order 4.
-constexpr index_t kDotFeatures4 = 24;
+bool takes_dot_form(const PackedLayout& layout, const kernels::Tuning& tuning) {
+  return layout.order == 2 || layout.dim - 1 < tuning.outer_features[layout.order - 3];
+}
 
 }  // namespace
 
-SumPlan::SumPlan(PackedLayout layout, index_t width)
-    : layout(layout), dot_form(layout.order < 4 || layout.dim <= kDotFeatures4 + 1), width(width) {
+SumPlan::SumPlan(PackedLayout layout, const kernels::Tuning& tuning, index_t width)
+    : layout(layout), dot_form(takes_dot_form(layout, tuning)), width(width) {
   if (dot_form) {
     for (index_t b = 0; b < layout.dim; ++b) pieces.push_back({b, 0, 0, layout.cols(b), layout.offset(b)});
     size = layout.size();

@@ -1,13 +1,13 @@
 // How the packed tensor of one block of samples is cut into pieces for the kernels. There are two forms.
 //
-// Dot form (orders 2 and 3, and order 4 of few features): one piece for every rectangle of the packed layout,
-// exactly as large; pair products live in registers (kernels/dot_update.hpp).
+// Dot form (few features; how many, kernels/tuning.hpp): one piece for every rectangle of the packed layout,
+// exactly as large; vectors lie along the samples (kernels/dot_update.hpp).
 //
-// Outer form (order 4 of many features, whose rectangles have far more columns than samples fit a cache): all
-// pairs (a <= b), sorted by b, then a, are cut into groups as wide as the register tile; a group is
-// multiplied by the columns (c, e) that its smallest b needs, so rows have no edges at all. What is computed
-// in vain (columns too small for the later pairs of a group, the end of the last group) is 5 % of the unique
-// entries at dim = 50, 1 % at dim = 80.
+// Outer form: all pairs (a <= b), sorted by b, then a, are cut into groups as wide as the register tile; a
+// group is multiplied by the columns c or (c, e) that its smallest b needs, so rows have no edges at all
+// (kernels/pair_update.hpp). What is computed in vain (columns too small for the later pairs of a group, the
+// end of the last group) is 5 % of the unique entries of order 4 at dim = 50, 1 % at dim = 80, 3 and 1 % of
+// order 3.
 //
 // Channels lie next to each other: piece i has (columns x channels) x lanes or pairs x (columns x channels).
 #pragma once
@@ -22,7 +22,7 @@ namespace moefast {
 
 struct SumPlan {
   // width: columns of the register tile, for the outer form.
-  SumPlan(PackedLayout layout, index_t width);
+  SumPlan(PackedLayout layout, const kernels::Tuning& tuning, index_t width);
 
   struct Piece {
     index_t b;                  // the (smallest) second index
