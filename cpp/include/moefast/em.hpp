@@ -91,6 +91,14 @@ struct EmSettings {
   void check() const;  // throws std::invalid_argument
 };
 
+// Which sums a pass makes; each holds those before it. The products cost most, those of gates most of all:
+// there are k (k - 1) / 2 of them beside the k of experts.
+enum class PassSums {
+  gradient,  // log-likelihood, totals, squares, residuals, gate_slope
+  experts,   // and the products of experts
+  all        // and those of gates
+};
+
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
 // the slope of the link at t: 1 for linear experts.
 struct EmStatistics {
@@ -100,17 +108,18 @@ struct EmStatistics {
   std::vector<double> residuals;   // k x expert_dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
   // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts. Where u =
-  // v the columns of gate_products follow in the same rows: one sweep makes both.
+  // v the columns of gate_products follow in the same rows: one sweep makes both. Products that were not
+  // asked for (see PassSums) have no columns.
   std::vector<double> products;
   // Where u differs from v, likewise: sum_n w p_i (delta_ij - p_j) v_a v_b for every pair i <= j < k - 1 of
   // gates; none for constant gates.
   std::vector<double> gate_products;
 };
 
-// The E-step and every statistic of the M-step, in one pass. `assignment` replaces the posterior
+// The E-step and the statistics of the M-step, in one pass. `assignment` replaces the posterior
 // when given. The result does not depend on n_threads.
 EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                    const Assignment& assignment, const Poll& poll);
+                    const Assignment& assignment, const Poll& poll, PassSums sums = PassSums::all);
 
 struct EmResult {
   MixtureParameters parameters;

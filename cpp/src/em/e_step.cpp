@@ -36,30 +36,33 @@ constexpr index_t kCheckedWork = index_t{1} << 26;
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
 index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
-index_t n_gate_weights(const EmData& data, index_t k) { return data.constant_gates() ? 0 : n_pairs(k - 1); }
 
-// How many numbers `products` and `gate_products` of the statistics have.
-struct ProductSizes {
-  index_t own, gates;
+// How many columns the products of experts and of gates have.
+struct ProductColumns {
+  index_t experts, gates;
 
-  ProductSizes(const EmData& data, index_t k) {
-    const index_t columns = n_gate_weights(data, k);
-    own = (k + (data.one_design() ? columns : 0)) * n_pairs(data.expert_dim());
-    gates = data.one_design() ? 0 : columns * n_pairs(data.gate_dim());
+  ProductColumns(const EmData& data, index_t k, PassSums sums)
+      : experts(sums == PassSums::gradient ? 0 : k),
+        gates(sums == PassSums::all && !data.constant_gates() ? n_pairs(k - 1) : 0) {}
+
+  // How many numbers `products` and `gate_products` of the statistics have.
+  index_t own_size(const EmData& data) const {
+    return (experts + (data.one_design() ? gates : 0)) * n_pairs(data.expert_dim());
   }
-  index_t total() const { return own + gates; }
+  index_t gate_size(const EmData& data) const {
+    return data.one_design() ? 0 : gates * n_pairs(data.gate_dim());
+  }
 };
 
-void reset(EmStatistics& s, const EmData& data, index_t k) {
+void reset(EmStatistics& s, const EmData& data, index_t k, const ProductColumns& columns) {
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
   s.squares.assign(size(k), 0);
   s.residuals.assign(size(k * data.expert_dim()), 0);
   s.gate_slope.assign(size(k * data.gate_dim()), 0);
-  const ProductSizes sizes(data, k);
-  s.products.assign(size(sizes.own), 0);
-  s.gate_products.assign(size(sizes.gates), 0);
+  s.products.assign(size(columns.own_size(data)), 0);
+  s.gate_products.assign(size(columns.gate_size(data)), 0);
 }
 
 void add(std::vector<double>& to, const std::vector<double>& from) {
@@ -81,7 +84,7 @@ class Panels {
 class Lane {
  public:
   Lane(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-       const Assignment& given)
+       const Assignment& given, const ProductColumns& columns)
       : data_(data),
         p_(parameters),
         link_(data.frozen() ? nullptr : settings.link.get()),
@@ -91,16 +94,16 @@ class Lane {
         one_design_(data.one_design()),
         u_dim_(data.expert_dim()),
         v_dim_(data.gate_dim()),
-        n_weights_(k_ + n_gate_weights(data, k_)),
-        panels_(u_dim_ + (one_design_ ? 0 : v_dim_) + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_ +
-                (link_ ? k_ : 0)),
+        columns_(columns),
+        panels_(u_dim_ + (one_design_ ? 0 : v_dim_) + 2 * k_ + 2 + (given ? k_ : 0) + k_ + columns.gates +
+                2 * k_ + (link_ ? k_ : 0)),
         U_(panels_.take(u_dim_)),
         V_(one_design_ ? U_ : panels_.take(v_dim_)),
         scores_(panels_.take(2 * k_)),
         y_(panels_.take(1)),
         w_(panels_.take(1)),
         responsibilities_(given ? panels_.take(k_) : nullptr),
-        weights_(panels_.take(n_weights_)),
+        weights_(panels_.take(k_ + columns.gates)),
         slopes_(panels_.take(2 * k_)),
         residuals_(slopes_ + k_ * kStride),
         link_slopes_(link_ ? panels_.take(k_) : nullptr),
@@ -226,7 +229,7 @@ class Lane {
     panel.inverse_sigma = inverse_sigma_.data();
     panel.log_scale = log_scale_.data();
     panel.inverse_temperature = inverse_temperature_;
-    panel.gate_products = !data_.constant_gates();
+    panel.gate_products = columns_.gates > 0;
     panel.weights = weights_;
     panel.residuals = residuals_;
     panel.slopes = slopes_;
@@ -250,17 +253,18 @@ class Lane {
     const auto dot_update = kernels::of<double>().dot_update;
     // What belongs to frozen experts nobody reads; it stays 0.
     const index_t from = data_.frozen() ? k_ : 0;
+    const index_t first = data_.frozen() || columns_.experts == 0 ? k_ : 0, last = k_ + columns_.gates;
     if (one_design_) {
       dot_update(2 * k_ - from, u_dim_, padded, slopes_, kStride, nullptr, U_, kStride, gate_sums_.data(),
                  u_dim_);
-      pair_products(padded, U_, u_dim_, from, n_weights_, out.products, checkpoint);
+      pair_products(padded, U_, u_dim_, first, last, out.products, checkpoint);
       return;
     }
     dot_update(k_, v_dim_, padded, slopes_, kStride, nullptr, V_, kStride, gate_sums_.data(), v_dim_);
-    pair_products(padded, V_, v_dim_, k_, n_weights_, out.gate_products, checkpoint);
+    pair_products(padded, V_, v_dim_, k_, last, out.gate_products, checkpoint);
     if (data_.frozen()) return;
     dot_update(k_, u_dim_, padded, residuals_, kStride, nullptr, U_, kStride, residual_sums_, u_dim_);
-    pair_products(padded, U_, u_dim_, 0, k_, out.products, checkpoint);
+    pair_products(padded, U_, u_dim_, first, k_, out.products, checkpoint);
   }
 
   // Adds the products of pairs of rows of U with the weights `first` to `last`, which stand in the last
@@ -290,7 +294,8 @@ class Lane {
   const Assignment& given_;
   index_t k_;
   bool one_design_;
-  index_t u_dim_, v_dim_, n_weights_;
+  index_t u_dim_, v_dim_;
+  ProductColumns columns_;
   Panels panels_;
   double *U_, *V_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_, *link_slopes_;
   std::vector<double> coefficients_, inverse_sigma_, log_scale_;
@@ -302,17 +307,19 @@ class Lane {
 }  // namespace
 
 EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                    const Assignment& assignment, const Poll& poll) {
+                    const Assignment& assignment, const Poll& poll, PassSums sums) {
   data.check_columns();
-  const index_t fitting = kLaneNumbers / ProductSizes(data, parameters.k).total();
+  // Of all sums, whichever are wanted: they are the same bits then.
+  const ProductColumns all(data, parameters.k, PassSums::all), columns(data, parameters.k, sums);
+  const index_t fitting = kLaneNumbers / (all.own_size(data) + all.gate_size(data));
   const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
   // Whole chunks a lane.
   const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
   std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
   const int threads = data.n < kRowsForThreads ? 1 : settings.usable_threads();
   parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
-    reset(lanes[i], data, parameters.k);
-    Lane lane(data, parameters, settings, assignment);
+    reset(lanes[i], data, parameters.k, columns);
+    Lane lane(data, parameters, settings, assignment, columns);
     lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
   });
   EmStatistics out = std::move(lanes[0]);
