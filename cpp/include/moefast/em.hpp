@@ -102,6 +102,7 @@ enum class PassSums {
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
 // the slope of the link at t: 1 for linear experts.
 struct EmStatistics {
+  PassSums sums = PassSums::all;   // which of them the pass has made
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2

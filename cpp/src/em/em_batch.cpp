@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "em/iteration.hpp"
 #include "moefast/parallel.hpp"
 
 namespace moefast {
@@ -38,12 +39,14 @@ std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart
   std::vector<EmResult> results(starts.size());
   const int n_threads = work(data, starts, settings) < kWorkForThreads ? 1 : settings.usable_threads();
   const bool share_passes = data.n >= kRowsForThreads && n_starts < kRunsPerThread * n_threads;
+  const SamplePanels samples(data);
   EmSettings each = settings;
   each.n_threads = share_passes ? n_threads : 1;
   const int threads = share_passes ? 1 : n_threads;
   parallel_for(n_starts, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     // `poll` belongs to the calling thread; the checkpoint passes it and other threads' failures on.
-    results[i] = em_run(data, starts[i].parameters, each, starts[i].assignment, [&] { checkpoint.check(); });
+    results[i] =
+        em_run(samples, starts[i].parameters, each, starts[i].assignment, [&] { checkpoint.check(); });
   });
   return results;
 }
