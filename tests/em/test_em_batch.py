@@ -82,8 +82,25 @@ def test_each_run_has_its_own_status():
 
 
 def test_a_run_goes_on_from_where_it_stopped():
-    problem, _ = problem_of(tol=0.0)
+    """With a metric of the gates made anew, so on another way to the same end."""
+    problem, _ = problem_of(tol=0.0, max_iter=3000)
     start = labels(problem, 3, 1)
+    (whole,) = problem.run_many([start])
+    (first,) = problem.run_many([start], max_iter=12)
+    (second,) = problem.run_many([first.mixture])
+    np.testing.assert_array_equal(first.trace, whole.trace[:13])
+    assert second.trace[0] == pytest.approx(first.trace[-1], rel=1e-13)
+    assert np.diff(second.trace).min() > -1e-9
+    np.testing.assert_allclose(second.mixture.coef, whole.mixture.coef, atol=1e-4)
+    assert second.trace[-1] == pytest.approx(whole.trace[-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("link", ["linear", "tanh"])
+def test_where_every_pass_makes_the_metric_a_run_goes_on_as_if_it_had_not_stopped(link):
+    """With two experts and one column, or a link."""
+    X, y, truth = make_moe(600, 1 if link == "linear" else 3, 2, link=link, noise=0.3, random_state=0)
+    problem = EmProblem(Samples(X, y, np.ones(600)), EmOptions(tol=0.0, accelerate=False), truth.link)
+    start = labels(problem, 2, 1)
     (whole,) = problem.run_many([start], max_iter=30)
     (first,) = problem.run_many([start], max_iter=12)
     (second,) = problem.run_many([first.mixture], max_iter=18)

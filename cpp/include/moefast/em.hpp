@@ -137,7 +137,8 @@ struct EmResult {
 // a link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
 // Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
 // (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
-// only `gates` of the start matter. A run goes on from where it stopped when started from its result.
+// only `gates` of the start matter. A run goes on from where it stopped when started from its result; the
+// metric of the gates' steps (em/gate_metric.hpp) is then made anew, so not as the one run would have.
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
                 const Assignment& assignment, const Poll& poll);
 

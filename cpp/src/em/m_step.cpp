@@ -104,7 +104,7 @@ void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats
       gate_step_[i * m + j] = stats.gate_slope[i * dim + j] - ridge * (p.gates[i * dim + j] - mean);
     }
   }
-  metric_.update(stats, poll_);
+  metric_.update(p, stats, poll_);
   metric_.solve(gate_step_, poll_);
   for (index_t i = 0; i < free; ++i) {
     std::copy_n(gate_step_.data() + i * m, m, direction.begin() + i * dim);

@@ -179,7 +179,8 @@ class EmProblem(StandardSamples):
         r"""Run EM from every start, in parallel.
 
         Each fit is bit for bit that of :meth:`run`, for any number of threads. A run goes on from where it
-        stopped when given the mixture of its fit.
+        stopped when given the mixture of its fit, though not as if it had not: it begins with a new Hessian of the
+        gates, of which a run makes few.
 
         Parameters
         ----------
