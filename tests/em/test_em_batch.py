@@ -46,12 +46,12 @@ def same(a, b):
 # ---- a batch is its runs -------------------------------------------------------------------------------
 
 
-# 20 000 rows and few starts: threads share each pass; else they take whole runs.
+# Many rows and few starts: threads share each pass. On few rows there is one thread.
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
-@pytest.mark.parametrize("n", [600, 20_000])
-def test_a_batch_is_bit_for_bit_its_runs(n, n_threads):
-    alone, truth = problem_of(n)
-    together, _ = problem_of(n, n_threads=n_threads)
+@pytest.mark.parametrize(("n", "d"), [(600, 3), (20_000, 24)])
+def test_a_batch_is_bit_for_bit_its_runs(n, d, n_threads):
+    alone, truth = problem_of(n, d)
+    together, _ = problem_of(n, d, n_threads=n_threads)
     assignment = labels(alone, 2, 0)
     soft = np.random.default_rng(0).dirichlet(np.ones(4), size=n)
     many = together.run_many([truth, assignment, soft], max_iter=7)
@@ -62,11 +62,13 @@ def test_a_batch_is_bit_for_bit_its_runs(n, n_threads):
 
 
 def test_many_runs_keep_their_order():
-    alone, _ = problem_of()
-    together, _ = problem_of(n_threads=4)
-    starts = [labels(alone, 3, seed) for seed in range(40)]
-    for fit, start in zip(together.run_many(starts, max_iter=5), starts, strict=True):
-        same(fit, alone.run_many([start], max_iter=5)[0])
+    """Enough work for threads, which take whole runs."""
+    alone, _ = problem_of(2000, 10)
+    together, _ = problem_of(2000, 10, n_threads=4)
+    starts = [labels(alone, 8, seed) for seed in range(100)]
+    fits = together.run_many(starts, max_iter=25)
+    for i in (0, 1, 2, 49, 97, 98, 99):
+        same(fits[i], alone.run_many([starts[i]], max_iter=25)[0])
 
 
 def test_no_starts_no_fits():
