@@ -11,11 +11,12 @@
 // sum w p_i v is a difference of sums that a pass makes anyway, sum w r_i v being a row of the experts'
 // products, where experts are linear in what gates see. Elsewhere every pass makes H.
 //
-// On the short runs of searches, passes that refresh by this rule took 0.43 (k = 10) to 0.87 (k = 3) of the
-// time and ended as high as with 2 % to 4 % fewer iterations; every other H, uncorrected, cost twice that.
-// Boehning's bound, 1/2 (1 - 11' / k) (x) X'WX, lost 30 units of the objective in 25 iterations, 5 to 13 with
-// corrections, and runs to the end took four times as many. Blocks of single gates, doubled so that they
-// bound H, lost 4 to 8 units, and as much work in every pass as they saved beside this rule.
+// Short runs of searches took 0.5 (k = 10) to 0.9 (k = 3) of the time of those with H in every pass and ended
+// as high as with 2 to 4 % fewer iterations; an uncorrected H of every other pass lost twice that. Boehning's
+// bound, 1/2 (1 - 11' / k) (x) X'WX, lost 30 units of the objective in 25 iterations, 5 to 13 with
+// corrections, and with these four times as many iterations led to the end. Blocks of single gates, doubled
+// so that they bound H, need k products in every pass and lost 4 to 8 units. The figures are in
+// docs/kernels.md.
 #pragma once
 
 #include <Eigen/Core>

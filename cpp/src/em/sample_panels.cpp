@@ -8,7 +8,9 @@ SamplePanels::SamplePanels(const EmData& data, index_t most_kept)
     : data_(data),
       u_dim_(data.expert_dim()),
       v_dim_(data.one_design() ? 0 : data.gate_dim()),
-      numbers_((u_dim_ + v_dim_ + 2) * kStride) {
+      numbers_((u_dim_ + v_dim_ + 2) * kStride),
+      zeros_(static_cast<std::size_t>(data.d), 0.0),
+      ones_(static_cast<std::size_t>(data.d), 1.0) {
   data.check_columns();
   const index_t chunks = (data.n + kChunk - 1) / kChunk;
   if (chunks > most_kept / numbers_) return;
@@ -52,8 +54,11 @@ void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& c
 void SamplePanels::design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk,
                           double* panel) const {
   if (!columns) {
-    transpose(data_.X, data_.d, chunk, panel);
-    panel += data_.d * kStride;
+    kernels::of<double>().centre_rows_transposed(chunk.rows, data_.d, data_.X + chunk.first * data_.d, data_.d,
+                                                 zeros_.data(), ones_.data(), panel, kStride);
+    for (index_t j = 0; j < data_.d; ++j, panel += kStride) {
+      std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
+    }
   } else {
     for (const index_t j : *columns) {
       for (index_t s = 0; s < chunk.rows; ++s) panel[s] = data_.X[(chunk.first + s) * data_.d + j];

@@ -18,8 +18,8 @@ class SamplePanels {
   static constexpr index_t kChunk = 384;
   // One vector more: rows a power of two apart would fall into the same few sets of the cache.
   static constexpr index_t kStride = kChunk + kernels::kSampleStep;
-  // Panels of so many numbers are kept for all passes: 8 MiB. Larger ones would have to come from memory as
-  // the samples themselves have to, and take as much of it again.
+  // Panels of so many numbers are kept for all passes, 8 MiB: making them is a tenth of a pass at n = 1000 to
+  // 70 000, d = 8 to 10 and k = 3. They take more memory than the samples, which is why there is a bound.
   static constexpr index_t kMostKept = index_t{1} << 20;
 
   // Rows first .. first + rows - 1, padded with weight 0 to a multiple of kernels::kSampleStep.
@@ -49,6 +49,7 @@ class SamplePanels {
   const EmData& data_;
   index_t u_dim_, v_dim_;  // v_dim_: of a V of its own, else 0
   index_t numbers_;        // of a chunk
+  std::vector<double> zeros_, ones_;  // d: for the kernel that transposes
   AlignedVector<double> kept_;
 };
 
