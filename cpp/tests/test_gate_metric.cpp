@@ -171,7 +171,7 @@ void test_gate_metric() {
   EmSettings linked = at.settings;
   linked.link = built_in_link("tanh");
   always_due(at.data(), at, linked, "a link");
-  const Gates small(1, 3);
+  const Gates small(3, 3);
   always_due(small.data(), small, small.settings, "a few products");
 }
 

@@ -85,7 +85,7 @@ def test_each_run_has_its_own_status():
 
 def test_a_run_goes_on_from_where_it_stopped():
     """With a metric of the gates made anew, so on another way to the same end."""
-    problem, _ = problem_of(tol=0.0, max_iter=3000)
+    problem, _ = problem_of(d=8, tol=0.0, max_iter=3000)
     start = labels(problem, 3, 1)
     (whole,) = problem.run_many([start])
     (first,) = problem.run_many([start], max_iter=12)

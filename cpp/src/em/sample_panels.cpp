@@ -54,8 +54,8 @@ void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& c
 void SamplePanels::design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk,
                           double* panel) const {
   if (!columns) {
-    kernels::of<double>().centre_rows_transposed(chunk.rows, data_.d, data_.X + chunk.first * data_.d, data_.d,
-                                                 zeros_.data(), ones_.data(), panel, kStride);
+    kernels::of<double>().centre_rows_transposed(chunk.rows, data_.d, data_.X + chunk.first * data_.d,
+                                                 data_.d, zeros_.data(), ones_.data(), panel, kStride);
     for (index_t j = 0; j < data_.d; ++j, panel += kStride) {
       std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
     }

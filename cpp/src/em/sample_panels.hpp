@@ -47,8 +47,8 @@ class SamplePanels {
   void design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk, double* panel) const;
 
   const EmData& data_;
-  index_t u_dim_, v_dim_;  // v_dim_: of a V of its own, else 0
-  index_t numbers_;        // of a chunk
+  index_t u_dim_, v_dim_;             // v_dim_: of a V of its own, else 0
+  index_t numbers_;                   // of a chunk
   std::vector<double> zeros_, ones_;  // d: for the kernel that transposes
   AlignedVector<double> kept_;
 };
