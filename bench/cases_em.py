@@ -32,13 +32,17 @@ class EmData:
     clusters: np.ndarray
 
     def check(self, trace, parameters):
-        """Compare with another route's objective after each pass and its parameters at the end."""
+        """Compare with another route at the start, after the first pass and at the end, and the parameters there.
+
+        Ours makes the gates' Hessian not in every pass, so from the second step on it goes another way.
+        """
         fit = _our_fit(self)
-        np.testing.assert_allclose(trace, fit.trace, rtol=1e-9, atol=1e-9 * len(self.y))
+        np.testing.assert_allclose(trace[:2], fit.trace[:2], rtol=1e-9, atol=1e-9 * len(self.y))
+        assert fit.trace[-1] > trace[-1] - 1e-6 * len(self.y)
         for found, name in zip(
             parameters, ("coef", "intercept", "gate_coef", "gate_intercept", "sigma"), strict=True
         ):
-            np.testing.assert_allclose(found, getattr(fit.mixture, name), rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(found, getattr(fit.mixture, name), rtol=1e-3, atol=1e-3)
 
 
 def _our_fit(data):
@@ -169,27 +173,27 @@ SHORT_ITERATIONS = 20
 
 
 @lru_cache(maxsize=1)
-def batch_data(n_runs):
-    """A problem (n = 1000, d = 8, k = 3), n_runs random assignments (1000,) to start from, the truth."""
-    X, y, truth = make_moe(1000, 8, 3, noise=0.1, random_state=0)
+def batch_data(n_runs, n, d, k):
+    """A problem, n_runs random assignments (n,) to start from, the truth."""
+    X, y, truth = make_moe(n, d, k, noise=0.1, random_state=0)
     problem = EmProblem(
-        Samples(X, y, np.ones(1000)), EmOptions(accelerate=False, tol=0.0, gate_alpha=0.0, n_threads=1)
+        Samples(X, y, np.ones(n)), EmOptions(accelerate=False, tol=0.0, gate_alpha=0.0, n_threads=1)
     )
     rng = np.random.default_rng(0)
-    starts = [HardAssignment(rng.integers(0, 3, size=1000, dtype=np.int32), 3) for _ in range(n_runs)]
+    starts = [HardAssignment(rng.integers(0, k, size=n, dtype=np.int32), k) for _ in range(n_runs)]
     return problem, starts, truth.to_standard(problem.standardisation)
 
 
 def our_batch(data):
-    """Every run's objective must not fall; one equals `run`; the best of 100 and more finds the optimum."""
+    """No objective may fall; one run equals `run`; the best of 100 and more with k = 3 finds the optimum."""
     problem, starts, truth = data
 
     def check(fits):
         assert len(fits) == len(starts)
         assert all(0 < fit.n_iter <= SHORT_ITERATIONS and (np.diff(fit.trace) > -1e-6).all() for fit in fits)
-        alone = problem.run(responsibilities=np.eye(3)[starts[7].labels], max_iter=SHORT_ITERATIONS)
+        alone = problem.run(responsibilities=np.eye(truth.n_experts)[starts[7].labels], max_iter=SHORT_ITERATIONS)
         np.testing.assert_array_equal(fits[7].trace, alone.trace)
-        if len(fits) >= 100:
+        if len(fits) >= 100 and truth.n_experts == 3:
             assert max(fit.trace[-1] for fit in fits) > problem.run(truth).trace[-1] - 1.0
 
     return Prepared(lambda: problem.run_many(starts, max_iter=SHORT_ITERATIONS), check)
@@ -202,12 +206,13 @@ def millisecond_each(data):
 
 
 def batch_cases():
-    yield Case(
-        f"EM, short runs in one call: {SHORT_ITERATIONS} iterations each, from random assignments",
-        "run_many, 1000 samples, d=8, k=3, softmax gate with Newton step",
-        {"full": 1000, "quick": 200, "test": 10},
-        batch_data,
-        Route("moefast", our_batch),
-        (Route("a millisecond a run", millisecond_each, 1, own_time=True),),
-        unit="runs",
-    )
+    for n, d, k, runs, asked in ((1000, 8, 3, 1000, 1), (1000, 8, 5, 500, None), (5000, 10, 10, 50, None)):
+        yield Case(
+            f"EM, short runs in one call: {SHORT_ITERATIONS} iterations each, from random assignments",
+            f"run_many, {n} samples, d={d}, k={k}, softmax gate with Newton step",
+            {"full": runs, "quick": runs // 5, "test": 10},
+            partial(batch_data, n=n, d=d, k=k),
+            Route("moefast", our_batch),
+            (Route("a millisecond a run", millisecond_each, asked, own_time=True),),
+            unit="runs",
+        )

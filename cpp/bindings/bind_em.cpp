@@ -55,13 +55,22 @@ py::dict to_dict(const EmResult& result) {
   return out;
 }
 
-py::dict statistics(const BoundData& data, const StartTuple& at, const EmSettings& settings) {
+PassSums make_sums(const std::string& name) {
+  if (name == "gradient") return PassSums::gradient;
+  if (name == "experts") return PassSums::experts;
+  if (name == "all") return PassSums::all;
+  throw py::value_error("sums must be 'gradient', 'experts' or 'all', got '" + name + "'");
+}
+
+py::dict statistics(const BoundData& data, const StartTuple& at, const EmSettings& settings,
+                    const std::string& sums) {
+  const PassSums wanted = make_sums(sums);
   const EmStart start = make_start(data, at);
   const Poll poll = make_poll();
   EmStatistics stats;
   {
     const py::gil_scoped_release release;
-    stats = e_step(data.view, start.parameters, settings, start.assignment, poll);
+    stats = e_step(data.view, start.parameters, settings, start.assignment, poll, wanted);
   }
   const index_t k = start.parameters.k, expert_dim = data.view.expert_dim(), gate_dim = data.view.gate_dim();
   py::dict out;
@@ -126,7 +135,9 @@ void bind_em(py::module_& m) {
            py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
-        "The statistics of one E-step, by name, at a tuple as of em_run.");
+        py::arg("sums") = "all",
+        "The statistics of one E-step, by name, at a tuple as of em_run. `sums` are 'gradient', 'experts' "
+        "(with the products of experts) or 'all' (with those of gates too); what is not wanted is empty.");
   m.def("em_run", &run, py::arg("data"), py::arg("starts").noconvert(), py::arg("settings"),
         "EM from each start until it settles, the runs in parallel: parameters, trace, n_iter, status, by "
         "name. A "

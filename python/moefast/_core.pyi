@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,9 @@ class EmData:
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
-def e_step(data: EmData, at: _EmStart, settings: EmSettings) -> _EmStatistics: ...
+def e_step(
+    data: EmData, at: _EmStart, settings: EmSettings, sums: Literal["gradient", "experts", "all"] = "all"
+) -> _EmStatistics: ...
 def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
 def information(
     data: EmData, parameters: _Parameters, settings: EmSettings, curvature: _Floats | None = None

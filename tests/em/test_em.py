@@ -149,6 +149,27 @@ def test_a_converged_run_is_a_stationary_point(noise, intercepts, alpha, gate_al
         np.testing.assert_allclose(slope, 0, atol=1e-3)
 
 
+@pytest.mark.parametrize("noise", ["per_expert", "shared"])
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_runs_that_make_few_hessians_end_where_the_slow_iteration_stays(noise, accelerate):
+    """With four experts and eight columns most steps of the gates have a corrected old Hessian."""
+    X, y, _ = make_moe(500, 8, 4, noise=0.4, expert_intercept=0.5, random_state=3)
+    problem = EmProblem(
+        Samples(X, y, np.ones(500)), EmOptions(noise, gate_alpha=0.1, accelerate=accelerate, max_iter=20_000)
+    )
+    starts = [random_mixture(4, 8, np.random.default_rng(seed)) for seed in range(4)]
+    for fit in problem.run_many(starts, gradient_tol=1e-9):
+        assert fit.converged
+        assert_never_falls(fit.trace, 500)
+        end = as_parameters(fit.mixture)
+        stays = em_oracles.em_iteration(
+            problem.Z, problem.t, np.ones(500), end, shared=noise == "shared", gate_alpha=0.1
+        )
+        np.testing.assert_allclose(stays.gates, end.gates, atol=1e-5)
+        np.testing.assert_allclose(stays.experts, end.experts, atol=1e-6)
+        np.testing.assert_allclose(np.maximum(stays.variance, problem.variance_floor), end.variance, rtol=1e-6)
+
+
 def test_tol_is_the_relative_change_of_the_mean_objective():
     """The run ends where the rule says on the trajectory of a run without tol; the mean is about 3.6 here."""
     X, y, truth = make_moe(500, 3, 2, noise=0.5, random_state=3)

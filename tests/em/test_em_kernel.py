@@ -146,6 +146,38 @@ def test_contradicting_accounts_of_frozen_experts_are_refused(frozen, message):
         _core.em_run(_core.EmData(X, y, w, **frozen), [start], settings())
 
 
+@pytest.mark.parametrize("given", ["posterior", "responsibilities", "means", "log_densities"])
+@pytest.mark.parametrize("columns", [None, [0, 2]])
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("n", [300, 9000])
+def test_a_pass_makes_the_sums_that_are_wanted(n, k, columns, given):
+    """To the bit those of a pass that makes all of them; the others have no columns."""
+    X, y, w, p = em_oracles.random_problem(n, 4, k, seed=10)
+    p.experts = np.ascontiguousarray(p.experts[:, [0, 2, 4]]) if columns else p.experts
+    array = np.random.default_rng(0).dirichlet(np.ones(k), size=n)
+    frozen = {given: array} if given in ("means", "log_densities") else {}
+    data = _core.EmData(X, y, w, **frozen, expert_columns=columns)
+    at = (p.experts, p.gates, p.variance, array if given == "responsibilities" else None, None)
+    of = {sums: _core.e_step(data, at, settings(), sums) for sums in ("gradient", "experts", "all")}
+    assert_same_sums(_core.e_step(data, at, settings()), of["all"])
+    empty = {"products": np.zeros((len(of["all"]["products"]), 0))}
+    no_gates = {"gate_products": np.zeros((15, 0))}
+    assert_same_sums(of["experts"], of["all"] | no_gates | {"products": of["all"]["products"][:, :k]})
+    assert_same_sums(of["gradient"], of["all"] | no_gates | empty)
+
+
+def assert_same_sums(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, wanted[name], name)
+
+
+def test_sums_of_no_such_name_are_refused():
+    X, y, w, p = em_oracles.random_problem(5, 2, 2, seed=9)
+    with pytest.raises(ValueError, match="sums must be 'gradient', 'experts' or 'all', got 'gates'"):
+        core.e_step(X, y, w, p, settings(), sums="gates")
+
+
 @pytest.mark.parametrize("n", [100, 8192, 20000])
 def test_threads_do_not_change_a_bit(n):
     problem = em_oracles.random_problem(n, 6, 4, seed=5)

@@ -91,26 +91,36 @@ struct EmSettings {
   void check() const;  // throws std::invalid_argument
 };
 
+// Which sums a pass makes; each holds those before it. The products cost most, those of gates most of all:
+// there are k (k - 1) / 2 of them beside the k of experts.
+enum class PassSums {
+  gradient,  // log-likelihood, totals, squares, residuals, gate_slope
+  experts,   // and the products of experts
+  all        // and those of gates
+};
+
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
 // the slope of the link at t: 1 for linear experts.
 struct EmStatistics {
+  PassSums sums = PassSums::all;   // which of them the pass has made
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
   std::vector<double> residuals;   // k x expert_dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
   // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts. Where u =
-  // v the columns of gate_products follow in the same rows: one sweep makes both.
+  // v the columns of gate_products follow in the same rows: one sweep makes both. Products that were not
+  // asked for (see PassSums) have no columns.
   std::vector<double> products;
   // Where u differs from v, likewise: sum_n w p_i (delta_ij - p_j) v_a v_b for every pair i <= j < k - 1 of
   // gates; none for constant gates.
   std::vector<double> gate_products;
 };
 
-// The E-step and every statistic of the M-step, in one pass. `assignment` replaces the posterior
+// The E-step and the statistics of the M-step, in one pass. `assignment` replaces the posterior
 // when given. The result does not depend on n_threads.
 EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                    const Assignment& assignment, const Poll& poll);
+                    const Assignment& assignment, const Poll& poll, PassSums sums = PassSums::all);
 
 struct EmResult {
   MixtureParameters parameters;
@@ -127,7 +137,8 @@ struct EmResult {
 // a link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
 // Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
 // (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
-// only `gates` of the start matter. A run goes on from where it stopped when started from its result.
+// only `gates` of the start matter. A run goes on from where it stopped when started from its result; the
+// metric of the gates' steps (em/gate_metric.hpp) is then made anew, so not as the one run would have.
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
                 const Assignment& assignment, const Poll& poll);
 

@@ -3,8 +3,10 @@
 //     scores = [g(a_i.u) | W_i.v]  ->  weights of each sum (kernels/expectation.hpp)
 //     sums   = weights times u_a u_b and v_a v_b  (kernels/dot_update.hpp)
 //
-// Panels are rows of kStride numbers; U = (x, 1) is expert_dim x kStride, V likewise. Where experts and gates
-// see the same columns V is U, and each kernel makes scores and sums of both in one sweep.
+// Panels are those of sample_panels.hpp, and as wide. Where experts and gates see the same columns V is U,
+// and each kernel makes scores and sums of both in one sweep.
+#include "em/e_step.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -14,17 +16,12 @@
 
 #include "aligned.hpp"
 #include "kernels/kernels.hpp"
-#include "moefast/em.hpp"
 #include "moefast/parallel.hpp"
 
 namespace moefast {
 namespace {
 
-// Samples handled together: panels stay in the second-level cache, and a tile's sums are long enough for
-// their adding up not to count. A multiple of every kernel's panel width.
-constexpr index_t kChunk = 384;
-// One vector more: rows a power of two apart would fall into the same few sets of the cache.
-constexpr index_t kStride = kChunk + kernels::kSampleStep;
+constexpr index_t kStride = SamplePanels::kStride;
 // Rows are cut into at most kLanes runs, each summed on its own and added in order: the result is the same
 // for any number of threads.
 constexpr index_t kLanes = 16;
@@ -36,102 +33,110 @@ constexpr index_t kCheckedWork = index_t{1} << 26;
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
 index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
-index_t n_gate_weights(const EmData& data, index_t k) { return data.constant_gates() ? 0 : n_pairs(k - 1); }
 
-// How many numbers `products` and `gate_products` of the statistics have.
-struct ProductSizes {
-  index_t own, gates;
+// How many columns the products of experts and of gates have.
+struct ProductColumns {
+  index_t experts, gates;
 
-  ProductSizes(const EmData& data, index_t k) {
-    const index_t columns = n_gate_weights(data, k);
-    own = (k + (data.one_design() ? columns : 0)) * n_pairs(data.expert_dim());
-    gates = data.one_design() ? 0 : columns * n_pairs(data.gate_dim());
+  ProductColumns(const EmData& data, index_t k, PassSums sums)
+      : experts(sums == PassSums::gradient ? 0 : k),
+        gates(sums == PassSums::all && !data.constant_gates() ? n_pairs(k - 1) : 0) {}
+
+  // How many numbers `products` and `gate_products` of the statistics have.
+  index_t own_size(const EmData& data) const {
+    return (experts + (data.one_design() ? gates : 0)) * n_pairs(data.expert_dim());
   }
-  index_t total() const { return own + gates; }
+  index_t gate_size(const EmData& data) const {
+    return data.one_design() ? 0 : gates * n_pairs(data.gate_dim());
+  }
 };
 
-void reset(EmStatistics& s, const EmData& data, index_t k) {
+void reset(EmStatistics& s, const EmData& data, index_t k, const ProductColumns& columns) {
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
   s.squares.assign(size(k), 0);
   s.residuals.assign(size(k * data.expert_dim()), 0);
   s.gate_slope.assign(size(k * data.gate_dim()), 0);
-  const ProductSizes sizes(data, k);
-  s.products.assign(size(sizes.own), 0);
-  s.gate_products.assign(size(sizes.gates), 0);
+  s.products.assign(size(columns.own_size(data)), 0);
+  s.gate_products.assign(size(columns.gate_size(data)), 0);
 }
 
 void add(std::vector<double>& to, const std::vector<double>& from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += from[i];
 }
 
-// Rows of kStride numbers, each beginning on a cache line.
-class Panels {
- public:
-  explicit Panels(index_t rows)
-      : numbers_(static_cast<std::size_t>(rows * kStride)), next_(numbers_.data()) {}
-  double* take(index_t rows) { return std::exchange(next_, next_ + rows * kStride); }
+}  // namespace
 
- private:
-  AlignedVector<double> numbers_;
-  double* next_;
-};
+// What all lanes of a pass read.
+struct EStep::Pass {
+  const MixtureParameters& parameters;
+  const Assignment& given;
+  ProductColumns columns;
+  // By columns of the design. Of experts and gates beside each other where one product makes all scores, else
+  // below each other.
+  std::vector<double> coefficients;
+  std::vector<double> inverse_sigma, log_scale;
 
-class Lane {
- public:
-  Lane(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-       const Assignment& given)
-      : data_(data),
-        p_(parameters),
-        link_(data.frozen() ? nullptr : settings.link.get()),
-        inverse_temperature_(settings.inverse_temperature),
-        given_(given),
-        k_(parameters.k),
-        one_design_(data.one_design()),
-        u_dim_(data.expert_dim()),
-        v_dim_(data.gate_dim()),
-        n_weights_(k_ + n_gate_weights(data, k_)),
-        panels_(u_dim_ + (one_design_ ? 0 : v_dim_) + 2 * k_ + 2 + (given ? k_ : 0) + n_weights_ + 2 * k_ +
-                (link_ ? k_ : 0)),
-        U_(panels_.take(u_dim_)),
-        V_(one_design_ ? U_ : panels_.take(v_dim_)),
-        scores_(panels_.take(2 * k_)),
-        y_(panels_.take(1)),
-        w_(panels_.take(1)),
-        responsibilities_(given ? panels_.take(k_) : nullptr),
-        weights_(panels_.take(n_weights_)),
-        slopes_(panels_.take(2 * k_)),
-        residuals_(slopes_ + k_ * kStride),
-        link_slopes_(link_ ? panels_.take(k_) : nullptr),
-        coefficients_(static_cast<std::size_t>((u_dim_ + v_dim_) * k_)),
-        inverse_sigma_(parameters.variance.size()),
-        log_scale_(parameters.variance.size()),
-        lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
-        gate_sums_(static_cast<std::size_t>(k_ * (u_dim_ + v_dim_))),
-        residual_sums_(gate_sums_.data() + k_ * v_dim_) {
-    // Of both beside each other where one product makes all scores, else below each other.
-    const index_t ld = one_design_ ? 2 * k_ : k_;
-    double* const of_gates = coefficients_.data() + (one_design_ ? k_ : u_dim_ * k_);
-    for (index_t i = 0; i < k_; ++i) {
-      for (index_t j = 0; j < u_dim_; ++j) coefficients_[j * ld + i] = p_.experts[i * u_dim_ + j];
-      for (index_t j = 0; j < v_dim_; ++j) of_gates[j * ld + i] = p_.gates[i * v_dim_ + j];
-      inverse_sigma_[i] = 1 / std::sqrt(p_.variance[i]);
-      log_scale_[i] = 0.5 * std::log(2 * std::numbers::pi * p_.variance[i]);
+  Pass(const MixtureParameters& p, const Assignment& given, const ProductColumns& columns, bool one_design)
+      : parameters(p), given(given), columns(columns) {
+    const index_t k = p.k, ld = one_design ? 2 * k : k;
+    coefficients.resize(static_cast<std::size_t>((p.expert_dim + p.gate_dim) * k));
+    inverse_sigma.resize(p.variance.size());
+    log_scale.resize(p.variance.size());
+    double* const of_gates = coefficients.data() + (one_design ? k : p.expert_dim * k);
+    for (index_t i = 0; i < k; ++i) {
+      for (index_t j = 0; j < p.expert_dim; ++j) {
+        coefficients[j * ld + i] = p.experts[i * p.expert_dim + j];
+      }
+      for (index_t j = 0; j < p.gate_dim; ++j) of_gates[j * ld + i] = p.gates[i * p.gate_dim + j];
+      inverse_sigma[i] = 1 / std::sqrt(p.variance[i]);
+      log_scale[i] = 0.5 * std::log(2 * std::numbers::pi * p.variance[i]);
     }
   }
+};
 
-  void sum(index_t first, index_t last, EmStatistics& out, Checkpoint& checkpoint) {
-    for (index_t start = first; start < last; start += kChunk) {
+// Sums the rows of one lane after another, in memory of its own.
+class EStep::Lane {
+ public:
+  using Chunk = SamplePanels::Chunk;
+
+  Lane(const SamplePanels& samples, const EmSettings& settings, index_t k)
+      : samples_(samples),
+        data_(samples.data()),
+        link_(data_.frozen() ? nullptr : settings.link.get()),
+        inverse_temperature_(settings.inverse_temperature),
+        k_(k),
+        one_design_(data_.one_design()),
+        u_dim_(data_.expert_dim()),
+        v_dim_(data_.gate_dim()),
+        numbers_(static_cast<std::size_t>(samples.room() + (4 * k_ + (link_ ? k_ : 0)) * kStride)),
+        room_(numbers_.data()),
+        scores_(room_ + samples.room()),
+        slopes_(scores_ + 2 * k_ * kStride),
+        residuals_(slopes_ + k_ * kStride),
+        link_slopes_(residuals_ + k_ * kStride),
+        lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
+        gate_sums_(static_cast<std::size_t>(k_ * (u_dim_ + v_dim_))),
+        residual_sums_(gate_sums_.data() + k_ * v_dim_) {}
+
+  // Rows first .. last - 1; `first` is a multiple of the chunk, and so is `last` unless it is the last of
+  // all.
+  void sum(const Pass& pass, index_t first, index_t last, EmStatistics& out, Checkpoint& checkpoint) {
+    weights_.resize(std::max(weights_.size(), static_cast<std::size_t>((k_ + pass.columns.gates) * kStride)));
+    if (pass.given) responsibilities_.resize(static_cast<std::size_t>(k_ * kStride));
+    std::fill(lane_sums_.begin(), lane_sums_.end(), 0.0);
+    std::fill(gate_sums_.begin(), gate_sums_.end(), 0.0);
+    for (index_t start = first; start < last; start += SamplePanels::kChunk) {
       checkpoint.check();
-      const index_t n = std::min(kChunk, last - start);
-      const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
-      load(start, n, padded);
+      const Chunk chunk = samples_.chunk(start, room_);
+      if (pass.given) assign(pass, chunk);
+      score(pass, chunk);
       for (index_t i = 0; link_ && i < k_; ++i)
-        link_->apply(padded, scores_ + i * kStride, link_slopes_ + i * kStride);
-      expectation(padded);
-      if (link_) linearise(padded);
-      products(padded, out, checkpoint);
+        link_->apply(chunk.padded, scores_ + i * kStride, link_slopes_ + i * kStride);
+      expectation(pass, chunk);
+      if (link_) linearise(chunk.padded);
+      products(pass, chunk, out, checkpoint);
     }
     const auto total = [this](index_t row) {
       double sum = 0;
@@ -148,86 +153,61 @@ class Lane {
   }
 
  private:
-  // `panel` = the rows start .. start + n of a row-major n x columns array, transposed and padded with 0.
-  static void transpose(const double* rows, index_t columns, index_t start, index_t n, index_t padded,
-                        double* panel) {
-    for (index_t s = 0; s < n; ++s) {
-      const double* row = rows + (start + s) * columns;
-      for (index_t j = 0; j < columns; ++j) panel[j * kStride + s] = row[j];
-    }
-    for (index_t j = 0; j < columns; ++j)
-      std::fill(panel + j * kStride + n, panel + j * kStride + padded, 0.0);
-  }
-
-  // The same of (x, 1) with some of the columns of X.
-  void design(const std::optional<std::vector<index_t>>& columns, index_t start, index_t n, index_t padded,
-              double* panel) const {
-    if (!columns) {
-      transpose(data_.X, data_.d, start, n, padded, panel);
-      panel += data_.d * kStride;
-    } else {
-      for (const index_t j : *columns) {
-        for (index_t s = 0; s < n; ++s) panel[s] = data_.X[(start + s) * data_.d + j];
-        std::fill(panel + n, panel + padded, 0.0);
-        panel += kStride;
-      }
-    }
-    std::fill_n(panel, padded, 1.0);
-  }
-
-  // U, V, y, w and the scores of a chunk.
-  void load(index_t start, index_t n, index_t padded) {
-    design(data_.expert_columns, start, n, padded, U_);
-    if (!one_design_) design(data_.gate_columns, start, n, padded, V_);
-    transpose(data_.y, 1, start, n, padded, y_);
-    transpose(data_.w, 1, start, n, padded, w_);
-    if (given_.responsibilities) transpose(given_.responsibilities, k_, start, n, padded, responsibilities_);
-    if (given_.labels) {
-      for (index_t i = 0; i < k_; ++i) std::fill_n(responsibilities_ + i * kStride, padded, 0.0);
-      for (index_t s = 0; s < n; ++s) responsibilities_[label(start + s) * kStride + s] = 1;
-    }
-    // What frozen experts say is given, only their logits are computed.
-    const index_t from = data_.frozen() ? k_ : 0;
-    if (data_.frozen()) {
-      transpose(data_.means ? data_.means : data_.log_densities, k_, start, n, padded, scores_);
-    }
-    for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
-    if (one_design_) {
-      kernels::rank_update(2 * k_ - from, padded, u_dim_, coefficients_.data() + from, 2 * k_, U_, kStride,
-                           scores_ + from * kStride, kStride);
+  // The responsibilities of a chunk, where they are given.
+  void assign(const Pass& pass, const Chunk& chunk) {
+    double* const r = responsibilities_.data();
+    if (pass.given.responsibilities) {
+      SamplePanels::transpose(pass.given.responsibilities, k_, chunk, r);
       return;
     }
-    if (!data_.frozen()) {
-      kernels::rank_update(k_, padded, u_dim_, coefficients_.data(), k_, U_, kStride, scores_, kStride);
-    }
-    kernels::rank_update(k_, padded, v_dim_, coefficients_.data() + u_dim_ * k_, k_, V_, kStride,
-                         scores_ + k_ * kStride, kStride);
+    for (index_t i = 0; i < k_; ++i) std::fill_n(r + i * kStride, chunk.padded, 0.0);
+    for (index_t s = 0; s < chunk.rows; ++s) r[label(pass.given.labels, chunk.first + s) * kStride + s] = 1;
   }
 
   // The expert of a row. The array is the caller's and may change under our hands: it is read once, and what
   // was read is what is checked.
-  index_t label(index_t row) const {
-    const std::int32_t value = static_cast<const volatile std::int32_t*>(given_.labels)[row];
+  index_t label(const std::int32_t* labels, index_t row) const {
+    const std::int32_t value = static_cast<const volatile std::int32_t*>(labels)[row];
     if (value >= 0 && value < k_) return value;
     throw std::invalid_argument("labels must be from 0 to " + std::to_string(k_ - 1) + ", got " +
                                 std::to_string(value));
   }
 
-  void expectation(index_t padded) {
+  void score(const Pass& pass, const Chunk& chunk) {
+    // What frozen experts say is given, only their logits are computed.
+    const index_t from = data_.frozen() ? k_ : 0, padded = chunk.padded;
+    if (data_.frozen()) {
+      SamplePanels::transpose(data_.means ? data_.means : data_.log_densities, k_, chunk, scores_);
+    }
+    for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
+    const double* const coefficients = pass.coefficients.data();
+    if (one_design_) {
+      kernels::rank_update(2 * k_ - from, padded, u_dim_, coefficients + from, 2 * k_, chunk.U, kStride,
+                           scores_ + from * kStride, kStride);
+      return;
+    }
+    if (!data_.frozen()) {
+      kernels::rank_update(k_, padded, u_dim_, coefficients, k_, chunk.U, kStride, scores_, kStride);
+    }
+    kernels::rank_update(k_, padded, v_dim_, coefficients + u_dim_ * k_, k_, chunk.V, kStride,
+                         scores_ + k_ * kStride, kStride);
+  }
+
+  void expectation(const Pass& pass, const Chunk& chunk) {
     kernels::Expectation panel;
-    panel.samples = padded;
+    panel.samples = chunk.padded;
     panel.k = k_;
     panel.stride = kStride;
     panel.scores = scores_;
     panel.log_densities = data_.log_densities != nullptr;
-    panel.y = y_;
-    panel.w = w_;
-    panel.given = given_ ? responsibilities_ : nullptr;
-    panel.inverse_sigma = inverse_sigma_.data();
-    panel.log_scale = log_scale_.data();
+    panel.y = chunk.y;
+    panel.w = chunk.w;
+    panel.given = pass.given ? responsibilities_.data() : nullptr;
+    panel.inverse_sigma = pass.inverse_sigma.data();
+    panel.log_scale = pass.log_scale.data();
     panel.inverse_temperature = inverse_temperature_;
-    panel.gate_products = !data_.constant_gates();
-    panel.weights = weights_;
+    panel.gate_products = pass.columns.gates > 0;
+    panel.weights = weights_.data();
     panel.residuals = residuals_;
     panel.slopes = slopes_;
     panel.lane_sums = lane_sums_.data();
@@ -238,7 +218,7 @@ class Lane {
   void linearise(index_t padded) {
     for (index_t i = 0; i < k_; ++i) {
       const double* g = link_slopes_ + i * kStride;
-      double *weight = weights_ + i * kStride, *residual = residuals_ + i * kStride;
+      double *weight = weights_.data() + i * kStride, *residual = residuals_ + i * kStride;
       for (index_t s = 0; s < padded; ++s) {
         weight[s] *= g[s] * g[s];
         residual[s] *= g[s];
@@ -246,30 +226,35 @@ class Lane {
     }
   }
 
-  void products(index_t padded, EmStatistics& out, Checkpoint& checkpoint) {
+  void products(const Pass& pass, const Chunk& chunk, EmStatistics& out, Checkpoint& checkpoint) const {
     const auto dot_update = kernels::of<double>().dot_update;
+    const index_t padded = chunk.padded;
+    double *const gate_sums = residual_sums_ - k_ * v_dim_, *const residual_sums = residual_sums_;
     // What belongs to frozen experts nobody reads; it stays 0.
     const index_t from = data_.frozen() ? k_ : 0;
+    const index_t first = data_.frozen() || pass.columns.experts == 0 ? k_ : 0;
+    const index_t last = k_ + pass.columns.gates;
     if (one_design_) {
-      dot_update(2 * k_ - from, u_dim_, padded, slopes_, kStride, nullptr, U_, kStride, gate_sums_.data(),
+      dot_update(2 * k_ - from, u_dim_, padded, slopes_, kStride, nullptr, chunk.U, kStride, gate_sums,
                  u_dim_);
-      pair_products(padded, U_, u_dim_, from, n_weights_, out.products, checkpoint);
+      pair_products(chunk.U, padded, u_dim_, {first, last}, out.products, checkpoint);
       return;
     }
-    dot_update(k_, v_dim_, padded, slopes_, kStride, nullptr, V_, kStride, gate_sums_.data(), v_dim_);
-    pair_products(padded, V_, v_dim_, k_, n_weights_, out.gate_products, checkpoint);
+    dot_update(k_, v_dim_, padded, slopes_, kStride, nullptr, chunk.V, kStride, gate_sums, v_dim_);
+    pair_products(chunk.V, padded, v_dim_, {k_, last}, out.gate_products, checkpoint);
     if (data_.frozen()) return;
-    dot_update(k_, u_dim_, padded, residuals_, kStride, nullptr, U_, kStride, residual_sums_, u_dim_);
-    pair_products(padded, U_, u_dim_, 0, k_, out.products, checkpoint);
+    dot_update(k_, u_dim_, padded, residuals_, kStride, nullptr, chunk.U, kStride, residual_sums, u_dim_);
+    pair_products(chunk.U, padded, u_dim_, {first, k_}, out.products, checkpoint);
   }
 
-  // Adds the products of pairs of rows of U with the weights `first` to `last`, which stand in the last
-  // columns of `sums`.
-  void pair_products(index_t padded, const double* U, index_t dim, index_t first, index_t last,
+  // Adds the products of pairs of rows of U with the weights `of.first` to `of.second`, which stand in the
+  // last columns of `sums`.
+  void pair_products(const double* U, index_t padded, index_t dim, std::pair<index_t, index_t> of,
                      std::vector<double>& sums, Checkpoint& checkpoint) const {
-    if (first == last) return;
+    const index_t wide = of.second - of.first;
+    if (wide == 0) return;
     const index_t columns = static_cast<index_t>(sums.size()) / n_pairs(dim);
-    double* const out = sums.data() + columns - (last - first);
+    double* const out = sums.data() + columns - wide;
     index_t work = 0;
     for (index_t b = 0; b < dim; ++b) {
       if (work > kCheckedWork) {
@@ -277,54 +262,86 @@ class Lane {
         work = 0;
       }
       work += (b + 1) * columns * padded;
-      kernels::of<double>().dot_update(b + 1, last - first, padded, U, kStride, U + b * kStride,
-                                       weights_ + first * kStride, kStride, out + n_pairs(b) * columns,
-                                       columns);
+      kernels::of<double>().dot_update(b + 1, wide, padded, U, kStride, U + b * kStride,
+                                       weights_.data() + of.first * kStride, kStride,
+                                       out + n_pairs(b) * columns, columns);
     }
   }
 
+  const SamplePanels& samples_;
   const EmData& data_;
-  const MixtureParameters& p_;
   const Link* link_;  // null: linear, or frozen experts
   double inverse_temperature_;
-  const Assignment& given_;
   index_t k_;
   bool one_design_;
-  index_t u_dim_, v_dim_, n_weights_;
-  Panels panels_;
-  double *U_, *V_, *scores_, *y_, *w_, *responsibilities_, *weights_, *slopes_, *residuals_, *link_slopes_;
-  std::vector<double> coefficients_, inverse_sigma_, log_scale_;
-  std::vector<double> lane_sums_;  // of the expectation kernel
-  std::vector<double> gate_sums_;  // k x gate_dim: gate slopes; then residuals
-  double* residual_sums_;          // k x expert_dim
+  index_t u_dim_, v_dim_;
+  AlignedVector<double> numbers_;
+  double *room_, *scores_, *slopes_, *residuals_, *link_slopes_;
+  AlignedVector<double> weights_, responsibilities_;  // as large as passes have asked for
+  AlignedVector<double> lane_sums_;                   // of the expectation kernel
+  std::vector<double> gate_sums_;                     // k x gate_dim: gate slopes; then residuals
+  double* residual_sums_;                             // k x expert_dim
 };
 
-}  // namespace
+EStep::EStep(const SamplePanels& samples, const EmSettings& settings, index_t k)
+    : samples_(samples), settings_(settings) {
+  const EmData& data = samples.data();
+  // Of all sums, whichever a pass makes: they are the same bits then.
+  const ProductColumns all(data, k, PassSums::all);
+  const index_t fitting = kLaneNumbers / (all.own_size(data) + all.gate_size(data));
+  n_lanes_ = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
+  // Whole chunks a lane.
+  const index_t chunk = SamplePanels::kChunk;
+  lane_rows_ = ((data.n + n_lanes_ - 1) / n_lanes_ + chunk - 1) / chunk * chunk;
+  if (n_lanes_ > 1) lane_sums_.resize(static_cast<std::size_t>(n_lanes_));
+}
+
+EStep::~EStep() = default;
+
+std::unique_ptr<EStep::Lane> EStep::take_lane() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<Lane> lane = std::move(idle_.back());
+  idle_.pop_back();
+  return lane;
+}
+
+void EStep::operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
+                       const Poll& poll, EmStatistics& out) {
+  const EmData& data = samples_.data();
+  const index_t k = parameters.k;
+  const ProductColumns columns(data, k, sums);
+  const Pass pass(parameters, assignment, columns, data.one_design());
+  const int threads = data.n < kRowsForThreads ? 1 : settings_.usable_threads();
+  parallel_for(n_lanes_, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
+    std::unique_ptr<Lane> lane = take_lane();
+    if (!lane) lane = std::make_unique<Lane>(samples_, settings_, k);
+    EmStatistics& own = n_lanes_ > 1 ? lane_sums_[i] : out;
+    reset(own, data, k, columns);
+    lane->sum(pass, std::min(data.n, i * lane_rows_), std::min(data.n, (i + 1) * lane_rows_), own,
+              checkpoint);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(lane));
+  });
+  out.sums = sums;
+  if (n_lanes_ == 1) return;
+  reset(out, data, k, columns);
+  for (const EmStatistics& lane : lane_sums_) {
+    out.log_likelihood += lane.log_likelihood;
+    add(out.totals, lane.totals);
+    add(out.squares, lane.squares);
+    add(out.residuals, lane.residuals);
+    add(out.gate_slope, lane.gate_slope);
+    add(out.products, lane.products);
+    add(out.gate_products, lane.gate_products);
+  }
+}
 
 EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                    const Assignment& assignment, const Poll& poll) {
-  data.check_columns();
-  const index_t fitting = kLaneNumbers / ProductSizes(data, parameters.k).total();
-  const index_t n_lanes = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
-  // Whole chunks a lane.
-  const index_t rows = ((data.n + n_lanes - 1) / n_lanes + kChunk - 1) / kChunk * kChunk;
-  std::vector<EmStatistics> lanes(static_cast<std::size_t>(n_lanes));
-  const int threads = data.n < kRowsForThreads ? 1 : settings.usable_threads();
-  parallel_for(n_lanes, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
-    reset(lanes[i], data, parameters.k);
-    Lane lane(data, parameters, settings, assignment);
-    lane.sum(std::min(data.n, i * rows), std::min(data.n, (i + 1) * rows), lanes[i], checkpoint);
-  });
-  EmStatistics out = std::move(lanes[0]);
-  for (index_t i = 1; i < n_lanes; ++i) {
-    out.log_likelihood += lanes[i].log_likelihood;
-    add(out.totals, lanes[i].totals);
-    add(out.squares, lanes[i].squares);
-    add(out.residuals, lanes[i].residuals);
-    add(out.gate_slope, lanes[i].gate_slope);
-    add(out.products, lanes[i].products);
-    add(out.gate_products, lanes[i].gate_products);
-  }
+                    const Assignment& assignment, const Poll& poll, PassSums sums) {
+  const SamplePanels samples(data, 0);  // for one pass there is nothing to keep
+  EmStatistics out;
+  EStep(samples, settings, parameters.k)(parameters, assignment, sums, poll, out);
   return out;
 }
 

@@ -19,17 +19,22 @@ std::string number(double value) {
 
 }  // namespace
 
+EmResult em_run(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
+                const Assignment& assignment, const Poll& poll) {
+  Iteration em(samples, std::move(start), settings, assignment, poll);  // with the E-step at the start
+  while (em.may_continue()) {
+    em.propose();             // M-step
+    if (!em.accept()) break;  // E-step there; held back until the objective does not fall
+    if (em.settled() || em.beaten()) break;
+  }
+  return std::move(em).result();
+}
+
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
                 const Assignment& assignment, const Poll& poll) {
   settings.check();
   data.check(settings);
-  Iteration em(data, std::move(start), settings, assignment, poll);  // with the E-step at the start
-  while (em.may_continue()) {
-    MixtureParameters proposal = em.propose();   // M-step
-    if (!em.accept(std::move(proposal))) break;  // E-step there; held back until the objective does not fall
-    if (em.settled() || em.beaten()) break;
-  }
-  return std::move(em).result();
+  return em_run(SamplePanels(data), std::move(start), settings, assignment, poll);
 }
 
 void EmSettings::check() const {

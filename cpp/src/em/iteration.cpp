@@ -49,34 +49,42 @@ Eigen::VectorXd to_vector(const MixtureParameters& p) {
 }
 
 // Back, with variances at the floor or above it.
-MixtureParameters from_vector(const Eigen::VectorXd& theta, MixtureParameters p, double variance_floor) {
+void from_vector(const Eigen::VectorXd& theta, double variance_floor, MixtureParameters& p) {
   const double* from = theta.data();
   for (double& x : p.experts) x = *from++;
   for (double& x : p.gates) x = *from++;
   for (double& v : p.variance) v = std::max(variance_floor, std::exp(*from++));
-  return p;
 }
 
 }  // namespace
 
-Iteration::Iteration(const EmData& data, MixtureParameters start, const EmSettings& settings,
+Iteration::Iteration(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
                      const Assignment& assignment, const Poll& poll)
-    : data_(data), settings_(settings), poll_(poll), m_step_(data, settings, poll) {
+    : settings_(settings),
+      poll_(poll),
+      e_step_(samples, settings, start.k),
+      m_step_(samples.data(), settings, poll) {
+  current_.parameters = std::move(start);
   if (assignment) {
-    const EmStatistics assigned = e_step(data, start, settings, assignment, poll);
-    const std::vector<double> gates = start.gates;
-    move_gates(start, gates, m_step_.gate_direction(start, assigned), 1);
-    m_step_.update_experts(start, assigned);
+    MixtureParameters& p = current_.parameters;
+    e_step_(p, assignment, PassSums::all, poll, current_.stats);
+    m_step_.gate_direction(p, current_.stats, gate_direction_);
+    move_gates(p, std::vector<double>(p.gates), gate_direction_, 1);
+    m_step_.update_experts(p, current_.stats);
   }
-  current_ = at(std::move(start));
+  evaluate(current_);
   trace_.push_back(current_.objective);
 }
 
-Iteration::Point Iteration::at(MixtureParameters parameters) const {
-  Point point{std::move(parameters), {}, 0};
-  point.stats = e_step(data_, point.parameters, settings_, {}, poll_);
+void Iteration::evaluate(Point& point) {
+  e_step_(point.parameters, {}, wanted(), poll_, point.stats);
   point.objective = m_step_.objective(point.parameters, point.stats);
-  return point;
+}
+
+// Where no iteration follows there is no M-step to make products for.
+PassSums Iteration::wanted() const {
+  if (static_cast<int>(trace_.size()) >= settings_.max_iter) return PassSums::gradient;
+  return trace_.empty() || m_step_.metric().due() ? PassSums::all : PassSums::experts;
 }
 
 double Iteration::mean_size() const { return std::abs(current_.objective / m_step_.weight()); }
@@ -88,26 +96,24 @@ bool Iteration::may_continue() {
   return false;
 }
 
-MixtureParameters Iteration::propose() {
+void Iteration::propose() {
   if (poll_) poll_();  // a pass may be too short for its own
-  gate_direction_ = m_step_.gate_direction(current_.parameters, current_.stats);
-  MixtureParameters proposal = current_.parameters;
-  m_step_.update_experts(proposal, current_.stats, damping_);
-  move_gates(proposal, current_.parameters.gates, gate_direction_, 1);
-  return proposal;
+  m_step_.gate_direction(current_.parameters, current_.stats, gate_direction_);
+  proposal_ = current_.parameters;
+  m_step_.update_experts(proposal_, current_.stats, damping_);
+  move_gates(proposal_, current_.parameters.gates, gate_direction_, 1);
 }
 
-bool Iteration::accept(MixtureParameters proposal) {
+bool Iteration::accept() {
   const double rounding = kRounding * (std::abs(current_.objective) + m_step_.weight());
-  Point next;
-  if (!leap(proposal, next)) halve(std::move(proposal), rounding, next);
-  if (!(next.objective >= current_.objective - rounding)) {
-    status_ = std::isfinite(next.objective) ? Status::converged : Status::degenerate;
+  if (!leap()) halve(rounding);
+  if (!(next_.objective >= current_.objective - rounding)) {
+    status_ = std::isfinite(next_.objective) ? Status::converged : Status::degenerate;
     return false;
   }
   previous_gain_ = gain_;
-  gain_ = (next.objective - current_.objective) / m_step_.weight();
-  current_ = std::move(next);
+  gain_ = (next_.objective - current_.objective) / m_step_.weight();
+  std::swap(current_, next_);
   trace_.push_back(current_.objective);
   return true;
 }
@@ -116,17 +122,18 @@ bool Iteration::tries_to_leap() const {
   return settings_.accelerate && damping_ == 0 && trace_.size() > 1 && gain_ <= kTailGain && !settled_;
 }
 
-// True when `next` is where Anderson acceleration leads to and the objective there is no lower.
-bool Iteration::leap(const MixtureParameters& proposal, Point& next) {
-  Eigen::VectorXd far;
-  if (!tries_to_leap() || !tail_.propose(to_vector(current_.parameters), to_vector(proposal), far)) {
+// True when next_ is where Anderson acceleration leads to and the objective there is no lower.
+bool Iteration::leap() {
+  if (!tries_to_leap() || !tail_.propose(to_vector(current_.parameters), to_vector(proposal_), far_)) {
     return false;
   }
-  MixtureParameters leap = from_vector(far, proposal, settings_.variance_floor);
-  if (!settings_.update_noise) leap.variance = proposal.variance;
-  if (settings_.shared_noise) std::fill(leap.variance.begin(), leap.variance.end(), leap.variance[0]);
-  next = at(std::move(leap));
-  if (next.objective >= current_.objective) return true;  // not so for NaN
+  MixtureParameters& p = next_.parameters;
+  p = proposal_;
+  from_vector(far_, settings_.variance_floor, p);
+  if (!settings_.update_noise) p.variance = proposal_.variance;
+  if (settings_.shared_noise) std::fill(p.variance.begin(), p.variance.end(), p.variance[0]);
+  evaluate(next_);
+  if (next_.objective >= current_.objective) return true;  // not so for NaN
   tail_.forget();
   return false;
 }
@@ -134,22 +141,25 @@ bool Iteration::leap(const MixtureParameters& proposal, Point& next) {
 // Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
 // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
 // run has arrived.
-void Iteration::halve(MixtureParameters proposal, double rounding, Point& next) {
+void Iteration::halve(double rounding) {
   double step = 1;
   for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
     if (halving > 0) {
       tail_.forget();
-      move_gates(proposal, current_.parameters.gates, gate_direction_, halving < kMaxHalvings ? step : 0);
+      m_step_.metric().step_was_halved();
+      const double size = halving < kMaxHalvings ? step : 0;
+      move_gates(proposal_, current_.parameters.gates, gate_direction_, size);
     }
-    next = at(proposal);
-    if (next.objective >= current_.objective - rounding) {
+    next_.parameters = proposal_;
+    evaluate(next_);
+    if (next_.objective >= current_.objective - rounding) {
       if (halving == 0) damping_ = damping_ > kLeastDamping ? damping_ * kLessDamping : 0;
       return;
     }
     if (settings_.link) {
       damping_ = std::max(kLeastDamping, damping_ * kMoreDamping);
-      proposal.experts = current_.parameters.experts;
-      m_step_.update_experts(proposal, current_.stats, damping_);
+      proposal_.experts = current_.parameters.experts;
+      m_step_.update_experts(proposal_, current_.stats, damping_);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "em/anderson.hpp"
+#include "em/e_step.hpp"
 #include "em/m_step.hpp"
 #include "moefast/em.hpp"
 
@@ -13,19 +14,19 @@ namespace moefast {
 class Iteration {
  public:
   // References have to outlive it. When `assignment` is given, an M-step with it comes before the start.
-  Iteration(const EmData& data, MixtureParameters start, const EmSettings& settings,
+  Iteration(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
             const Assignment& assignment, const Poll& poll);
 
   // Whether the iteration limit leaves another one and the objective can be climbed.
   bool may_continue();
 
   // The M-step: experts, noise and a full step of the gates.
-  MixtureParameters propose();
+  void propose();
 
   // The E-step at what was proposed, and the step there if the objective does not fall. Before that a leap by
   // Anderson acceleration is tried, after it the gates' step is halved and the experts' damped. False when
   // nothing is left to gain.
-  bool accept(MixtureParameters proposal);
+  bool accept();
 
   // Whether the objective has settled: twice in a row, and falling gains.
   bool settled();
@@ -43,20 +44,23 @@ class Iteration {
     double objective = 0;
   };
 
-  Point at(MixtureParameters parameters) const;
+  void evaluate(Point& point);
+  PassSums wanted() const;
   bool tries_to_leap() const;
-  bool leap(const MixtureParameters& proposal, Point& next);
-  void halve(MixtureParameters proposal, double rounding, Point& next);
+  bool leap();
+  void halve(double rounding);
   double mean_size() const;  // |mean objective|
 
-  const EmData& data_;
   const EmSettings& settings_;
   const Poll& poll_;
-  const MStep m_step_;
-  Point current_;
+  EStep e_step_;
+  MStep m_step_;
+  Point current_, next_;                // next_: where a step is tried
+  MixtureParameters proposal_;          // by the M-step at current_
   std::vector<double> gate_direction_;  // k x gate_dim, from current_
   Anderson tail_;
-  double damping_ = 0;  // of the next Gauss-Newton step
+  Eigen::VectorXd far_;  // where it leads to
+  double damping_ = 0;   // of the next Gauss-Newton step
   // Of the mean objective, by the last step and the one before.
   double gain_ = 0, previous_gain_ = 0;
   bool settled_ = false, was_settled_ = false;
@@ -64,5 +68,9 @@ class Iteration {
   std::vector<double> trace_;
   Status status_ = Status::iteration_limit;
 };
+
+// em_run on samples that runs share.
+EmResult em_run(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
+                const Assignment& assignment, const Poll& poll);
 
 }  // namespace moefast

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "em/solve.hpp"
-
 namespace moefast {
 namespace {
 
@@ -14,23 +12,13 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 
-// Column `column` of the products (rows: pairs a <= b by b) as the leading m x m lower triangle.
-Eigen::MatrixXd unpack(const std::vector<double>& products, index_t column, index_t dim, index_t m,
-                       const Poll& poll) {
-  const index_t columns = static_cast<index_t>(products.size()) / (dim * (dim + 1) / 2);
-  const double* packed = products.data() + column;
-  Eigen::MatrixXd matrix = Eigen::MatrixXd::Zero(m, m);
-  for (index_t b = 0; b < m; ++b) {
-    if (poll) poll();
-    for (index_t a = 0; a <= b; ++a) matrix(b, a) = packed[(b * (b + 1) / 2 + a) * columns];
-  }
-  return matrix;
-}
+// Systems of this size poll while they are filled.
+constexpr index_t kPolled = 128;
 
 }  // namespace
 
 MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
-    : data_(data), settings_(settings), poll_(poll) {
+    : data_(data), settings_(settings), poll_(poll), metric_(data, settings) {
   for (index_t i = 0; i < data.n; ++i) weight_ += data.w[i];
 }
 
@@ -50,69 +38,77 @@ double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) c
   return value;
 }
 
-void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) const {
+// The system of expert i, with its ridge; returns the trace of the Gram matrix without it.
+double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
+  const index_t dim = data_.expert_dim();
+  const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
+  const double* packed = stats.products.data() + i;  // rows: pairs a <= b by b
+  Eigen::MatrixXd& matrix = expert_.matrix(m);
+  double trace = 0;
+  for (index_t b = 0; b < m; ++b) {
+    if (poll_ && m > kPolled) poll_();
+    for (index_t a = 0; a <= b; ++a, packed += columns) matrix(b, a) = *packed;
+    trace += matrix(b, b);
+    if (b + 1 < dim) matrix(b, b) += settings_.alpha;
+  }
+  return trace;
+}
+
+void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) {
   const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
-  std::vector<double> squares = stats.squares;
+  const double alpha = settings_.alpha;
+  squares_ = stats.squares;
   for (index_t i = 0; i < p.k && !data_.frozen(); ++i) {
     if (stats.totals[i] <= kSmallestShare * weight_) continue;
     Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
     const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
-    const Eigen::MatrixXd gram = unpack(stats.products, i, p.expert_dim, m, poll_);
-    Eigen::MatrixXd ridged = gram;
-    Eigen::VectorXd target = slope;
-    ridged.diagonal().head(d).array() += settings_.alpha;
-    target.head(d) -= settings_.alpha * a.head(d);
+    const double trace = fill(stats, i, m);
+    target_ = slope;
+    target_.head(d) -= alpha * a.head(d);
     if (settings_.link) {
-      squares[i] += settings_.alpha * a.head(d).squaredNorm();
-      if (m > 0) ridged.diagonal().array() += damping * gram.trace() / static_cast<double>(m);
-      a += solve_semidefinite(ridged, target, poll_);
-      continue;
+      squares_[i] += alpha * a.head(d).squaredNorm();
+      if (m > 0) expert_.matrix(m).diagonal().array() += damping * trace / static_cast<double>(m);
     }
-    const Eigen::VectorXd delta = solve_semidefinite(ridged, target, poll_);
-    a += delta;
-    const Eigen::VectorXd image = gram.selfadjointView<Eigen::Lower>() * delta;
-    squares[i] =
-        std::max(0.0, squares[i] + delta.dot(image - 2 * slope)) + settings_.alpha * a.head(d).squaredNorm();
+    expert_.factor(poll_);
+    delta_ = target_;
+    expert_.solve(delta_, poll_);
+    a += delta_;
+    if (settings_.link) continue;
+    // delta' G delta = delta' (target - alpha delta), whether or not G has full rank
+    const double change = delta_.dot(target_) - alpha * delta_.head(d).squaredNorm() - 2 * delta_.dot(slope);
+    squares_[i] = std::max(0.0, squares_[i] + change) + alpha * a.head(d).squaredNorm();
   }
-  if (settings_.update_noise) update_noise(p, squares, stats.totals);
+  if (settings_.update_noise) update_noise(p, squares_, stats.totals);
 }
 
-std::vector<double> MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats) const {
-  std::vector<double> direction(p.gates.size(), 0.0);
-  if (p.k < 2) return direction;
+void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats,
+                           std::vector<double>& direction) {
+  direction.assign(p.gates.size(), 0.0);
+  if (p.k < 2) return;
   const index_t free = p.k - 1, dim = p.gate_dim, m = dim - 1 + (settings_.fit_gate_intercept ? 1 : 0);
-  if (m == 0) return direction;
+  if (m == 0) return;
   if (data_.constant_gates()) {
     const auto log_share = [&](index_t i) {
       return std::log(std::max(stats.totals[i], kSmallestShare * weight_));
     };
     for (index_t i = 0; i < free; ++i) direction[i] = log_share(i) - log_share(free) - p.gates[i];
-    return direction;
+    return;
   }
-  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, dim), slope(stats.gate_slope.data(), p.k, dim);
-  const Eigen::RowVectorXd mean = gates.colwise().mean();
-  Eigen::RowVectorXd ridge = Eigen::RowVectorXd::Constant(dim, settings_.gate_alpha);
-  ridge[dim - 1] = 0;  // intercepts are free
-  Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(free * m, free * m);
-  Eigen::VectorXd gradient(free * m);
-  const bool one_design = data_.one_design();
-  const std::vector<double>& products = one_design ? stats.products : stats.gate_products;
-  index_t column = one_design ? p.k : 0;
-  for (index_t i = 0; i < free; ++i) {
-    gradient.segment(i * m, m) =
-        (slope.row(i) - (gates.row(i) - mean).cwiseProduct(ridge)).head(m).transpose();
-    for (index_t j = i; j < free; ++j, ++column) {
-      Eigen::MatrixXd block = unpack(products, column, dim, m, poll_);
-      block.triangularView<Eigen::StrictlyUpper>() = block.transpose();
-      block.diagonal() += ridge.head(m).transpose() * ((i == j) - 1.0 / static_cast<double>(p.k));
-      hessian.block(j * m, i * m, m, m) = block;
+  gate_step_.resize(free * m);
+  for (index_t j = 0; j < m; ++j) {
+    const double ridge = j + 1 < dim ? settings_.gate_alpha : 0;  // intercepts are free
+    double mean = 0;
+    for (index_t i = 0; i < p.k; ++i) mean += p.gates[i * dim + j];
+    mean /= static_cast<double>(p.k);
+    for (index_t i = 0; i < free; ++i) {
+      gate_step_[i * m + j] = stats.gate_slope[i * dim + j] - ridge * (p.gates[i * dim + j] - mean);
     }
   }
-  const Eigen::VectorXd step = solve_semidefinite(hessian, gradient, poll_);
+  metric_.update(p, stats, poll_);
+  metric_.solve(gate_step_, poll_);
   for (index_t i = 0; i < free; ++i) {
-    std::copy_n(step.data() + i * m, m, direction.begin() + i * dim);
+    std::copy_n(gate_step_.data() + i * m, m, direction.begin() + i * dim);
   }
-  return direction;
 }
 
 double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) const {

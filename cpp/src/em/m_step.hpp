@@ -13,6 +13,8 @@
 
 #include <vector>
 
+#include "em/gate_metric.hpp"
+#include "em/solve.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast {
@@ -29,11 +31,14 @@ class MStep {
   // so that near the end nothing cancels. With a link, G is linearised and `damping` holds the step back;
   // what it does to the squares is not known before the next pass, so the noise follows the experts by one
   // step.
-  void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0) const;
+  void update_experts(MixtureParameters& p, const EmStatistics& stats, double damping = 0);
 
   // Where the gates go, k x gate_dim, last row 0: their Newton direction (H + ridge)^-1 (slope - ridge
   // gates), or for constant gates all the way to their maximum.
-  std::vector<double> gate_direction(const MixtureParameters& p, const EmStatistics& stats) const;
+  void gate_direction(const MixtureParameters& p, const EmStatistics& stats, std::vector<double>& direction);
+
+  GateMetric& metric() { return metric_; }
+  const GateMetric& metric() const { return metric_; }
 
   // Largest component of the gradient of the mean objective by the free parameters, experts in units of their
   // noise (a_i / s_i), noise as log s_i. At the floor only a gradient that points upwards counts.
@@ -43,6 +48,7 @@ class MStep {
   double weight() const { return weight_; }
 
  private:
+  double fill(const EmStatistics& stats, index_t i, index_t m);
   void update_noise(MixtureParameters& p, const std::vector<double>& squares,
                     const std::vector<double>& totals) const;
 
@@ -50,6 +56,11 @@ class MStep {
   const EmSettings& settings_;
   const Poll& poll_;
   double weight_ = 0;
+  GateMetric metric_;
+  // Room for the systems, one after another.
+  SemidefiniteSystem expert_;
+  Eigen::VectorXd target_, delta_, gate_step_;
+  std::vector<double> squares_;
 };
 
 }  // namespace moefast

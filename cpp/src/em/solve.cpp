@@ -6,47 +6,117 @@
 #include "em/polled_factors.hpp"
 
 namespace moefast {
+namespace {
+
+constexpr double kRankTolerance = 1e-11;
+// Squared pivots of a unit-diagonal matrix are 1 - R^2 of a column on those before it.
+constexpr double kSmallestPivot = 1e3 * kRankTolerance;
+// Up to this size a plain loop is faster than Eigen's factorisation.
+constexpr index_t kSmall = 24;
+
+// Cholesky column by column, L in the lower triangle; false as soon as a squared pivot is not above
+// `smallest`.
+bool small_cholesky(Eigen::MatrixXd& S, double smallest) {
+  const index_t n = S.rows();
+  for (index_t j = 0; j < n; ++j) {
+    double* const column = S.data() + j * n;
+    for (index_t k = 0; k < j; ++k) {
+      const double* const before = S.data() + k * n;
+      const double factor = before[j];
+      for (index_t i = j; i < n; ++i) column[i] -= factor * before[i];
+    }
+    if (!(column[j] > smallest)) return false;
+    const double pivot = std::sqrt(column[j]), inverse = 1 / pivot;
+    column[j] = pivot;
+    for (index_t i = j + 1; i < n; ++i) column[i] *= inverse;
+  }
+  return true;
+}
+
+}  // namespace
+
+Eigen::MatrixXd& SemidefiniteSystem::matrix(index_t n) {
+  S_.resize(n, n);
+  return S_;
+}
+
+void SemidefiniteSystem::factor(const Poll& poll, const LongSolve& from) {
+  const index_t n = size();
+  scale_.resize(n);
+  diagonal_.resize(n);
+  for (index_t j = 0; j < n; ++j) scale_[j] = S_(j, j) > 0 ? 1 / std::sqrt(S_(j, j)) : 0.0;
+  const bool polls = poll && n > kSmall;
+  for (index_t j = 0; j < n; ++j) {
+    if (polls) poll();
+    double *const column = S_.data() + j * n, *const row = S_.data() + j;
+    const double scale = scale_[j];
+    diagonal_[j] = column[j] = scale * column[j] * scale;
+    for (index_t i = j + 1; i < n; ++i) row[i * n] = column[i] = scale_[i] * column[i] * scale;
+  }
+  if (cholesky(from, poll)) {
+    form_ = Form::cholesky;
+    inverse_ = S_.diagonal().cwiseInverse();
+    return;
+  }
+  if (n > from.eigen) {
+    form_ = Form::polled;
+    return;
+  }
+  restore(poll);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(S_);
+  const double smallest = kRankTolerance * eigen.eigenvalues().cwiseAbs().maxCoeff();
+  inverse_ = eigen.eigenvalues().unaryExpr([smallest](double v) { return v > smallest ? 1 / v : 0.0; });
+  eigenvectors_ = eigen.eigenvectors();
+  form_ = Form::eigen;
+}
+
+bool SemidefiniteSystem::cholesky(const LongSolve& from, const Poll& poll) {
+  if (size() > from.cholesky) return polled_cholesky(S_, kSmallestPivot, poll);
+  if (size() <= kSmall) return small_cholesky(S_, kSmallestPivot);
+  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factor(S_);
+  return factor.info() == Eigen::Success && S_.diagonal().array().square().minCoeff() > kSmallestPivot;
+}
+
+// S after its factor has failed, in both triangles.
+void SemidefiniteSystem::restore(const Poll& poll) const {
+  for (index_t j = 0; j < size(); ++j) {
+    if (poll) poll();
+    S_(j, j) = diagonal_[j];
+    for (index_t i = j + 1; i < size(); ++i) S_(i, j) = S_(j, i);
+  }
+}
+
+void SemidefiniteSystem::solve(Eigen::Ref<Eigen::VectorXd> b, const Poll& poll) const {
+  const index_t n = size();
+  b.array() *= scale_.array();
+  if (form_ == Form::cholesky) {
+    for (index_t j = 0; j < n; ++j) {
+      const double value = b[j] *= inverse_[j];
+      const double* const column = S_.data() + j * n;
+      for (index_t i = j + 1; i < n; ++i) b[i] -= value * column[i];
+    }
+    for (index_t j = n; j-- > 0;) {
+      const index_t rest = n - j - 1;
+      b[j] = (b[j] - S_.col(j).tail(rest).dot(b.tail(rest))) * inverse_[j];
+    }
+  } else if (form_ == Form::eigen) {
+    const Eigen::VectorXd rotated = eigenvectors_.transpose() * b;
+    b = eigenvectors_ * inverse_.cwiseProduct(rotated);
+  } else {  // spoils S
+    restore(poll);
+    b = polled_pseudo_solve(S_, b, kRankTolerance, poll);
+  }
+  b.array() *= scale_.array();
+}
 
 Eigen::VectorXd solve_semidefinite(const Eigen::MatrixXd& A, const Eigen::VectorXd& b, const Poll& poll,
                                    const LongSolve& from) {
-  constexpr double kRankTolerance = 1e-11;
-  // Squared pivots of a unit-diagonal matrix are 1 - R^2 of a column on those before it.
-  constexpr double kSmallestPivot = 1e3 * kRankTolerance;
-  if (A.rows() == 0) return b;  // nothing to fit: no columns and no intercept
-  const Eigen::VectorXd diagonal = A.diagonal();
-  const Eigen::VectorXd scale = diagonal.unaryExpr([](double a) { return a > 0 ? 1 / std::sqrt(a) : 0.0; });
-  const auto scaled = [&](Eigen::Index i, Eigen::Index j) { return scale[i] * A(i, j) * scale[j]; };
-  // The gates' Hessian can be large, so there is one copy: the factor takes the lower triangle, the upper one
-  // keeps the matrix.
-  Eigen::MatrixXd S(A.rows(), A.rows());
-  for (Eigen::Index j = 0; j < A.rows(); ++j) {
-    if (poll) poll();
-    for (Eigen::Index i = j; i < A.rows(); ++i) S(i, j) = S(j, i) = scaled(i, j);
-  }
-  const Eigen::VectorXd t = scale.cwiseProduct(b);
-  if (A.rows() > from.cholesky) {
-    if (polled_cholesky(S, kSmallestPivot, poll)) {
-      const Eigen::VectorXd half = S.triangularView<Eigen::Lower>().solve(t);
-      return scale.cwiseProduct(S.adjoint().triangularView<Eigen::Upper>().solve(half));
-    }
-  } else {
-    const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> cholesky(S);
-    if (cholesky.info() == Eigen::Success && S.diagonal().array().square().minCoeff() > kSmallestPivot) {
-      return scale.cwiseProduct(cholesky.solve(t));
-    }
-  }
-  for (Eigen::Index j = 0; j < A.rows(); ++j) {
-    if (poll) poll();
-    S(j, j) = scaled(j, j);
-    for (Eigen::Index i = j + 1; i < A.rows(); ++i) S(i, j) = S(j, i);
-  }
-  if (A.rows() > from.eigen) return scale.cwiseProduct(polled_pseudo_solve(S, t, kRankTolerance, poll));
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(S);
-  const double smallest = kRankTolerance * eigen.eigenvalues().cwiseAbs().maxCoeff();
-  const Eigen::VectorXd inverse =
-      eigen.eigenvalues().unaryExpr([smallest](double v) { return v > smallest ? 1 / v : 0.0; });
-  const Eigen::VectorXd rotated = eigen.eigenvectors().transpose() * t;
-  return scale.cwiseProduct(eigen.eigenvectors() * inverse.cwiseProduct(rotated));
+  SemidefiniteSystem system;
+  system.matrix(A.rows()) = A;
+  system.factor(poll, from);
+  Eigen::VectorXd x = b;
+  system.solve(x, poll);
+  return x;
 }
 
 }  // namespace moefast

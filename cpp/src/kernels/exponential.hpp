@@ -38,13 +38,10 @@ inline typename V::type power_of_two(typename V::type rounded) {
   return value_of<V>((bits_of<V>(rounded) + 1023) << 52);
 }
 
+// exp(x) / 2^n, n being what x / log 2 rounds to.
 template <class V>
-inline typename V::type exponential(typename V::type x) {
+inline typename V::type scaled_exponential(typename V::type x, typename V::type n) {
   using T = typename V::type;
-  const T lowest = T{} - 746.0, highest = T{} + 710.0;  // beyond them the result is 0 or infinite
-  x = x < lowest ? lowest : x;                          // NaN stays
-  x = x > highest ? highest : x;
-  const T n = (x * 1.4426950408889634 + kRounder) - kRounder;
   const T r = (x - n * kLog2High) - n * kLog2Low;
   T g = r * 2.5100377619606372e-08 + 2.7620078203806394e-07;
   g = g * r + 2.7557268476553695e-06;
@@ -55,9 +52,32 @@ inline typename V::type exponential(typename V::type x) {
   g = g * r + 4.1666666666624160e-02;
   g = g * r + 1.6666666666666669e-01;
   g = g * r + 0.5;
-  const T value = (g * (r * r) + r) + 1.0;
+  return (g * (r * r) + r) + 1.0;
+}
+
+template <class V>
+inline typename V::type exponential(typename V::type x) {
+  using T = typename V::type;
+  const T lowest = T{} - 746.0, highest = T{} + 710.0;  // beyond them the result is 0 or infinite
+  x = x < lowest ? lowest : x;                          // NaN stays
+  x = x > highest ? highest : x;
+  const T n = (x * 1.4426950408889634 + kRounder) - kRounder;
+  const T value = scaled_exponential<V>(x, n);
   const T half = n * 0.5 + kRounder;
   return value * power_of_two<V>(half) * power_of_two<V>((n - (half - kRounder)) + kRounder);
+}
+
+// exp(x) for x not above 0, NaN for NaN; 0 where it would be below 1e-304: processors take several times as
+// long over results that are denormal or underflow, of which softmaxes are full.
+template <class V>
+inline typename V::type exponential_share(typename V::type x) {
+  using T = typename V::type;
+  const T lowest = T{} - 700.0;
+  const auto nothing = x < lowest;
+  x = nothing ? lowest : x;
+  const T rounded = x * 1.4426950408889634 + kRounder;
+  const T value = scaled_exponential<V>(x, rounded - kRounder) * power_of_two<V>(rounded);
+  return nothing ? T{} : value;
 }
 
 template <class V>

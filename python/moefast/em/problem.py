@@ -2,7 +2,8 @@ r"""Joint EM for experts with any link and softmax gates.
 
 The E-step and all statistics of the M-step are one pass over the samples in C++; experts are solved by
 weighted least squares, or where there is a link by one damped Gauss-Newton step; gates take one Newton step of
-the weighted multinomial logistic regression, halved until the objective does not fall. The objective is
+the weighted multinomial logistic regression, with a Hessian that is made seldom and corrected in between, halved
+until the objective does not fall. The objective is
 
 .. math::
 
@@ -179,7 +180,8 @@ class EmProblem(StandardSamples):
         r"""Run EM from every start, in parallel.
 
         Each fit is bit for bit that of :meth:`run`, for any number of threads. A run goes on from where it
-        stopped when given the mixture of its fit.
+        stopped when given the mixture of its fit, though not as if it had not: it begins with a new Hessian of the
+        gates, of which a run makes few.
 
         Parameters
         ----------

@@ -105,7 +105,7 @@ class _Objective:
     def __call__(self, gates: Floats) -> tuple[float, Floats, Floats]:
         p = self._problem
         at = (self._experts, gates, self._variance, None, None)
-        sums = _core.e_step(self._data, at, self._settings)
+        sums = _core.e_step(self._data, at, self._settings, "gradient")
         value = float(sums["log_likelihood"]) - self._ridge(gates)
         slope = sums["gate_slope"] - self._alpha * (gates - gates.mean(axis=0))
         return value / p.total_weight, slope * self._free / p.total_weight, np.asarray(sums["totals"])

@@ -1,0 +1,72 @@
+#include "em/sample_panels.hpp"
+
+#include <algorithm>
+
+namespace moefast {
+
+SamplePanels::SamplePanels(const EmData& data, index_t most_kept)
+    : data_(data),
+      u_dim_(data.expert_dim()),
+      v_dim_(data.one_design() ? 0 : data.gate_dim()),
+      numbers_((u_dim_ + v_dim_ + 2) * kStride),
+      zeros_(static_cast<std::size_t>(data.d), 0.0),
+      ones_(static_cast<std::size_t>(data.d), 1.0) {
+  data.check_columns();
+  const index_t chunks = (data.n + kChunk - 1) / kChunk;
+  if (chunks > most_kept / numbers_) return;
+  kept_.resize(static_cast<std::size_t>(chunks * numbers_));
+  for (index_t i = 0; i < chunks; ++i) fill(i * kChunk, kept_.data() + i * numbers_);
+}
+
+SamplePanels::Chunk SamplePanels::chunk(index_t first, double* room) const {
+  if (!kept_.empty()) return place(first, kept_.data() + first / kChunk * numbers_);
+  fill(first, room);
+  return place(first, room);
+}
+
+SamplePanels::Chunk SamplePanels::place(index_t first, const double* panels) const {
+  const index_t rows = std::min(kChunk, data_.n - first), step = kernels::kSampleStep;
+  const double *const V = panels + u_dim_ * kStride, *const y = V + v_dim_ * kStride;
+  return {first, rows, (rows + step - 1) / step * step, panels, v_dim_ > 0 ? V : panels, y, y + kStride};
+}
+
+void SamplePanels::fill(index_t first, double* panels) const {
+  const Chunk chunk = place(first, panels);
+  design(data_.expert_columns, chunk, panels);
+  panels += u_dim_ * kStride;
+  if (v_dim_ > 0) design(data_.gate_columns, chunk, panels);
+  panels += v_dim_ * kStride;
+  transpose(data_.y, 1, chunk, panels);
+  transpose(data_.w, 1, chunk, panels + kStride);
+}
+
+void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& chunk, double* panel) {
+  for (index_t s = 0; s < chunk.rows; ++s) {
+    const double* row = rows + (chunk.first + s) * columns;
+    for (index_t j = 0; j < columns; ++j) panel[j * kStride + s] = row[j];
+  }
+  for (index_t j = 0; j < columns; ++j) {
+    std::fill(panel + j * kStride + chunk.rows, panel + j * kStride + chunk.padded, 0.0);
+  }
+}
+
+// (x, 1) with some of the columns of X, or all.
+void SamplePanels::design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk,
+                          double* panel) const {
+  if (!columns) {
+    kernels::of<double>().centre_rows_transposed(chunk.rows, data_.d, data_.X + chunk.first * data_.d,
+                                                 data_.d, zeros_.data(), ones_.data(), panel, kStride);
+    for (index_t j = 0; j < data_.d; ++j, panel += kStride) {
+      std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
+    }
+  } else {
+    for (const index_t j : *columns) {
+      for (index_t s = 0; s < chunk.rows; ++s) panel[s] = data_.X[(chunk.first + s) * data_.d + j];
+      std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
+      panel += kStride;
+    }
+  }
+  std::fill_n(panel, chunk.padded, 1.0);
+}
+
+}  // namespace moefast
