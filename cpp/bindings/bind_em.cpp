@@ -129,10 +129,12 @@ void bind_em(py::module_& m) {
                     [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
-      .def(py::init<Array, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns>(),
+      .def(py::init<FeatureArray, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns,
+                    std::optional<Array>, std::optional<Array>>(),
            py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
            py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
-           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
+           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
+           py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         py::arg("sums") = "all",

@@ -13,6 +13,7 @@ void bind_exponential(py::module_& m);
 void bind_information(py::module_& m);
 void bind_moments(py::module_& m);
 void bind_power_iteration(py::module_& m);
+void bind_spread(py::module_& m);
 void bind_tensors(py::module_& m);
 }  // namespace moefast::bindings
 
@@ -26,4 +27,5 @@ PYBIND11_MODULE(_core, m) {
   moefast::bindings::bind_moments(m);
   moefast::bindings::bind_tensors(m);
   moefast::bindings::bind_power_iteration(m);
+  moefast::bindings::bind_spread(m);
 }

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 __version__: str
 
 _Floats = NDArray[np.float64]
+_Features = NDArray[np.float64 | np.float32]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -68,13 +69,15 @@ class EmSettings:
 class EmData:
     def __init__(
         self,
-        X: _Floats,
+        X: _Features,
         y: _Floats,
         w: _Floats,
         means: _Floats | None = None,
         log_densities: _Floats | None = None,
         expert_columns: Sequence[int] | NDArray[np.intp] | None = None,
         gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
+        centre: _Floats | None = None,
+        inverse_scale: _Floats | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
@@ -105,7 +108,8 @@ class SymmetricTensor:
     def pair_gradient(self, U: _Floats, V: _Floats) -> _Floats: ...
 
 def packed_position(dim: int, order: int, indices: Sequence[int]) -> int: ...
-def equal_rows(X: _Floats, y: _Floats) -> NDArray[np.int64]: ...
+def equal_rows(X: _Features, y: _Floats) -> NDArray[np.int64] | None: ...
+def spread(X: _Features, w: _Floats) -> tuple[_Floats, _Floats]: ...
 def exponential(x: _Floats) -> _Floats: ...
 def logarithm(x: _Floats) -> _Floats: ...
 def power_iteration(

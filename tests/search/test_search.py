@@ -36,7 +36,8 @@ ONCE = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
 def arranged(rows, weights):
     """The same samples with some rows repeated, some weighted, in another order."""
     other = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
-    other.Z, other.t, other.sample_weight = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
+    other.features, other.t = ONCE.features.subset(rows), ONCE.t[rows]
+    other.sample_weight = np.asarray(weights, dtype=float)
     other.row_group = row_groups(other)
     return other
 

@@ -29,6 +29,7 @@
 #include <utility>
 
 #include "aligned.hpp"
+#include "em/design_panel.hpp"
 #include "em/information_layout.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
@@ -136,25 +137,13 @@ class Lane {
     }
   }
 
-  // (x, 1) with the columns that are seen.
-  void design(const std::optional<std::vector<index_t>>& columns, index_t start, index_t n, index_t padded,
-              double* panel) const {
-    const index_t width = columns ? static_cast<index_t>(columns->size()) : data_.d;
-    for (index_t a = 0; a < width; ++a, panel += kStride) {
-      const double* from = data_.X + start * data_.d + (columns ? (*columns)[size(a)] : a);
-      for (index_t s = 0; s < n; ++s) panel[s] = from[s * data_.d];
-      std::fill(panel + n, panel + padded, 0.0);
-    }
-    std::fill_n(panel, padded, 1.0);
-  }
-
   // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
   index_t visit(index_t start, index_t last, Checkpoint& checkpoint) {
     checkpoint.check();
     const index_t n = std::min(kChunk, last - start);
     const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
-    design(data_.expert_columns, start, n, padded, design_[kExpert]);
-    design(data_.gate_columns, start, n, padded, design_[kGate]);
+    load_design(data_, data_.expert_columns, start, n, padded, kStride, design_[kExpert]);
+    load_design(data_, data_.gate_columns, start, n, padded, kStride, design_[kGate]);
     transpose(data_.y, 1, start, n, padded, y_);
     transpose(data_.w, 1, start, n, padded, w_);
     if (curvature_) transpose(curvature_, k_, start, n, padded, bends_);

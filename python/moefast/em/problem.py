@@ -85,7 +85,8 @@ class EmProblem(StandardSamples):
         self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
     ) -> Any:
         columns = (self.expert_design.columns, self.gate_design.columns)
-        return _core.EmData(self.Z, self.t, sample_weight, means, log_densities, *columns)
+        units = self.features.core_units
+        return _core.EmData(self.features.values, self.t, sample_weight, means, log_densities, *columns, *units)
 
     def run(
         self,
@@ -230,7 +231,7 @@ class EmProblem(StandardSamples):
 
     def _blank(self, k: int) -> Mixture:
         """Equal gates; the rest is made by the first M-step."""
-        d = self.Z.shape[1]
+        d = self.features.shape[1]
         return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link)
 
     def _parameters(
@@ -316,7 +317,8 @@ class EmProblem(StandardSamples):
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
         other = copy(self)
-        other.Z, other.t, other.sample_weight = self.Z[rows], self.t[rows], self.sample_weight[rows]
+        other.features, other.t = self.features.subset(rows), self.t[rows]
+        other.sample_weight = self.sample_weight[rows]
         _, parameters = self._parameters(mixture)
         return _core.row_scores(other._data(), parameters, self._settings())
 

@@ -81,7 +81,8 @@ def find_best_optimum(
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
-        given = moment_starts(problem, n_experts, options.n_parameters, rng)
+        some = _some_rows(problem, SearchSettings().moment_rows, rng)
+        given = moment_starts(some, n_experts, options.n_parameters, rng)
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
     else:
         starts = portfolio(problem, n_experts, options, rng)

@@ -80,7 +80,7 @@ def _moment_options(problem: EmProblem) -> MomentOptions:
 
 def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
     """Return the experts with gates by a few steps of EM in which the experts are frozen."""
-    k, d = len(found.coef), problem.Z.shape[1]
+    k, d = len(found.coef), problem.features.shape[1]
     start = Mixture(
         coef=problem.expert_design.spread(found.coef),
         intercept=found.intercept,

@@ -14,6 +14,7 @@ __all__ = ["SearchSettings"]
 
 _COUNTS = (
     "max_rows",
+    "moment_rows",
     "first_iterations",
     "given_iterations",
     "given_kept",
@@ -67,6 +68,8 @@ class SearchSettings:
     max_rows : int
         Different rows that a search looks at, about; the best of what it finds then compete on all. On 100 000
         simulated rows that ends within 0.01 of EM from the truth, whatever the seed.
+    moment_rows : int
+        Different rows whose moments give starts, about: their cubes need more rows than EM does.
     same_optimum : float
         Optima whose log-likelihoods differ by no more than this for each unit of weight are the same.
 
@@ -147,6 +150,7 @@ class SearchSettings:
 
     gate_alpha: float = 1e-4
     max_rows: int = 5000
+    moment_rows: int = 100_000
     same_optimum: float = 1e-4
 
     first_iterations: int = 25
