@@ -41,6 +41,12 @@ class _EmResult(TypedDict):
     gradient: float
     status: str
 
+class _NewtonResult(_EmResult):
+    decrement: float
+    curvature: str
+    n_passes: int
+    n_derivatives: int
+
 # experts, gates, variance
 _Parameters = tuple[_Floats, _Floats, _Floats]
 
@@ -88,6 +94,15 @@ def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_
 def information(
     data: EmData, parameters: _Parameters, settings: EmSettings, curvature: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
+def newton_run(
+    data: EmData,
+    start: _Parameters,
+    settings: EmSettings,
+    tol: float,
+    neighbourhood: float,
+    max_passes: int,
+    sample: EmData | None = None,
+) -> _NewtonResult: ...
 def row_scores(data: EmData, parameters: _Parameters, settings: EmSettings) -> _Floats: ...
 
 class SymmetricTensor:

@@ -349,6 +349,12 @@ class EmProblem(StandardSamples):
         other.options = replace(self.options, gate_alpha=gate_alpha)
         return other
 
+    def with_ridges(self, alpha: float, gate_alpha: float) -> EmProblem:
+        """Return the same samples in the same units with other ridges, on experts too."""
+        other = self.with_gate_alpha(gate_alpha)
+        other.options = replace(other.options, alpha=alpha)
+        return other
+
     def to_units(self, fit: EmFit) -> EmFit:
         """Return a fit made in standard units in the units of the data."""
         shift = self.total_weight * np.log(self.standardisation.y_scale)

@@ -40,8 +40,8 @@ class StandardFeatures:
     @classmethod
     def of(cls, X: AnyFloats, units: Standardisation) -> StandardFeatures:
         """Return X, in the units of the data, in standard units: a copy where it is small, else X itself."""
-        extent = np.concatenate([units.x_scale, 1.0 / units.x_scale, np.abs(units.x_mean)])
-        if X.size > _MOST_NUMBERS and (extent < _SAFE).all():
+        safe = (np.abs(units.x_mean) < _SAFE) & (units.x_scale < _SAFE) & (units.x_scale > 1.0 / _SAFE)
+        if X.size > _MOST_NUMBERS and safe.all():
             return cls(np.ascontiguousarray(X), units)
         return cls(units.features(X))
 

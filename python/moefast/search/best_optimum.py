@@ -12,7 +12,7 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
    ends when they no longer do; the next begins at another run, or at the best of further random starts. So data on
    which no move helps are searched by fresh starts.
 4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
-   to the end.
+   to the end. Where rows are many they go on before on a sample, and from there by Newton's method.
 
 :mod:`moefast.search.plan` says when what is done, :mod:`moefast.search.account` keeps what was found, and
 :mod:`moefast.search.settings` has every number. Where the user asks for a number of starts or a kind of them, or
@@ -81,7 +81,7 @@ def find_best_optimum(
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
-        some = _some_rows(problem, SearchSettings().moment_rows, rng)
+        some = _some_rows(problem, SearchSettings().sample_rows, rng)
         given = moment_starts(some, n_experts, options.n_parameters, rng)
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
     else:
@@ -126,13 +126,14 @@ def search(
     """
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
-    some = _some_rows(problem, settings.max_rows, rng)
+    sample = _some_rows(problem, settings.sample_rows, rng)
+    some = _some_rows(sample, settings.max_rows, rng)
     some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
         plan.run(given)
-        best = Certification(problem, budget, settings).best(plan.account.candidates())
+        best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
     fit = replace(best.fit, n_iter=best.n_iter)
     return fit, plan.account.report(problem, best, time.process_time() - cpu)
 
