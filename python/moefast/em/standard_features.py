@@ -56,7 +56,10 @@ class StandardFeatures:
         """All rows in standard units, (n, D), kept from the first time on."""
         if self.units is None:
             return np.asarray(self.values, dtype=np.float64)
-        return np.concatenate([self._block(rows) for rows in self._blocks()])
+        whole = np.empty(self.shape)
+        for rows in self._blocks():
+            whole[rows] = self._block(rows)
+        return whole
 
     def _blocks(self) -> list[slice]:
         n, d = self.shape
@@ -76,7 +79,10 @@ class StandardFeatures:
         """Return z.coef for each row, (n,)."""
         if self.units is None:
             return np.asarray(self.values @ coef)
-        return np.concatenate([self._block(rows) @ coef for rows in self._blocks()])
+        form = np.empty(self.shape[0])
+        for rows in self._blocks():
+            np.matmul(self._block(rows), coef, out=form[rows])
+        return form
 
     @property
     def core_units(self) -> tuple[Floats, Floats] | tuple[None, None]:

@@ -22,7 +22,7 @@ there is a link: :mod:`moefast.search.portfolio` and :mod:`moefast.search.given_
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -81,8 +81,10 @@ def find_best_optimum(
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
-        some = _some_rows(problem, SearchSettings().sample_rows, rng)
-        given = moment_starts(some, n_experts, options.n_parameters, rng)
+
+        def given(rows: EmProblem) -> list[Start]:
+            return moment_starts(rows, n_experts, options.n_parameters, rng)
+
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
     else:
         starts = portfolio(problem, n_experts, options, rng)
@@ -95,7 +97,7 @@ def search(
     n_experts: int,
     rng: np.random.Generator,
     *,
-    given: Sequence[Start] = (),
+    given: Callable[[EmProblem], Sequence[Start]] | None = None,
     deadline: Deadline | None = None,
     settings: SearchSettings | None = None,
     verbose: int = 0,
@@ -109,8 +111,8 @@ def search(
     n_experts : int
         k, at least 2.
     rng : numpy Generator
-    given : sequence of Start
-        Further starts to begin with.
+    given : callable, optional
+        Takes the rows, or a sample where there are many, and returns further starts to begin with.
     deadline : Deadline, optional
         How long to search; the best may then take as long again to settle. Without it the work depends on k and
         the number of rows, and the search ends early when independent climbs have agreed on the best optimum.
@@ -127,12 +129,13 @@ def search(
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
     sample = _some_rows(problem, settings.sample_rows, rng)
+    starts = () if given is None else given(sample)
     some = _some_rows(sample, settings.max_rows, rng)
     some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
-        plan.run(given)
+        plan.run(starts)
         best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
     fit = replace(best.fit, n_iter=best.n_iter)
     return fit, plan.account.report(problem, best, time.process_time() - cpu)

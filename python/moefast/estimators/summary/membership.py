@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
-from moefast._typing import AnyFloats, Floats
+from moefast._typing import Floats
 from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 
@@ -64,7 +64,8 @@ class Membership:
         for first in range(0, samples.n_rows, _BLOCK_ROWS):
             rows = slice(first, first + _BLOCK_ROWS)
             weights = samples.sample_weight[rows]
-            p, r = _gates_and_posterior(mixture, samples.X[rows], samples.y[rows])
+            X = np.asarray(samples.X[rows], dtype=np.float64)
+            p, r = _gates_and_posterior(mixture, X, samples.y[rows])
             prior += p @ weights
             size += np.bincount(r.argmax(axis=0), weights, minlength=k)
             support += (r > _POSITIVE) @ weights
@@ -73,7 +74,7 @@ class Membership:
         return cls(prior / samples.sample_weight.sum(), size, support, entropy)
 
 
-def _gates_and_posterior(mixture: GatedExperts, X: AnyFloats, y: Floats) -> tuple[Floats, Floats]:
+def _gates_and_posterior(mixture: GatedExperts, X: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Return p_i(x) and P(expert i | x, y), each (k, n): a row for each expert, along which numpy is fast."""
     # far experts leave the range of float64 on the way to a responsibility of 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
