@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "em/e_step.hpp"
 #include "em/information_layout.hpp"
 #include "em/m_step.hpp"
 #include "moefast/information.hpp"
@@ -56,6 +57,8 @@ class Newton {
         settings_(settings),
         newton_(newton),
         poll_(poll),
+        panels_(data),
+        e_step_(panels_, settings, start.k),
         m_step_(data, settings, poll),
         layout_(start, settings, data.one_design()),
         now_(at(put_on_floor(std::move(start), settings.variance_floor))) {
@@ -112,7 +115,7 @@ class Newton {
   Point at(MixtureParameters p) {
     ++result_.n_passes;
     Point point{std::move(p), {}, 0, {}};
-    point.stats = e_step(data_, point.parameters, settings_, {}, poll_, PassSums::gradient);
+    e_step_(point.parameters, {}, PassSums::gradient, poll_, point.stats);
     point.objective = m_step_.objective(point.parameters, point.stats);
     point.gradient = gradient_of(point);
     return point;
@@ -329,6 +332,8 @@ class Newton {
   const EmSettings& settings_;
   const NewtonSettings& newton_;
   const Poll& poll_;
+  const SamplePanels panels_;
+  EStep e_step_;
   const MStep m_step_;
   const ThetaLayout layout_;
   NewtonResult result_;
