@@ -29,7 +29,6 @@ import numpy as np
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.em.rows import row_phase
 from moefast.progress import progress_bar
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
@@ -39,6 +38,7 @@ from moefast.search.plan import Plan
 from moefast.search.portfolio import StartOptions, portfolio
 from moefast.search.report import FitReport
 from moefast.search.settings import SearchSettings
+from moefast.search.some_rows import some_rows
 from moefast.search.starts import Start
 
 __all__ = ["find_best_optimum", "search"]
@@ -128,9 +128,9 @@ def search(
     """
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
-    sample = _some_rows(problem, settings.sample_rows, rng)
+    sample = some_rows(problem, settings.sample_rows, rng)
     starts = () if given is None else given(sample)
-    some = _some_rows(sample, settings.max_rows, rng)
+    some = some_rows(sample, settings.max_rows, rng)
     some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
@@ -139,13 +139,3 @@ def search(
         best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
     fit = replace(best.fit, n_iter=best.n_iter)
     return fit, plan.account.report(problem, best, time.process_time() - cpu)
-
-
-def _some_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> EmProblem:
-    """Return the problem on about n different rows, drawn as a function of their values, where there are more."""
-    share = n / problem.n_distinct
-    if share >= 1:
-        return problem
-    some = problem.subset(row_phase(problem, rng) < share)
-    # Rows may be so near each other that they have the same phase.
-    return some if some.n_rows >= share * problem.n_rows / 2 else problem
