@@ -59,12 +59,15 @@ def test_it_ends_where_em_ends_after_long(name):
     assert (np.diff(end.fit.trace) >= -1e-9).all()
 
 
-def test_the_decrement_foretells_the_gain():
-    problem = made()
+@pytest.mark.parametrize("options", [{}, {"alpha": 2000.0, "gate_alpha": 300.0}], ids=["plain", "strong ridges"])
+@pytest.mark.parametrize("part", ["coef", "gate_coef"])
+def test_the_decrement_foretells_the_gain(options, part):
+    problem = made(**options)
     (best,) = problem.run_many([near_optimum(problem)], max_iter=5000, gradient_tol=1e-12)
     m = best.mixture
     shift = 0.003 * np.random.default_rng(1).normal(size=m.coef.shape)
-    end = newton_end(problem, replace(m, coef=m.coef + shift), tol=np.inf)
+    shift[-1] = 0.0  # the reference of the gates
+    end = newton_end(problem, replace(m, **{part: getattr(m, part) + shift}), tol=np.inf)
     assert end.fit.n_iter == 0
     assert end.decrement == pytest.approx(best.trace[-1] - end.fit.trace[0], rel=0.05)
 
