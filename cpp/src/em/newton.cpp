@@ -30,6 +30,9 @@ constexpr int kMaxHalvings = 20;
 // Of the largest eigenvalue in units of the diagonal: below it nothing bends, above it minus this something
 // bends upwards.
 constexpr double kFlat = 1e-10, kUpwards = 1e-8;
+// sqrt(-H_aa), of the largest: what bends less has no unit of its own. Off a saddle more counts: the gates of
+// experts that are the same do not bend at all, and have to move with the experts.
+constexpr double kLeastBend = 1e-4, kLeastBendOffSaddle = 0.1;
 // Second derivatives are taken anew unless a step left no more than this of the decrement.
 constexpr double kGoodReduction = 0.1;
 // Of the objective, as in iteration.cpp.
@@ -212,6 +215,14 @@ class Newton {
     return g;
   }
 
+  // 1 / sqrt(|-H_aa|), or where this is less than `least` times the largest of them, of that.
+  static VectorXd units(const MatrixXd& bends, double least) {
+    const VectorXd roots = bends.diagonal().cwiseAbs().cwiseSqrt();
+    const double bound = roots.size() > 0 ? least * roots.maxCoeff() : 0;
+    if (!(bound > 0)) return VectorXd::Zero(roots.size());
+    return roots.cwiseMax(bound).cwiseInverse();
+  }
+
   // Takes M from the second derivatives here. False where something bends upwards, a saddle is left then, and
   // where something is not finite.
   bool take_metric() {
@@ -222,14 +233,13 @@ class Newton {
     for (Index b = 0; b < m; ++b)
       for (Index a = 0; a < m; ++a)
         A(a, b) = all(free_[static_cast<std::size_t>(a)], free_[static_cast<std::size_t>(b)]);
-    VectorXd unit = A.diagonal().cwiseAbs().cwiseSqrt();
-    const double largest = m > 0 ? unit.maxCoeff() : 0;
-    for (Index a = 0; a < m; ++a) unit[a] = unit[a] > kFlat * largest ? 1 / unit[a] : 0;
-    A = unit.asDiagonal() * A * unit.asDiagonal();
     if (!A.allFinite()) {
       result_.curvature = Curvature::unknown;
       return false;
     }
+    const MatrixXd bends = A;
+    const VectorXd unit = units(bends, kLeastBend);
+    A = unit.asDiagonal() * bends * unit.asDiagonal();
     result_.curvature = Curvature::maximum;
     const Eigen::LLT<MatrixXd> factor(A);
     const bool plain = factor.info() == Eigen::Success &&
@@ -242,8 +252,7 @@ class Newton {
       const double top = values.cwiseAbs().maxCoeff();
       if (values[0] < -kUpwards * top) {
         result_.curvature = gradient() <= kStationary ? Curvature::saddle : Curvature::indefinite;
-        if (result_.curvature == Curvature::saddle)
-          leave(unit.cwiseProduct(solver.eigenvectors().col(0)), -values[0]);
+        if (result_.curvature == Curvature::saddle) leave(bends);
         return false;
       }
       const VectorXd inverse = (values.array() > kFlat * top).select(values.array().inverse(), 0.0);
@@ -308,8 +317,13 @@ class Newton {
     M_ += ((1 + q.dot(Mq) / sq) / sq) * s * s.transpose() - (Mq * s.transpose() + s * Mq.transpose()) / sq;
   }
 
-  // A step in a direction that bends upwards by `bend`, to the better side.
-  void leave(const VectorXd& direction, double bend) {
+  // A step in the direction that bends upwards most, to the better side.
+  void leave(const MatrixXd& bends) {
+    const VectorXd unit = units(bends, kLeastBendOffSaddle);
+    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(unit.asDiagonal() * bends * unit.asDiagonal());
+    const VectorXd direction = unit.cwiseProduct(solver.eigenvectors().col(0));
+    const double bend = -solver.eigenvalues()[0];
+    if (!(bend > 0)) return;
     const double weight_per_row = m_step_.weight() / static_cast<double>(data_.n);
     const double first = std::sqrt(2 * kGainOffSaddle * weight_per_row / bend);
     Point best = now_;
