@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "moefast/types.hpp"
@@ -27,6 +28,8 @@ template <class T>
 using PlainArray = py::array_t<T, kPlain>;
 // Mirrored in _core.pyi as NDArray[np.float64].
 using Array = PlainArray<double>;
+// Features, of either type; mirrored as NDArray[np.float64] | NDArray[np.float32]. Needs pybind11/stl.h.
+using FeatureArray = std::variant<Array, PlainArray<float>>;
 
 inline std::string shape_text(const py::array& array) {
   std::string text = "(";

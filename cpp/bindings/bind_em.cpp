@@ -7,6 +7,7 @@
 #include "array_args.hpp"
 #include "bound_data.hpp"
 #include "bound_link.hpp"
+#include "em_result.hpp"
 #include "moefast/em_batch.hpp"
 
 namespace moefast::bindings {
@@ -38,21 +39,6 @@ EmStart make_start(const BoundData& data, const StartTuple& given) {
     start.assignment.labels = labels->data();
   }
   return start;
-}
-
-py::dict to_dict(const EmResult& result) {
-  const MixtureParameters& p = result.parameters;
-  py::dict out;
-  out["experts"] = make_array(p.experts, {p.k, p.expert_dim});
-  out["gates"] = make_array(p.gates, {p.k, p.gate_dim});
-  out["variance"] = make_array(p.variance, {p.k});
-  out["totals"] = make_array(result.totals, {p.k});
-  out["log_likelihood"] = result.log_likelihood;
-  out["trace"] = make_array(result.trace, {static_cast<py::ssize_t>(result.trace.size())});
-  out["n_iter"] = result.n_iter;
-  out["gradient"] = result.gradient;
-  out["status"] = to_string(result.status);
-  return out;
 }
 
 PassSums make_sums(const std::string& name) {
@@ -129,10 +115,12 @@ void bind_em(py::module_& m) {
                     [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
-      .def(py::init<Array, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns>(),
+      .def(py::init<FeatureArray, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns,
+                    std::optional<Array>, std::optional<Array>>(),
            py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
            py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
-           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
+           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
+           py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         py::arg("sums") = "all",

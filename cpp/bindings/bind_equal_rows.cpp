@@ -1,26 +1,37 @@
+#include <pybind11/stl.h>
+
 #include "array_args.hpp"
 #include "moefast/equal_rows.hpp"
 
 namespace moefast::bindings {
+namespace {
+
+template <class T>
+py::object find_equal_rows(const PlainArray<T>& X, const Array& y) {
+  require_ndim(X, "X", 2);
+  require_shape(y, "y", {X.shape(0)});
+  std::vector<index_t> groups;
+  {
+    const Poll poll = make_poll();
+    const py::gil_scoped_release nogil;
+    groups = equal_rows(X.data(), y.data(), X.shape(0), X.shape(1), poll);
+  }
+  if (groups.empty()) return py::none();
+  return make_array(std::move(groups), {X.shape(0)});
+}
+
+}  // namespace
 
 void bind_equal_rows(py::module_& m) {
   m.def(
       "equal_rows",
-      [](const Array& X, const Array& y) {
-        require_ndim(X, "X", 2);
-        require_shape(y, "y", {X.shape(0)});
-        std::vector<index_t> groups;
-        {
-          const Poll poll = make_poll();
-          const py::gil_scoped_release nogil;
-          groups = equal_rows(X.data(), y.data(), X.shape(0), X.shape(1), poll);
-        }
-        py::array_t<index_t> out(static_cast<py::ssize_t>(groups.size()));
-        std::copy(groups.begin(), groups.end(), out.mutable_data());
-        return out;
+      [](const FeatureArray& X, const Array& y) {
+        return std::visit([&y](const auto& array) { return find_equal_rows(array, y); }, X);
       },
       py::arg("X").noconvert(), py::arg("y").noconvert(),
-      "A number for each row of (X, y), the same for equal rows, in order of first appearance.");
+      "A number for each row of (X, y), the same for equal rows, in order of first appearance; None where "
+      "all "
+      "rows differ.");
 }
 
 }  // namespace moefast::bindings

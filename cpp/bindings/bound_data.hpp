@@ -19,24 +19,38 @@ using Columns = std::optional<std::vector<index_t>>;
 
 // The samples, with the arrays that hold them.
 struct BoundData {
-  Array X, y, w;
-  std::optional<Array> means, log_densities;
+  FeatureArray X;
+  Array y, w;
+  std::optional<Array> means, log_densities, centre, inverse_scale;
   EmData view;
 
-  BoundData(Array X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
-            Columns expert_columns, Columns gate_columns)
+  BoundData(FeatureArray X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
+            Columns expert_columns, Columns gate_columns, std::optional<Array> centre,
+            std::optional<Array> inverse_scale)
       : X(std::move(X)),
         y(std::move(y)),
         w(std::move(w)),
         means(std::move(means)),
-        log_densities(std::move(log_densities)) {
-    require_ndim(this->X, "X", 2);
-    const py::ssize_t n = this->X.shape(0);
+        log_densities(std::move(log_densities)),
+        centre(std::move(centre)),
+        inverse_scale(std::move(inverse_scale)) {
+    const py::array& features = std::visit([](const py::array& X) -> const py::array& { return X; }, this->X);
+    require_ndim(features, "X", 2);
+    const py::ssize_t n = features.shape(0), d = features.shape(1);
     if (n < 1) throw py::value_error("X must have at least one row");
     require_shape(this->y, "y", {n});
     require_shape(this->w, "w", {n});
-    view.X = this->X.data(), view.y = this->y.data(), view.w = this->w.data();
-    view.n = n, view.d = this->X.shape(1);
+    if (const Array* doubles = std::get_if<Array>(&this->X)) view.X = doubles->data();
+    if (const PlainArray<float>* floats = std::get_if<PlainArray<float>>(&this->X)) view.X32 = floats->data();
+    view.y = this->y.data(), view.w = this->w.data();
+    view.n = n, view.d = d;
+    if (this->centre.has_value() != this->inverse_scale.has_value())
+      throw py::value_error("give both centre and inverse_scale, or neither");
+    if (this->centre) {
+      require_shape(*this->centre, "centre", {d});
+      require_shape(*this->inverse_scale, "inverse_scale", {d});
+      view.centre = this->centre->data(), view.inverse_scale = this->inverse_scale->data();
+    }
     view.expert_columns = std::move(expert_columns), view.gate_columns = std::move(gate_columns);
     view.check_columns();
     if (this->means) view.means = this->means->data();

@@ -12,7 +12,9 @@ void bind_equal_rows(py::module_& m);
 void bind_exponential(py::module_& m);
 void bind_information(py::module_& m);
 void bind_moments(py::module_& m);
+void bind_newton(py::module_& m);
 void bind_power_iteration(py::module_& m);
+void bind_spread(py::module_& m);
 void bind_tensors(py::module_& m);
 }  // namespace moefast::bindings
 
@@ -24,6 +26,8 @@ PYBIND11_MODULE(_core, m) {
   moefast::bindings::bind_exponential(m);
   moefast::bindings::bind_information(m);
   moefast::bindings::bind_moments(m);
+  moefast::bindings::bind_newton(m);
   moefast::bindings::bind_tensors(m);
   moefast::bindings::bind_power_iteration(m);
+  moefast::bindings::bind_spread(m);
 }

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 __version__: str
 
 _Floats = NDArray[np.float64]
+_Features = NDArray[np.float64 | np.float32]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -40,6 +41,12 @@ class _EmResult(TypedDict):
     gradient: float
     status: str
 
+class _NewtonResult(_EmResult):
+    decrement: float
+    curvature: str
+    n_passes: int
+    n_derivatives: int
+
 # experts, gates, variance
 _Parameters = tuple[_Floats, _Floats, _Floats]
 
@@ -68,13 +75,15 @@ class EmSettings:
 class EmData:
     def __init__(
         self,
-        X: _Floats,
+        X: _Features,
         y: _Floats,
         w: _Floats,
         means: _Floats | None = None,
         log_densities: _Floats | None = None,
         expert_columns: Sequence[int] | NDArray[np.intp] | None = None,
         gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
+        centre: _Floats | None = None,
+        inverse_scale: _Floats | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
@@ -85,6 +94,15 @@ def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_
 def information(
     data: EmData, parameters: _Parameters, settings: EmSettings, curvature: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
+def newton_run(
+    data: EmData,
+    start: _Parameters,
+    settings: EmSettings,
+    tol: float,
+    neighbourhood: float,
+    max_passes: int,
+    sample: EmData | None = None,
+) -> _NewtonResult: ...
 def row_scores(data: EmData, parameters: _Parameters, settings: EmSettings) -> _Floats: ...
 
 class SymmetricTensor:
@@ -105,7 +123,8 @@ class SymmetricTensor:
     def pair_gradient(self, U: _Floats, V: _Floats) -> _Floats: ...
 
 def packed_position(dim: int, order: int, indices: Sequence[int]) -> int: ...
-def equal_rows(X: _Floats, y: _Floats) -> NDArray[np.int64]: ...
+def equal_rows(X: _Features, y: _Floats) -> NDArray[np.int64] | None: ...
+def spread(X: _Features, w: _Floats) -> tuple[_Floats, _Floats]: ...
 def exponential(x: _Floats) -> _Floats: ...
 def logarithm(x: _Floats) -> _Floats: ...
 def power_iteration(

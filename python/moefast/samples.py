@@ -18,7 +18,7 @@ class Samples:
 
     Attributes
     ----------
-    X : ndarray of shape (n, d), float64
+    X : ndarray of shape (n, d), float64, or float32 where a fit keeps what it was given
     y : ndarray of shape (n,), float64
     sample_weight : ndarray of shape (n,), float64
         Positive: rows of weight zero have been left out.

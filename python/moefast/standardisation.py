@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from moefast._typing import Floats
+import moefast._core as _core
+from moefast._typing import AnyFloats, Floats
 from moefast.samples import Samples
 
 __all__ = ["Spread", "Standardisation", "location_and_scale"]
@@ -18,7 +19,7 @@ __all__ = ["Spread", "Standardisation", "location_and_scale"]
 Units: TypeAlias = Literal["centred", "deviation", "root mean square", "own"]
 
 
-def _shifted(values: Floats, mean: Any, scale: Any) -> Floats:
+def _shifted(values: AnyFloats, mean: Any, scale: Any) -> Floats:
     """Return (values - mean) / scale, also where the difference leaves the range but the quotient does not."""
     if not np.any(mean):
         return np.asarray(values / scale)
@@ -54,8 +55,8 @@ class Spread:
         OverflowError
             For a standard deviation of y that float64 holds with fewer digits than others.
         """
-        x_mean, x_deviation = location_and_scale(samples.X, samples.share)
-        y_mean, y_deviation = location_and_scale(samples.y[:, None], samples.share)
+        x_mean, x_deviation = location_and_scale(samples.X, samples.sample_weight)
+        y_mean, y_deviation = location_and_scale(samples.y[:, None], samples.sample_weight)
         if 0 < y_deviation[0] < np.finfo(np.float64).tiny:
             raise OverflowError(
                 f"y has a standard deviation of {y_deviation[0]:.3g}, where float64 loses its digits and the "
@@ -100,7 +101,7 @@ class Standardisation:
         """Return samples in standard units."""
         return replace(samples, X=self.features(samples.X), y=self.response(samples.y))
 
-    def features(self, X: Floats) -> Floats:
+    def features(self, X: AnyFloats) -> Floats:
         """Return X in standard units, C-ordered."""
         return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
 
@@ -155,23 +156,9 @@ def _shift_and_unit(units: Units, mean: Floats, deviation: Floats) -> tuple[Floa
     return mean if units == "centred" else np.zeros_like(mean), np.where(scale > 0, scale, 1.0)
 
 
-def location_and_scale(columns: Floats, share: Floats) -> tuple[Floats, Floats]:
+def location_and_scale(columns: AnyFloats, weight: Floats) -> tuple[Floats, Floats]:
     """Weighted mean and standard deviation (ddof = 0) of each column, safe for huge and tiny values.
 
-    A column whose values differ by rounding only has its own value as the mean and scale 0.
+    A column whose values differ by rounding only has its first value as the mean and scale 0.
     """
-    anchor = columns[0]
-    largest = np.abs(columns).max(axis=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    deviation = columns / unit - anchor / unit
-    # einsum and not @: BLAS sums in another order for another number of its threads.
-    mean = np.einsum("n,nj->j", share, deviation)
-    centred = deviation - mean
-    width = np.abs(centred).max(axis=0)
-    varies = width > 8 * np.finfo(np.float64).eps
-    width = np.where(varies, width, 1.0)
-    scale = width * np.sqrt(np.einsum("n,nj->j", share, (centred / width) ** 2))
-    return (
-        np.where(varies, unit * (anchor / unit + mean), anchor),
-        np.where(varies, scale * unit, 0.0),
-    )
+    return _core.spread(np.ascontiguousarray(columns), np.ascontiguousarray(weight))

@@ -170,7 +170,7 @@ def check_weights(sample_weight: Any, n_samples: int, *, all_zero: bool = False)
     if weights.dtype.kind == "c":
         raise ValueError("sample_weight must be real, got complex values")
     try:
-        weights = weights.astype(np.float64)
+        weights = weights.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"sample_weight must be numeric: {error}") from None
     if weights.ndim == 0:
@@ -215,7 +215,7 @@ def check_response(y: Any, n_samples: int, name: str = "y") -> Floats:
     if np.shape(y) != (n_samples,):
         raise ValueError(f"{name} must have shape ({n_samples},), got {np.shape(y)}")
     try:
-        y = np.asarray(y).astype(np.float64)
+        y = np.asarray(y).astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} is not numeric: {error}") from None
     check_finite(y, what=name)
@@ -228,20 +228,32 @@ def check_features(X: Any, convert: Callable[..., Any] | None = None) -> Floats:
     `convert` takes the place of :func:`sklearn.utils.check_array`, whose arguments it must take: an estimator's
     own keeps the names and the number of its columns too.
     """
+    return np.asarray(_finite_table(X, convert, np.float64))
+
+
+def _finite_table(X: Any, convert: Callable[..., Any] | None, dtype: Any) -> Any:
+    """Do the same as :func:`check_features`, with the types that X may have, the first being the usual one."""
     names = column_names(X)
     refuse_misread(X, "X")
     try:
-        table = (convert or partial(check_array, input_name="X"))(X, dtype=np.float64, ensure_all_finite=False)
+        table = (convert or partial(check_array, input_name="X"))(X, dtype=dtype, ensure_all_finite=False)
     except (TypeError, ValueError) as error:
         raise explain_conversion(X, error) from None
     check_finite(table, names)
-    return np.asarray(table)
+    return table
 
 
-def check_samples(X: Any, y: Any, sample_weight: Any = None, convert: Callable[..., Any] | None = None) -> Samples:
+def check_samples(
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    convert: Callable[..., Any] | None = None,
+    *,
+    single: bool = False,
+) -> Samples:
     """Check (X, y, sample_weight) for the plain functions of the package and for estimators.
 
-    `convert` is that of :func:`check_features`.
+    `convert` is that of :func:`check_features`. With `single` an X of float32 stays so.
 
     Returns
     -------
@@ -256,7 +268,7 @@ def check_samples(X: Any, y: Any, sample_weight: Any = None, convert: Callable[.
         the column.
     """
     names = column_names(X)
-    X = check_features(X, convert)
+    X = _finite_table(X, convert, [np.float64, np.float32] if single else np.float64)
     refuse_misread(y, "y")
     if y is not None:
         y = column_or_1d(y, warn=True)

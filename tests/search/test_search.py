@@ -14,8 +14,10 @@ from tqdm import tqdm
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, fit_em
+from moefast.em.newton import newton_end
 from moefast.em.rows import row_groups
 from moefast.samples import Samples
+from moefast.search import certification
 from moefast.search.account import Account, Climb
 from moefast.search.assignments import KINDS, nearest_rows
 from moefast.search.best_optimum import search
@@ -36,7 +38,8 @@ ONCE = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
 def arranged(rows, weights):
     """The same samples with some rows repeated, some weighted, in another order."""
     other = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
-    other.Z, other.t, other.sample_weight = ONCE.Z[rows], ONCE.t[rows], np.asarray(weights, dtype=float)
+    other.features, other.t = ONCE.features.subset(rows), ONCE.t[rows]
+    other.sample_weight = np.asarray(weights, dtype=float)
     other.row_group = row_groups(other)
     return other
 
@@ -287,7 +290,13 @@ def test_every_iteration_is_counted(monkeypatch):
         passes.extend(fit.n_iter + 1 for fit in fits)
         return fits
 
+    def counted_newton(*arguments, **options):
+        end = newton_end(*arguments, **options)
+        passes.append(end.n_passes)
+        return end
+
     monkeypatch.setattr(EmProblem, "run_many", counted)
+    monkeypatch.setattr(certification, "newton_end", counted_newton)
     model = MixtureOfExpertsRegressor(3, random_state=0).fit(X, Y)
     assert model.fit_report_.n_iter_total == sum(passes)
 

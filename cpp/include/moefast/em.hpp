@@ -26,7 +26,11 @@ struct EmSettings;
 // Not owned. Rows of weight zero are allowed and count for nothing. Experts may be frozen: at most one of the
 // last two is set, experts are then neither read nor updated, and their sums stay 0.
 struct EmData {
-  const double* X = nullptr;  // n x d, row-major
+  const double* X = nullptr;   // n x d, row-major
+  const float* X32 = nullptr;  // the same in place of X
+  // d: where both are set, x in what follows is (X - centre) * inverse_scale, made as rows are read.
+  const double* centre = nullptr;
+  const double* inverse_scale = nullptr;
   const double* y = nullptr;  // n
   const double* w = nullptr;  // n
   // n x k: predictions of experts with normal noise, of any link; the noise is theirs and may be updated.

@@ -19,13 +19,13 @@ index_t n_parameters(const MixtureParameters& parameters, const EmSettings& sett
 struct Information {
   std::vector<double> score;           // P: sum_n w s_n, s_n = d log P(y_n | x_n) / d theta
   std::vector<double> hessian;         // P x P: sum_n w d^2 log P(y_n | x_n) / d theta^2
-  std::vector<double> score_products;  // P x P: sum_n w s_n s_n'
+  std::vector<double> score_products;  // P x P: sum_n w s_n s_n'; empty where they are not wanted
 };
 
 // What is differentiated: the log-likelihood without ridges, of experts that are not frozen. The result does
 // not depend on n_threads. `curvature`, n x k, is g'' at a_i.x + b_i; null means 0.
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                        const double* curvature, const Poll& poll);
+                        const double* curvature, const Poll& poll, bool score_products = true);
 
 // The scores s_n, without their weights, n x P.
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,

@@ -1,15 +1,27 @@
 // Rows are looked up by a hash in a table of open addresses and then compared value by value: no two
-// different rows are ever taken for equal.
+// different rows are ever taken for equal. The table is larger than any cache, so rows are hashed some at a
+// time and their addresses asked for ahead; beside the number of a row it has half of its hash, which tells
+// nearly all other rows apart without a look at them.
 #include "moefast/equal_rows.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <limits>
 
 namespace moefast {
 namespace {
 
 constexpr index_t kRowsBetweenPolls = 65536;
-constexpr index_t kEmpty = -1;
+constexpr index_t kRowsAhead = 64;
+
+void ask_for(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  static_cast<void>(address);
+#endif
+}
 
 // The finalizer of MurmurHash3 (Appleby, public domain): every bit of the input moves every bit of the
 // output.
@@ -21,35 +33,71 @@ std::uint64_t mix(std::uint64_t h) {
   return h ^ (h >> 33);
 }
 
-std::uint64_t hash(const double* x, index_t d, double y) {
-  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value + 0.0); };  // -0 is 0
+template <class T>
+std::uint64_t hash(const T* x, index_t d, double y) {
+  // -0 is 0
+  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value + 0.0); };
   std::uint64_t h = mix(bits(y));
-  for (index_t j = 0; j < d; ++j) h = mix(h ^ bits(x[j])) + 0x9e3779b97f4a7c15ULL;
+  for (index_t j = 0; j < d; ++j) h = mix(h ^ bits(static_cast<double>(x[j]))) + 0x9e3779b97f4a7c15ULL;
   return h;
 }
 
-}  // namespace
-
-std::vector<index_t> equal_rows(const double* X, const double* y, index_t n, index_t d, const Poll& poll) {
-  std::vector<index_t> group(static_cast<std::size_t>(n));
+// Index: unsigned, large enough for n and one more.
+template <class Index, class T>
+std::vector<index_t> groups(const T* X, const double* y, index_t n, index_t d, const Poll& poll) {
+  struct Entry {
+    Index mark, row;  // of the hash; the first row of the group at an address
+  };
+  constexpr Index kEmpty = std::numeric_limits<Index>::max();
   // At most half full.
   const std::size_t size = std::bit_ceil(static_cast<std::size_t>(std::max<index_t>(2 * n, 2)));
-  std::vector<index_t> first(size, kEmpty);  // the first row of the group at an address
+  std::vector<Entry> table(size, Entry{0, kEmpty});
+  std::vector<index_t> group;  // once two rows were equal
   index_t n_groups = 0;
-  for (index_t s = 0; s < n; ++s) {
-    if (poll && s % kRowsBetweenPolls == 0) poll();
-    const double* x = X + s * d;
-    std::size_t at = hash(x, d, y[s]) & (size - 1);
-    const auto same = [&](index_t other) { return y[other] == y[s] && std::equal(x, x + d, X + other * d); };
-    while (first[at] != kEmpty && !same(first[at])) at = (at + 1) & (size - 1);
-    if (first[at] == kEmpty) {
-      first[at] = s;
-      group[static_cast<std::size_t>(s)] = n_groups++;
-    } else {
-      group[static_cast<std::size_t>(s)] = group[static_cast<std::size_t>(first[at])];
+  std::array<std::uint64_t, kRowsAhead> hashes;
+  for (index_t first = 0; first < n; first += kRowsAhead) {
+    if (poll && first % kRowsBetweenPolls == 0) poll();
+    const index_t last = std::min(n, first + kRowsAhead);
+    for (index_t s = first; s < last; ++s) {
+      const std::uint64_t h = hash(X + s * d, d, y[s]);
+      hashes[static_cast<std::size_t>(s - first)] = h;
+      ask_for(&table[h & (size - 1)]);
+    }
+    for (index_t s = first; s < last; ++s) {
+      const std::uint64_t h = hashes[static_cast<std::size_t>(s - first)];
+      const Index mark = static_cast<Index>(h >> 32);
+      const T* x = X + s * d;
+      std::size_t at = h & (size - 1);
+      const auto same = [&](const Entry& entry) {
+        const index_t other = static_cast<index_t>(entry.row);
+        return entry.mark == mark && y[other] == y[s] && std::equal(x, x + d, X + other * d);
+      };
+      while (table[at].row != kEmpty && !same(table[at])) at = (at + 1) & (size - 1);
+      const bool is_new = table[at].row == kEmpty;
+      if (!is_new && group.empty()) {
+        group.resize(static_cast<std::size_t>(n));
+        for (index_t before = 0; before < s; ++before) group[static_cast<std::size_t>(before)] = before;
+      }
+      if (is_new) table[at] = {mark, static_cast<Index>(s)};
+      if (!group.empty()) {
+        group[static_cast<std::size_t>(s)] =
+            is_new ? n_groups : group[static_cast<std::size_t>(table[at].row)];
+      }
+      n_groups += is_new;
     }
   }
   return group;
 }
+
+}  // namespace
+
+template <class T>
+std::vector<index_t> equal_rows(const T* X, const double* y, index_t n, index_t d, const Poll& poll) {
+  const bool is_short = n < static_cast<index_t>(std::numeric_limits<std::uint32_t>::max());
+  return is_short ? groups<std::uint32_t>(X, y, n, d, poll) : groups<std::uint64_t>(X, y, n, d, poll);
+}
+
+template std::vector<index_t> equal_rows<double>(const double*, const double*, index_t, index_t, const Poll&);
+template std::vector<index_t> equal_rows<float>(const float*, const double*, index_t, index_t, const Poll&);
 
 }  // namespace moefast

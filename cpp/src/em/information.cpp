@@ -29,6 +29,7 @@
 #include <utility>
 
 #include "aligned.hpp"
+#include "em/design_panel.hpp"
 #include "em/information_layout.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
@@ -53,12 +54,13 @@ struct Sums {
 class Lane {
  public:
   Lane(const EmData& data, const MixtureParameters& p, const EmSettings& settings, const ThetaLayout& layout,
-       const double* curvature)
+       const double* curvature, bool score_products)
       : data_(data),
         layout_(layout),
         link_(settings.link.get()),
         shared_noise_(settings.shared_noise),
         curvature_(curvature),
+        score_products_(score_products),
         k_(p.k),
         u_dim_(p.expert_dim),
         v_dim_(p.gate_dim),
@@ -136,25 +138,13 @@ class Lane {
     }
   }
 
-  // (x, 1) with the columns that are seen.
-  void design(const std::optional<std::vector<index_t>>& columns, index_t start, index_t n, index_t padded,
-              double* panel) const {
-    const index_t width = columns ? static_cast<index_t>(columns->size()) : data_.d;
-    for (index_t a = 0; a < width; ++a, panel += kStride) {
-      const double* from = data_.X + start * data_.d + (columns ? (*columns)[size(a)] : a);
-      for (index_t s = 0; s < n; ++s) panel[s] = from[s * data_.d];
-      std::fill(panel + n, panel + padded, 0.0);
-    }
-    std::fill_n(panel, padded, 1.0);
-  }
-
   // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
   index_t visit(index_t start, index_t last, Checkpoint& checkpoint) {
     checkpoint.check();
     const index_t n = std::min(kChunk, last - start);
     const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
-    design(data_.expert_columns, start, n, padded, design_[kExpert]);
-    design(data_.gate_columns, start, n, padded, design_[kGate]);
+    load_design(data_, data_.expert_columns, start, n, padded, kStride, design_[kExpert]);
+    load_design(data_, data_.gate_columns, start, n, padded, kStride, design_[kGate]);
     transpose(data_.y, 1, start, n, padded, y_);
     transpose(data_.w, 1, start, n, padded, w_);
     if (curvature_) transpose(curvature_, k_, start, n, padded, bends_);
@@ -269,7 +259,7 @@ class Lane {
     const double* weights = weights_;
     double* to = out.products.data();
     for (const auto& [left, right] : kBlocks) {
-      const index_t n = 2 * layout_.n_pairs(left, right);
+      const index_t n_pairs = layout_.n_pairs(left, right), n = score_products_ ? 2 * n_pairs : n_pairs;
       for (index_t b = 0; n > 0 && b < layout_.width(right); ++b) {
         checkpoint.check();
         const index_t rows = layout_.n_rows(left, right, b);
@@ -278,7 +268,7 @@ class Lane {
                    to, n);
         to += rows * n;
       }
-      weights += n * kStride;
+      weights += 2 * n_pairs * kStride;
     }
   }
 
@@ -287,6 +277,7 @@ class Lane {
   const Link* link_;  // null: linear
   bool shared_noise_;
   const double* curvature_;
+  bool score_products_;
   index_t k_, u_dim_, v_dim_;
   std::vector<double> expert_coefficients_, gate_coefficients_, inverse_sigma_, log_scale_, lane_sums_;
   AlignedVector<double> numbers_;
@@ -296,16 +287,17 @@ class Lane {
 };
 
 // The products as two full matrices.
-void unpack(const ThetaLayout& layout, const std::vector<double>& products, Information& out) {
+void unpack(const ThetaLayout& layout, const std::vector<double>& products, bool score_products,
+            Information& out) {
   const index_t P = layout.n_parameters();
   out.hessian.assign(size(P * P), 0);
-  out.score_products.assign(size(P * P), 0);
+  if (score_products) out.score_products.assign(size(P * P), 0);
   const double* from = products.data();
   for (const auto& [left, right] : kBlocks) {
     const index_t n = layout.n_pairs(left, right), rows = layout.width(left), columns = layout.width(right);
     const bool symmetric = layout.symmetric(left, right);
     for (index_t b = 0; b < columns; ++b) {
-      for (index_t a = 0; a < layout.n_rows(left, right, b); ++a, from += 2 * n) {
+      for (index_t a = 0; a < layout.n_rows(left, right, b); ++a, from += score_products ? 2 * n : n) {
         index_t pair = 0;
         for (index_t i = 0; i < layout.count[left]; ++i) {
           for (index_t j = ThetaLayout::first_partner(left, right, i); j < layout.count[right]; ++j, ++pair) {
@@ -314,7 +306,7 @@ void unpack(const ThetaLayout& layout, const std::vector<double>& products, Info
                             column = layout.parameter(right) + j * columns + y;
               for (const index_t at : {row * P + column, column * P + row}) {
                 out.hessian[size(at)] = from[pair];
-                out.score_products[size(at)] = from[n + pair];
+                if (score_products) out.score_products[size(at)] = from[n + pair];
               }
             };
             set(a, b);
@@ -345,15 +337,15 @@ index_t n_parameters(const MixtureParameters& parameters, const EmSettings& sett
 }
 
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                        const double* curvature, const Poll& poll) {
+                        const double* curvature, const Poll& poll, bool score_products) {
   const ThetaLayout layout(parameters, settings, data.one_design());
-  const index_t n_products = layout.n_products();
+  const index_t n_products = layout.n_products() / (score_products ? 1 : 2);
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
   std::vector<Sums> sums(size(runs.count));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
     sums[size(i)].score.assign(size(layout.n_parameters()), 0);
     sums[size(i)].products.assign(size(n_products), 0);
-    Lane lane(data, parameters, settings, layout, curvature);
+    Lane lane(data, parameters, settings, layout, curvature, score_products);
     lane.sum(std::min(data.n, i * runs.rows), std::min(data.n, (i + 1) * runs.rows), sums[size(i)],
              checkpoint);
   });
@@ -364,7 +356,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
   }
   Information out;
   out.score = std::move(total.score);
-  unpack(layout, total.products, out);
+  unpack(layout, total.products, score_products, out);
   return out;
 }
 
@@ -374,7 +366,7 @@ std::vector<double> row_scores(const EmData& data, const MixtureParameters& para
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
-    Lane lane(data, parameters, settings, layout, nullptr);
+    Lane lane(data, parameters, settings, layout, nullptr, false);
     lane.write_scores(std::min(data.n, i * runs.rows), std::min(data.n, (i + 1) * runs.rows), out.data(),
                       checkpoint);
   });

@@ -2,15 +2,15 @@
 
 #include <algorithm>
 
+#include "em/design_panel.hpp"
+
 namespace moefast {
 
 SamplePanels::SamplePanels(const EmData& data, index_t most_kept)
     : data_(data),
       u_dim_(data.expert_dim()),
       v_dim_(data.one_design() ? 0 : data.gate_dim()),
-      numbers_((u_dim_ + v_dim_ + 2) * kStride),
-      zeros_(static_cast<std::size_t>(data.d), 0.0),
-      ones_(static_cast<std::size_t>(data.d), 1.0) {
+      numbers_((u_dim_ + v_dim_ + 2) * kStride) {
   data.check_columns();
   const index_t chunks = (data.n + kChunk - 1) / kChunk;
   if (chunks > most_kept / numbers_) return;
@@ -32,9 +32,9 @@ SamplePanels::Chunk SamplePanels::place(index_t first, const double* panels) con
 
 void SamplePanels::fill(index_t first, double* panels) const {
   const Chunk chunk = place(first, panels);
-  design(data_.expert_columns, chunk, panels);
+  load_design(data_, data_.expert_columns, first, chunk.rows, chunk.padded, kStride, panels);
   panels += u_dim_ * kStride;
-  if (v_dim_ > 0) design(data_.gate_columns, chunk, panels);
+  if (v_dim_ > 0) load_design(data_, data_.gate_columns, first, chunk.rows, chunk.padded, kStride, panels);
   panels += v_dim_ * kStride;
   transpose(data_.y, 1, chunk, panels);
   transpose(data_.w, 1, chunk, panels + kStride);
@@ -48,25 +48,6 @@ void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& c
   for (index_t j = 0; j < columns; ++j) {
     std::fill(panel + j * kStride + chunk.rows, panel + j * kStride + chunk.padded, 0.0);
   }
-}
-
-// (x, 1) with some of the columns of X, or all.
-void SamplePanels::design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk,
-                          double* panel) const {
-  if (!columns) {
-    kernels::of<double>().centre_rows_transposed(chunk.rows, data_.d, data_.X + chunk.first * data_.d,
-                                                 data_.d, zeros_.data(), ones_.data(), panel, kStride);
-    for (index_t j = 0; j < data_.d; ++j, panel += kStride) {
-      std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
-    }
-  } else {
-    for (const index_t j : *columns) {
-      for (index_t s = 0; s < chunk.rows; ++s) panel[s] = data_.X[(chunk.first + s) * data_.d + j];
-      std::fill(panel + chunk.rows, panel + chunk.padded, 0.0);
-      panel += kStride;
-    }
-  }
-  std::fill_n(panel, chunk.padded, 1.0);
 }
 
 }  // namespace moefast

@@ -44,7 +44,6 @@ class SamplePanels {
  private:
   Chunk place(index_t first, const double* panels) const;
   void fill(index_t first, double* panels) const;
-  void design(const std::optional<std::vector<index_t>>& columns, const Chunk& chunk, double* panel) const;
 
   const EmData& data_;
   index_t u_dim_, v_dim_;             // v_dim_: of a V of its own, else 0

@@ -23,10 +23,12 @@ def collapsed_experts(
     however many copies of it there are. `responsibilities` is called only where `totals` leave it open.
     """
     least, weight = samples.expert_design.width + 2, samples.sample_weight
-    group_weight = np.bincount(samples.row_group, weight)
+    group = samples.row_group
+    group_weight = weight if group is None else np.bincount(group, weight)
     few = totals < least * group_weight.max()
     if few.any() and not np.allclose(group_weight[group_weight > 0], group_weight.max()):
-        share = weight / np.maximum(group_weight[samples.row_group], 1e-300)
+        of_rows = group_weight if group is None else group_weight[group]
+        share = weight / np.maximum(of_rows, 1e-300)
         few &= share @ responsibilities() < least
     at_floor = variance <= samples.variance_floor * (1 + 1e-9)
     return tuple(int(i) for i in np.flatnonzero(at_floor | few))

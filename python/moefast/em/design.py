@@ -41,16 +41,17 @@ class Design:
     dependent: tuple[int, ...]
 
     @classmethod
-    def of(cls, Z: Floats, share: Floats, columns: tuple[int, ...] | None, intercept: bool) -> Design:
-        """Return the design of standard features with the weights `share` of sum 1."""
-        d = Z.shape[1]
+    def of(cls, gram: Floats, columns: tuple[int, ...] | None, intercept: bool) -> Design:
+        """Return the design of features whose weighted products with each other and a constant are `gram`.
+
+        Its last row and column are those of the constant; weights add up to 1.
+        """
+        d = len(gram) - 1
         seen = None if columns is None or len(columns) == d else np.array(columns, dtype=np.intp)
-        U = Z if seen is None else Z[:, seen]
-        width = U.shape[1]
-        weighted = U * share[:, None]
-        gram = U.T @ weighted
-        if intercept:
-            gram = np.block([[gram, weighted.sum(axis=0)[:, None]], [weighted.sum(axis=0)[None], 1.0]])
+        used = np.arange(d) if seen is None else seen
+        width = len(used)
+        used = np.append(used, d) if intercept else used
+        gram = gram[np.ix_(used, used)]
         rank, dependent = 0, np.zeros(0, dtype=np.intp)
         if len(gram) > 0:
             _, pivots, rank, _ = dpstrf(gram, tol=_INDEPENDENT, lower=1)

@@ -86,7 +86,8 @@ class EmProblem(StandardSamples):
         self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
     ) -> Any:
         columns = (self.expert_design.columns, self.gate_design.columns)
-        return _core.EmData(self.Z, self.t, sample_weight, means, log_densities, *columns)
+        units = self.features.core_units
+        return _core.EmData(self.features.values, self.t, sample_weight, means, log_densities, *columns, *units)
 
     def run(
         self,
@@ -231,7 +232,7 @@ class EmProblem(StandardSamples):
 
     def _blank(self, k: int) -> Mixture:
         """Equal gates; the rest is made by the first M-step."""
-        d = self.Z.shape[1]
+        d = self.features.shape[1]
         return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link)
 
     def _parameters(
@@ -317,7 +318,8 @@ class EmProblem(StandardSamples):
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
         other = copy(self)
-        other.Z, other.t, other.sample_weight = self.Z[rows], self.t[rows], self.sample_weight[rows]
+        other.features, other.t = self.features.subset(rows), self.t[rows]
+        other.sample_weight = self.sample_weight[rows]
         _, parameters = self._parameters(mixture)
         return _core.row_scores(other._data(), parameters, self._settings())
 
@@ -346,6 +348,12 @@ class EmProblem(StandardSamples):
         """Return the same samples in the same units with another ridge on the gates."""
         other = copy(self)
         other.options = replace(self.options, gate_alpha=gate_alpha)
+        return other
+
+    def with_ridges(self, alpha: float, gate_alpha: float) -> EmProblem:
+        """Return the same samples in the same units with other ridges, on experts too."""
+        other = self.with_gate_alpha(gate_alpha)
+        other.options = replace(other.options, alpha=alpha)
         return other
 
     def to_units(self, fit: EmFit) -> EmFit:

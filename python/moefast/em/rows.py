@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast._typing import Floats
+from moefast.em.standard_features import StandardFeatures
 
 __all__ = ["StandardRows", "rounded_phase", "row_groups", "row_phase"]
 
@@ -24,16 +25,21 @@ _DIGITS = 9
 
 
 class StandardRows(Protocol):
-    """Standard features `Z` of shape (n, d) and the standard response `t` of shape (n,)."""
+    """Rows in standard units."""
 
-    Z: Floats
+    features: StandardFeatures
+    """Of shape (n, d)."""
     t: Floats
+    """The response, shape (n,)."""
 
 
 def row_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
     """Return a number in [0, 1) for each row that depends on its values (z, t) alone."""
-    wave = _FREQUENCY * rng.normal(size=samples.Z.shape[1] + 1)
-    return np.asarray(np.mod(samples.Z @ wave[:-1] + samples.t * wave[-1] + rng.uniform(), 1.0))
+    wave = _FREQUENCY * rng.normal(size=samples.features.shape[1] + 1)
+    phase = samples.features.linear_form(wave[:-1])
+    phase += samples.t * wave[-1]
+    phase += rng.uniform()
+    return np.mod(phase, 1.0, out=phase)
 
 
 def rounded_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
@@ -41,6 +47,7 @@ def rounded_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
     return np.asarray(np.round(row_phase(samples, rng), _DIGITS))
 
 
-def row_groups(samples: StandardRows) -> npt.NDArray[np.intp]:
-    """Return a number 0, 1, ... for each row, the same for rows of the same values."""
-    return np.asarray(_core.equal_rows(samples.Z, samples.t), dtype=np.intp)
+def row_groups(samples: StandardRows) -> npt.NDArray[np.intp] | None:
+    """Return a number 0, 1, ... for each row, the same for rows of the same values; None where all rows differ."""
+    groups = _core.equal_rows(samples.features.values, samples.t)
+    return None if groups is None else groups.astype(np.intp, copy=False)

@@ -9,10 +9,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+import moefast._core as _core
 from moefast._typing import Floats
 from moefast.em.design import Design
 from moefast.em.options import EmOptions
 from moefast.em.rows import row_groups
+from moefast.em.standard_features import StandardFeatures
 from moefast.links import Link
 from moefast.samples import Samples
 from moefast.standardisation import Spread, Standardisation
@@ -39,9 +41,9 @@ class StandardSamples:
 
     Attributes
     ----------
-    Z : ndarray of shape (n, d)
-        Standard features. They are centred only when both experts and gates have intercepts, since a shift
-        would otherwise bring intercepts in; likewise t.
+    features : StandardFeatures
+        They are centred only when both experts and gates have intercepts, since a shift would otherwise bring
+        intercepts in; likewise t.
     t : ndarray of shape (n,)
         Standard response.
     sample_weight : ndarray of shape (n,)
@@ -59,8 +61,8 @@ class StandardSamples:
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others, among those that experts or gates
         see.
-    row_group : ndarray of shape (n,), intp
-        A number for each row, the same for rows of the same values.
+    row_group : ndarray of shape (n,), intp, or None
+        A number for each row, the same for rows of the same values; None where all rows differ.
     weight_per_row : float
         Mean weight of the different rows: what "auto" ridges are in proportion to, so that neither the unit of the
         weights nor writing a row twice in place of weight 2 changes a fit.
@@ -92,12 +94,13 @@ class StandardSamples:
         elif not link.is_linear and samples.y.any():  # an expert whose linear form has variance 1 keeps it
             unit = float(np.sqrt(hermite_moment(link, 2, 0)[0]))
             self.standardisation = replace(self.standardisation, y_scale=self.standardisation.y_scale / unit)
-        self.Z = self.standardisation.features(samples.X)
+        self.features = StandardFeatures.of(samples.X, self.standardisation)
         self.t = np.ascontiguousarray(self.standardisation.response(samples.y))
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
         self.variance_floor = max(floor**2, 1e-300)
         seen = (options.expert_columns, options.fit_intercept), (options.gate_columns, options.fit_gate_intercept)
-        designs = {s: Design.of(self.Z, samples.share, *s) for s in dict.fromkeys(seen)}
+        gram = self._gram(samples.share)
+        designs = {s: Design.of(gram, *s) for s in dict.fromkeys(seen)}
         self.expert_design, self.gate_design = (designs[s] for s in seen)
         used = self.expert_design.uses | self.gate_design.uses
         self.constant = [j for j in sorted(used) if centre_x and spread.x_deviation[j] == 0]
@@ -105,6 +108,22 @@ class StandardSamples:
         self.collinear = sorted(dependent - set(self.constant))
         self.row_group = row_groups(self)
         self.weight_per_row = self.total_weight / self.n_distinct
+
+    def _gram(self, share: Floats) -> Floats:
+        """Return sum_n share_n u_n u_n' with u = (z, 1), of shape (D + 1, D + 1): the products of one expert."""
+        d = self.features.shape[1]
+        one = (np.zeros((1, d + 1)), np.zeros((1, d + 1)), np.ones(1), None, None)
+        centre, inverse = self.features.core_units
+        data = _core.EmData(self.features.values, self.t, share, centre=centre, inverse_scale=inverse)
+        packed = _core.e_step(data, one, _core.EmSettings(variance_floor=1.0), "experts")["products"][:, 0]
+        gram = np.zeros((d + 1, d + 1))
+        gram[np.tril_indices(d + 1)] = packed
+        return gram + np.tril(gram, -1).T
+
+    @property
+    def Z(self) -> Floats:
+        """The standard features as an array, (n, d): it takes memory where there are many."""
+        return self.features.array
 
     @property
     def n_rows(self) -> int:
@@ -130,11 +149,13 @@ class StandardSamples:
     def subset(self: Self, rows: npt.NDArray[np.bool_]) -> Self:
         """Return some of the samples, in the same units; `rows` is a mask of shape (n,)."""
         other = copy(self)
-        other.Z, other.t, other.sample_weight = self.Z[rows], self.t[rows], self.sample_weight[rows]
-        other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
+        other.features, other.t = self.features.subset(rows), self.t[rows]
+        other.sample_weight = self.sample_weight[rows]
+        if self.row_group is not None:
+            other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
         return other
 
     @property
     def n_distinct(self) -> int:
         """The number of different rows."""
-        return int(self.row_group.max()) + 1
+        return self.n_rows if self.row_group is None else int(self.row_group.max()) + 1

@@ -82,7 +82,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
 
     def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> list[Warning]:
         options = self._checked_parameters()
-        samples = check_samples(X, y, sample_weight, partial(validate_data, self))
+        samples = check_samples(X, y, sample_weight, partial(validate_data, self), single=True)
         k, asked_for = self._asked_for()
         if samples.n_rows < k:
             raise ValueError(

@@ -246,6 +246,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         """Experts from the moments, gates by EM with the experts frozen."""
         recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
         options = MomentOptions(problem.link, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
+        samples = replace(samples, X=samples.X.astype(np.float64, copy=False))  # moments in double precision
         design, k = problem.expert_design, int(self.n_experts)
         seen = samples if design.columns is None else samples.of_columns(design.columns)
         experts = recover(seen, k, options, random_state=rng)

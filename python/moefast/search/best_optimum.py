@@ -12,7 +12,7 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
    ends when they no longer do; the next begins at another run, or at the best of further random starts. So data on
    which no move helps are searched by fresh starts.
 4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
-   to the end.
+   to the end. Where rows are many they go on before on a sample, and from there by Newton's method.
 
 :mod:`moefast.search.plan` says when what is done, :mod:`moefast.search.account` keeps what was found, and
 :mod:`moefast.search.settings` has every number. Where the user asks for a number of starts or a kind of them, or
@@ -22,14 +22,13 @@ there is a link: :mod:`moefast.search.portfolio` and :mod:`moefast.search.given_
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.em.rows import row_phase
 from moefast.progress import progress_bar
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
@@ -39,6 +38,7 @@ from moefast.search.plan import Plan
 from moefast.search.portfolio import StartOptions, portfolio
 from moefast.search.report import FitReport
 from moefast.search.settings import SearchSettings
+from moefast.search.some_rows import some_rows
 from moefast.search.starts import Start
 
 __all__ = ["find_best_optimum", "search"]
@@ -81,7 +81,10 @@ def find_best_optimum(
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
-        given = moment_starts(problem, n_experts, options.n_parameters, rng)
+
+        def given(rows: EmProblem) -> list[Start]:
+            return moment_starts(rows, n_experts, options.n_parameters, rng)
+
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
     else:
         starts = portfolio(problem, n_experts, options, rng)
@@ -94,7 +97,7 @@ def search(
     n_experts: int,
     rng: np.random.Generator,
     *,
-    given: Sequence[Start] = (),
+    given: Callable[[EmProblem], Sequence[Start]] | None = None,
     deadline: Deadline | None = None,
     settings: SearchSettings | None = None,
     verbose: int = 0,
@@ -108,8 +111,8 @@ def search(
     n_experts : int
         k, at least 2.
     rng : numpy Generator
-    given : sequence of Start
-        Further starts to begin with.
+    given : callable, optional
+        Takes the rows, or a sample where there are many, and returns further starts to begin with.
     deadline : Deadline, optional
         How long to search; the best may then take as long again to settle. Without it the work depends on k and
         the number of rows, and the search ends early when independent climbs have agreed on the best optimum.
@@ -125,22 +128,14 @@ def search(
     """
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
-    some = _some_rows(problem, settings.max_rows, rng)
+    sample = some_rows(problem, settings.sample_rows, rng)
+    starts = () if given is None else given(sample)
+    some = some_rows(sample, settings.max_rows, rng)
     some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
-        plan.run(given)
-        best = Certification(problem, budget, settings).best(plan.account.candidates())
+        plan.run(starts)
+        best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
     fit = replace(best.fit, n_iter=best.n_iter)
     return fit, plan.account.report(problem, best, time.process_time() - cpu)
-
-
-def _some_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> EmProblem:
-    """Return the problem on about n different rows, drawn as a function of their values, where there are more."""
-    share = n / problem.n_distinct
-    if share >= 1:
-        return problem
-    some = problem.subset(row_phase(problem, rng) < share)
-    # Rows may be so near each other that they have the same phase.
-    return some if some.n_rows >= share * problem.n_rows / 2 else problem

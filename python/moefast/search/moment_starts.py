@@ -23,6 +23,7 @@ from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
 from moefast.moments.source import first_pass
 from moefast.samples import Samples
+from moefast.search.some_rows import some_rows
 from moefast.search.starts import Start
 from moefast.spectral.experts import SpectralExperts, recover_from_moments
 from moefast.spectral.response import far_from_links
@@ -32,6 +33,8 @@ __all__ = ["l4_start", "moment_starts", "moments_help", "n_independent", "spectr
 
 
 _GATE_ITERATIONS = 30
+# Different rows, about, that these take: EM goes on from there on few rows, too.
+_GATE_ROWS = 10_000
 
 
 def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator, *, half: bool = False) -> Start:
@@ -55,7 +58,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
         if scores.rank < n_experts:  # too few different rows in this half
             scores, samples = first_look(everything)
         found = recover_from_moments(scores, n_experts, options, samples=samples, random_state=seed)
-        return _with_gates(problem, found)
+        return _with_gates(problem, found, seed)
 
     return Start("spectral, half the rows" if half else "spectral", make)
 
@@ -68,7 +71,7 @@ def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> St
         found = l4.recover_from_samples(
             problem.expert_samples, n_experts, _moment_options(problem), random_state=seed
         )
-        return _with_gates(problem, found)
+        return _with_gates(problem, found, seed)
 
     return Start("L4", make)
 
@@ -78,9 +81,10 @@ def _moment_options(problem: EmProblem) -> MomentOptions:
     return MomentOptions(problem.link, fit_intercept=em.fit_intercept, n_threads=em.n_threads)
 
 
-def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts) -> Mixture:
+def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts, seed: int) -> Mixture:
     """Return the experts with gates by a few steps of EM in which the experts are frozen."""
-    k, d = len(found.coef), problem.Z.shape[1]
+    problem = some_rows(problem, _GATE_ROWS, np.random.default_rng(seed))
+    k, d = len(found.coef), problem.features.shape[1]
     start = Mixture(
         coef=problem.expert_design.spread(found.coef),
         intercept=found.intercept,

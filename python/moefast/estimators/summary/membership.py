@@ -15,7 +15,7 @@ __all__ = ["Membership"]
 
 # A posterior counts as above zero from here on, as in the summary of R's flexmix.
 _POSITIVE = 1e-4
-_BLOCK_ROWS = 65_536  # rows whose responsibilities are held at once
+_BLOCK_ROWS = 8192  # rows whose responsibilities are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +63,26 @@ class Membership:
         prior, size, support, entropy = np.zeros(k), np.zeros(k), np.zeros(k), 0.0
         for first in range(0, samples.n_rows, _BLOCK_ROWS):
             rows = slice(first, first + _BLOCK_ROWS)
-            X, y, weights = samples.X[rows], samples.y[rows], samples.sample_weight[rows]
-            # far experts leave the range of float64 on the way to a responsibility of 0
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                r = mixture.responsibilities(X, y)
-                prior += weights @ mixture.gates(X)
-            size += np.bincount(r.argmax(axis=1), weights, minlength=k)
-            support += weights @ (r > _POSITIVE)
-            entropy += float(weights @ entr(r).sum(axis=1))
+            weights = samples.sample_weight[rows]
+            X = np.asarray(samples.X[rows], dtype=np.float64)
+            p, r = _gates_and_posterior(mixture, X, samples.y[rows])
+            prior += p @ weights
+            size += np.bincount(r.argmax(axis=0), weights, minlength=k)
+            support += (r > _POSITIVE) @ weights
+            entropy += float(entr(r).sum(axis=0) @ weights)
         entropy = max(0.0, entropy)  # rounding of r = 1
         return cls(prior / samples.sample_weight.sum(), size, support, entropy)
+
+
+def _gates_and_posterior(mixture: GatedExperts, X: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return p_i(x) and P(expert i | x, y), each (k, n): a row for each expert, along which numpy is fast."""
+    # far experts leave the range of float64 on the way to a responsibility of 0
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        log_gates = np.ascontiguousarray(mixture.log_gates(X).T)
+        sigma = mixture.sigma[:, None]
+        z = (y - np.ascontiguousarray(mixture.expert_means(X).T)) / sigma
+        joint = log_gates - 0.5 * z**2 - np.log(sigma)
+        joint -= joint.max(axis=0)
+        np.exp(joint, out=joint)
+        joint /= joint.sum(axis=0)
+        return np.exp(log_gates, out=log_gates), joint

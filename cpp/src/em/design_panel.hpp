@@ -1,0 +1,49 @@
+// Columns that experts or gates see, and a constant, as rows of a panel along which samples lie.
+#pragma once
+
+#include <algorithm>
+
+#include "moefast/em.hpp"
+
+namespace moefast {
+
+// The columns of X in standard units where there is a change of units, transposed.
+template <class T>
+void load_columns(const EmData& data, const T* X, const std::optional<std::vector<index_t>>& columns,
+                  index_t n, index_t stride, double* panel) {
+  const auto transpose = [&](const auto& value) {
+    if (!columns) {
+      for (index_t s = 0; s < n; ++s) {
+        const T* row = X + s * data.d;
+        for (index_t j = 0; j < data.d; ++j) panel[j * stride + s] = value(row[j], j);
+      }
+      return;
+    }
+    double* to = panel;
+    for (const index_t j : *columns) {
+      for (index_t s = 0; s < n; ++s) to[s] = value(X[s * data.d + j], j);
+      to += stride;
+    }
+  };
+  if (data.centre) {
+    const double *centre = data.centre, *inverse = data.inverse_scale;
+    transpose([=](T x, index_t j) { return (static_cast<double>(x) - centre[j]) * inverse[j]; });
+  } else {
+    transpose([](T x, index_t) { return static_cast<double>(x); });
+  }
+}
+
+// `panel` = (x, 1) of the rows start .. start + n, padded with x = 0; its rows are `stride` apart.
+inline void load_design(const EmData& data, const std::optional<std::vector<index_t>>& columns, index_t start,
+                        index_t n, index_t padded, index_t stride, double* panel) {
+  if (data.X32) {
+    load_columns(data, data.X32 + start * data.d, columns, n, stride, panel);
+  } else {
+    load_columns(data, data.X + start * data.d, columns, n, stride, panel);
+  }
+  const index_t width = columns ? static_cast<index_t>(columns->size()) : data.d;
+  for (index_t j = 0; j < width; ++j, panel += stride) std::fill(panel + n, panel + padded, 0.0);
+  std::fill_n(panel, padded, 1.0);
+}
+
+}  // namespace moefast

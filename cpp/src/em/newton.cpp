@@ -1,0 +1,371 @@
+// theta as in information.hpp; its objective f is the log-likelihood less the ridges, g its gradient, H the
+// second derivative. In units of 1 / sqrt(-H_aa), M stands for (-H)^-1, and
+//
+//     step p = M g,   decrement g'p / 2,   theta + t p for t = 1, 1/2, ... until f does not fall
+//
+// A log s_i at its floor that would go lower stays where it is and is left out, and so are directions in
+// which nothing bends: linear dependent columns, which g does not have either. With s = t p and q = g before
+// - g after, BFGS has M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
+#include "moefast/newton.hpp"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <Eigen/Eigenvalues>
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+#include "em/e_step.hpp"
+#include "em/information_layout.hpp"
+#include "em/m_step.hpp"
+#include "moefast/information.hpp"
+
+namespace moefast {
+namespace {
+
+using Eigen::Index, Eigen::MatrixXd, Eigen::VectorXd;
+
+constexpr int kMaxHalvings = 20;
+// Of the largest eigenvalue in units of the diagonal: below it nothing bends, above it minus this something
+// bends upwards.
+constexpr double kFlat = 1e-10, kUpwards = 1e-8;
+// sqrt(-H_aa), of the largest: what bends less has no unit of its own. Off a saddle more counts: the gates of
+// experts that are the same do not bend at all, and have to move with the experts.
+constexpr double kLeastBend = 1e-4, kLeastBendOffSaddle = 0.1;
+// Second derivatives are taken anew unless a step left no more than this of the decrement.
+constexpr double kGoodReduction = 0.1;
+// Of the objective, as in iteration.cpp.
+constexpr double kRounding = 1e-13;
+// The gradient, as in EmResult, of a point that is taken for a saddle.
+constexpr double kStationary = 1e-4;
+// What a step away from a saddle gains by the second derivatives, for rows of weight 1, to begin with; and
+// how often it is made four times shorter where the objective falls.
+constexpr double kGainOffSaddle = 1;
+constexpr int kShorterOffSaddle = 8;
+
+struct Point {
+  MixtureParameters parameters;
+  EmStatistics stats;
+  double objective = 0;
+  VectorXd gradient;
+};
+
+class Newton {
+ public:
+  Newton(const EmData& data, const Metric& metric, const EmSettings& settings, const NewtonSettings& newton,
+         const Poll& poll, MixtureParameters start)
+      : data_(data),
+        metric_(metric),
+        settings_(settings),
+        newton_(newton),
+        poll_(poll),
+        panels_(data),
+        e_step_(panels_, settings, start.k),
+        m_step_(data, settings, poll),
+        layout_(start, settings, data.one_design()),
+        now_(at(put_on_floor(std::move(start), settings.variance_floor))) {
+    result_.at.trace.push_back(now_.objective);
+  }
+
+  NewtonResult run() && {
+    bool stale = true, fresh = false;  // whether M is to be taken anew, and whether it is that of this point
+    while (true) {
+      if (!std::isfinite(now_.objective) || !now_.gradient.allFinite()) {
+        result_.at.status = Status::degenerate;
+        break;
+      }
+      if (stale || free_parameters() != free_) {
+        if (!take_metric()) break;
+        stale = false, fresh = true;
+      }
+      if (result_.decrement <= newton_.tol && gradient() <= settings_.gradient_tol) {
+        result_.at.status = Status::converged;
+        break;
+      }
+      if (result_.decrement > newton_.neighbourhood || result_.n_passes >= newton_.max_passes) break;
+      const double before = result_.decrement;
+      if (step()) {
+        // A sample's second derivatives stay what they are: what steps have taught is worth more.
+        stale = !metric_.data && !(result_.decrement <= kGoodReduction * before), fresh = false;
+      } else if (!fresh) {
+        stale = true;
+      } else {
+        if (result_.decrement <= rounding()) result_.at.status = Status::converged;
+        break;
+      }
+    }
+    EmResult& out = result_.at;
+    out.log_likelihood = now_.stats.log_likelihood;
+    out.gradient = gradient();
+    out.n_iter = static_cast<int>(out.trace.size()) - 1;
+    out.totals = std::move(now_.stats.totals);
+    out.parameters = std::move(now_.parameters);
+    return std::move(result_);
+  }
+
+ private:
+  // Variances that were at the floor before they were made standard deviations and back are there again.
+  static MixtureParameters put_on_floor(MixtureParameters p, double floor) {
+    for (double& v : p.variance)
+      if (v < floor * (1 + kFlat)) v = floor;
+    return p;
+  }
+
+  double gradient() const { return m_step_.gradient(now_.parameters, now_.stats); }
+  double rounding() const { return kRounding * (std::abs(now_.objective) + m_step_.weight()); }
+
+  Point at(MixtureParameters p) {
+    ++result_.n_passes;
+    Point point{std::move(p), {}, 0, {}};
+    e_step_(point.parameters, {}, PassSums::gradient, poll_, point.stats);
+    point.objective = m_step_.objective(point.parameters, point.stats);
+    point.gradient = gradient_of(point);
+    return point;
+  }
+
+  // Calls see(parameter, kind, i, column) for the coefficients of every expert and free gate.
+  template <class See>
+  void for_coefficients(const See& see) const {
+    for (const Kind kind : {kExpert, kGate}) {
+      const index_t width = layout_.width(kind);
+      for (index_t i = 0; i < layout_.count[kind]; ++i)
+        for (index_t a = 0; a < width; ++a) see(layout_.parameter(kind) + i * width + a, kind, i, a);
+    }
+  }
+
+  VectorXd gradient_of(const Point& point) const {
+    const MixtureParameters& p = point.parameters;
+    VectorXd g = VectorXd::Zero(layout_.n_parameters());
+    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
+      if (kind == kExpert) {
+        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0, v = p.variance[size(i)];
+        const index_t from = i * p.expert_dim + a;
+        g[at] = (point.stats.residuals[size(from)] - ridge * p.experts[size(from)]) / v;
+      } else {
+        const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
+        const index_t from = i * p.gate_dim + a;
+        double mean = 0;
+        for (index_t j = 0; j < p.k; ++j) mean += p.gates[size(j * p.gate_dim + a)];
+        mean /= static_cast<double>(p.k);
+        g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
+      }
+    });
+    for (index_t i = 0; i < p.k; ++i) {
+      const double squares = point.stats.squares[size(i)] + settings_.alpha * size_of_slopes(p, i);
+      g[noise(i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
+    }
+    return g;
+  }
+
+  index_t noise(index_t i) const { return layout_.parameter(kNoise) + (settings_.shared_noise ? 0 : i); }
+
+  static double size_of_slopes(const MixtureParameters& p, index_t i) {
+    double sum = 0;
+    for (index_t a = 0; a + 1 < p.expert_dim; ++a) {
+      const double slope = p.experts[size(i * p.expert_dim + a)];
+      sum += slope * slope;
+    }
+    return sum;
+  }
+
+  // -H, with the ridges.
+  MatrixXd bends() {
+    ++result_.n_derivatives;
+    const MixtureParameters& p = now_.parameters;
+    const EmData& rows = metric_.data ? *metric_.data : data_;
+    const Information found = information(rows, p, settings_, nullptr, poll_, false);
+    const index_t P = layout_.n_parameters();
+    MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
+    const index_t width = layout_.width(kGate);
+    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
+      if (kind == kExpert && a + 1 < p.expert_dim) {
+        const double v = p.variance[size(i)], slope = p.experts[size(i * p.expert_dim + a)];
+        bends(at, at) += settings_.alpha / v;
+        bends(at, noise(i)) -= 2 * settings_.alpha * slope / v;
+        bends(noise(i), at) -= 2 * settings_.alpha * slope / v;
+        bends(noise(i), noise(i)) += 2 * settings_.alpha * slope * slope / v;
+      }
+      if (kind == kGate && a + 1 < p.gate_dim) {
+        for (index_t j = 0; j < layout_.count[kGate]; ++j)
+          bends(at, at + (j - i) * width) +=
+              settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
+      }
+    });
+    return bends;
+  }
+
+  bool is_free(index_t parameter) const {
+    const index_t first = layout_.parameter(kNoise);
+    if (parameter < first) return true;
+    const double variance = now_.parameters.variance[size(parameter - first)];
+    return variance > settings_.variance_floor || now_.gradient[parameter] > 0;
+  }
+
+  std::vector<index_t> free_parameters() const {
+    std::vector<index_t> found;
+    for (index_t a = 0; a < layout_.n_parameters(); ++a)
+      if (is_free(a)) found.push_back(a);
+    return found;
+  }
+
+  VectorXd free_gradient() const {
+    VectorXd g(static_cast<Index>(free_.size()));
+    for (std::size_t a = 0; a < free_.size(); ++a) g[static_cast<Index>(a)] = now_.gradient[free_[a]];
+    return g;
+  }
+
+  // 1 / sqrt(|-H_aa|), or where this is less than `least` times the largest of them, of that.
+  static VectorXd units(const MatrixXd& bends, double least) {
+    const VectorXd roots = bends.diagonal().cwiseAbs().cwiseSqrt();
+    const double bound = roots.size() > 0 ? least * roots.maxCoeff() : 0;
+    if (!(bound > 0)) return VectorXd::Zero(roots.size());
+    return roots.cwiseMax(bound).cwiseInverse();
+  }
+
+  // Takes M from the second derivatives here. False where something bends upwards, a saddle is left then, and
+  // where something is not finite.
+  bool take_metric() {
+    free_ = free_parameters();
+    const MatrixXd all = bends();
+    const Index m = static_cast<Index>(free_.size());
+    MatrixXd A(m, m);
+    for (Index b = 0; b < m; ++b)
+      for (Index a = 0; a < m; ++a)
+        A(a, b) = all(free_[static_cast<std::size_t>(a)], free_[static_cast<std::size_t>(b)]);
+    if (!A.allFinite()) {
+      result_.curvature = Curvature::unknown;
+      return false;
+    }
+    const MatrixXd bends = A;
+    const VectorXd unit = units(bends, kLeastBend);
+    A = unit.asDiagonal() * bends * unit.asDiagonal();
+    result_.curvature = Curvature::maximum;
+    const Eigen::LLT<MatrixXd> factor(A);
+    const bool plain = factor.info() == Eigen::Success &&
+                       (m == 0 || factor.matrixLLT().diagonal().cwiseAbs2().minCoeff() > kUpwards);
+    if (plain) {
+      M_ = unit.asDiagonal() * factor.solve(MatrixXd::Identity(m, m)) * unit.asDiagonal();
+    } else {
+      const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(A);
+      const VectorXd& values = solver.eigenvalues();
+      const double top = values.cwiseAbs().maxCoeff();
+      if (values[0] < -kUpwards * top) {
+        result_.curvature = gradient() <= kStationary ? Curvature::saddle : Curvature::indefinite;
+        if (result_.curvature == Curvature::saddle) leave(bends);
+        return false;
+      }
+      const VectorXd inverse = (values.array() > kFlat * top).select(values.array().inverse(), 0.0);
+      const MatrixXd vectors = unit.asDiagonal() * solver.eigenvectors();
+      M_ = vectors * inverse.asDiagonal() * vectors.transpose();
+    }
+    aim();
+    return true;
+  }
+
+  // The next direction and its decrement.
+  void aim() {
+    const VectorXd g = free_gradient();
+    direction_ = M_ * g;
+    result_.decrement = 0.5 * g.dot(direction_);
+  }
+
+  MixtureParameters moved(const VectorXd& direction, double t) const {
+    MixtureParameters p = now_.parameters;
+    const index_t first_noise = layout_.parameter(kNoise);
+    VectorXd change = VectorXd::Zero(layout_.n_parameters());
+    for (std::size_t a = 0; a < free_.size(); ++a) change[free_[a]] = t * direction[static_cast<Index>(a)];
+    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
+      (kind == kExpert ? p.experts[size(i * p.expert_dim + a)] : p.gates[size(i * p.gate_dim + a)]) +=
+          change[at];
+    });
+    for (index_t i = 0; i < p.k; ++i) {
+      const double log_ratio = change[settings_.shared_noise ? first_noise : first_noise + i];
+      p.variance[size(i)] = std::max(settings_.variance_floor, p.variance[size(i)] * std::exp(2 * log_ratio));
+    }
+    return p;
+  }
+
+  // Takes the step, halved until the objective does not fall; false where it always does.
+  bool step() {
+    double t = 1;
+    for (int halving = 0; halving <= kMaxHalvings; ++halving, t /= 2) {
+      if (result_.n_passes >= newton_.max_passes + kMaxHalvings) return false;
+      Point next = at(moved(direction_, t));
+      // Within rounding the gradient has to shrink: else steps would never end.
+      const bool better = next.objective > now_.objective ||
+                          (next.objective >= now_.objective - rounding() &&
+                           m_step_.gradient(next.parameters, next.stats) < 0.5 * gradient());
+      if (!better) {
+        if (result_.decrement <= rounding()) return false;
+        continue;
+      }
+      const VectorXd g = free_gradient(), s = t * direction_;
+      now_ = std::move(next);
+      result_.at.trace.push_back(now_.objective);
+      learn(s, g - free_gradient());
+      aim();
+      return true;
+    }
+    return false;
+  }
+
+  void learn(const VectorXd& s, const VectorXd& q) {
+    const double sq = s.dot(q);
+    if (!(sq > 1e-8 * s.norm() * q.norm())) return;
+    const VectorXd Mq = M_ * q;
+    M_ += ((1 + q.dot(Mq) / sq) / sq) * s * s.transpose() - (Mq * s.transpose() + s * Mq.transpose()) / sq;
+  }
+
+  // A step in the direction that bends upwards most, to the better side.
+  void leave(const MatrixXd& bends) {
+    const VectorXd unit = units(bends, kLeastBendOffSaddle);
+    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(unit.asDiagonal() * bends * unit.asDiagonal());
+    const VectorXd direction = unit.cwiseProduct(solver.eigenvectors().col(0));
+    const double bend = -solver.eigenvalues()[0];
+    if (!(bend > 0)) return;
+    const double weight_per_row = m_step_.weight() / static_cast<double>(data_.n);
+    const double first = std::sqrt(2 * kGainOffSaddle * weight_per_row / bend);
+    Point best = now_;
+    for (const double side : {1.0, -1.0}) {
+      double t = side * first;
+      for (int shorter = 0; shorter <= kShorterOffSaddle; ++shorter, t /= 4) {
+        Point next = at(moved(direction, t));
+        if (!(next.objective > now_.objective)) continue;
+        if (next.objective > best.objective) best = std::move(next);
+        break;
+      }
+    }
+    if (!(best.objective > now_.objective)) return;
+    now_ = std::move(best);
+    result_.at.trace.push_back(now_.objective);
+  }
+
+  const EmData& data_;
+  const Metric metric_;
+  const EmSettings& settings_;
+  const NewtonSettings& newton_;
+  const Poll& poll_;
+  const SamplePanels panels_;
+  EStep e_step_;
+  const MStep m_step_;
+  const ThetaLayout layout_;
+  NewtonResult result_;
+  Point now_;
+  std::vector<index_t> free_;  // the parameters that M is about
+  MatrixXd M_;
+  VectorXd direction_;
+};
+
+}  // namespace
+
+NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParameters start,
+                        const EmSettings& settings, const NewtonSettings& newton, const Poll& poll) {
+  settings.check();
+  data.check(settings);
+  if (data.frozen() || settings.link || !settings.update_noise || settings.inverse_temperature != 1)
+    throw std::invalid_argument("Newton's method is for linear experts that are fitted with their noise");
+  return Newton(data, metric, settings, newton, poll, std::move(start)).run();
+}
+
+}  // namespace moefast

@@ -1,0 +1,113 @@
+"""The certification ends at maxima, by Newton's method, from a sample where there is one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+from moefast.datasets import make_moe
+from moefast.em import EmOptions, EmProblem
+from moefast.samples import Samples
+from moefast.search import certification
+from moefast.search.budget import Budget, Deadline
+from moefast.search.certification import Certification
+from moefast.search.run import Run
+from moefast.search.settings import SearchSettings
+
+X, Y, TRUTH = make_moe(3000, 3, 3, noise=0.5, random_state=0)
+PROBLEM = EmProblem(Samples(X, Y, np.ones(3000)), EmOptions(n_threads=1))
+SETTINGS = SearchSettings()
+
+
+def certified(fits, problem=PROBLEM, sample=None, deadline=None):
+    budget = Budget(0, deadline or Deadline(), tqdm(disable=True))
+    runs = [Run("a", "", fit, fit.n_iter) for fit in fits]
+    return Certification(problem, budget, SETTINGS, sample).best(runs)
+
+
+def early():
+    """A run that is still some units below its optimum."""
+    return PROBLEM.run(TRUTH.to_standard(PROBLEM.standardisation), max_iter=3)
+
+
+def saddle():
+    m = TRUTH.to_standard(PROBLEM.standardisation)
+    same = replace(
+        m,
+        coef=np.repeat(m.coef[:1], 3, axis=0),
+        intercept=np.repeat(m.intercept[:1], 3),
+        gate_coef=np.zeros_like(m.gate_coef),
+        gate_intercept=np.zeros(3),
+        sigma=np.full(3, m.sigma[0]),
+    )
+    return PROBLEM.run(same)
+
+
+def test_a_saddle_is_left():
+    stuck = saddle()
+    assert stuck.converged
+    best = certified([stuck])
+    assert best.log_likelihood > stuck.log_likelihood + 100
+    assert best.fit.converged
+    assert best.fit.gradient <= SETTINGS.gradient_tol
+
+
+@pytest.mark.parametrize("rows", [None, 0.3])
+def test_it_ends_where_em_would(rows):
+    (far,) = PROBLEM.run_many([early().mixture], max_iter=3000, gradient_tol=1e-10)
+    sample = None if rows is None else PROBLEM.subset(np.random.default_rng(1).uniform(size=3000) < rows)
+    best = certified([early()], sample=sample)
+    assert best.fit.converged
+    assert best.fit.gradient <= SETTINGS.gradient_tol
+    assert best.fit.trace[-1] == pytest.approx(far.trace[-1], abs=1e-5)
+    assert best.fit.trace[-1] <= far.trace[-1] + 1e-8
+    assert best.n_iter <= PROBLEM.options.max_iter
+
+
+def test_a_sample_spares_passes_over_all_rows(monkeypatch):
+    """EM on all rows does not run where Newton's method arrives."""
+    sample = PROBLEM.subset(np.random.default_rng(1).uniform(size=3000) < 0.4)
+    run_many, rows = EmProblem.run_many, []
+
+    def watched(self, starts, **options):
+        rows.append(self.n_rows)
+        return run_many(self, starts, **options)
+
+    monkeypatch.setattr(EmProblem, "run_many", watched)
+    certified([early()], sample=sample)
+    assert rows
+    assert max(rows) == sample.n_rows
+
+
+def test_em_ends_the_run_where_newton_does_not(monkeypatch):
+    newton_end = certification.newton_end
+
+    def lost(*arguments, **options):
+        end = newton_end(*arguments, **options)
+        return replace(end, fit=replace(end.fit, status="iteration_limit"), curvature="indefinite")
+
+    monkeypatch.setattr(certification, "newton_end", lost)
+    sample = PROBLEM.subset(np.random.default_rng(1).uniform(size=3000) < 0.4)
+    for rows in (None, sample):
+        best = certified([early()], sample=rows)
+        assert best.fit.converged
+        assert best.fit.gradient <= SETTINGS.gradient_tol
+
+
+def test_ridges_of_a_sample_are_as_strong_against_its_weight():
+    """So its optimum is near that of all rows under strong ridges, too."""
+    strong = EmProblem(Samples(X, Y, np.ones(3000)), EmOptions(alpha=300.0, gate_alpha=300.0, n_threads=1))
+    sample = strong.subset(np.arange(3000) % 3 == 0)
+    scaled = certification._in_proportion(sample, strong)
+    assert (scaled.options.alpha, scaled.options.gate_ridge) == pytest.approx((100.0, 100.0))
+    start = TRUTH.to_standard(strong.standardisation)
+    whole, part, plain = (p.run(start).mixture.coef for p in (strong, scaled, sample))
+    assert np.abs(part - whole).max() < 0.5 * np.abs(plain - whole).max()
+
+
+def test_a_clock_that_has_run_out_ends_it():
+    ticks = iter(range(0, 1000, 10))
+    best = certified([early()], deadline=Deadline(1.0, clock=lambda: next(ticks)))
+    assert best.fit.n_iter == 0
+    assert not best.fit.converged
