@@ -115,7 +115,7 @@ def test_moves_that_help_are_tried_more_often():
     assert {move for move, _ in choice.tried} == set(MOVES)
     for _ in range(100):
         for drawn in choice.draw(8, rng):
-            choice.gained[drawn] += drawn == ("hand over", OTHER_NOISE)
+            choice.note(drawn, drawn == ("hand over", OTHER_NOISE))
     assert sum(choice.tried.values()) == 800
     share = choice.tried["hand over", OTHER_NOISE] / 800
     assert share > 0.5

@@ -1,5 +1,6 @@
 """MixtureOfExpertsRegressor: what it promises about its figures, units, weights and labels."""
 
+import contextlib
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from flat_fits import EASY_X, EASY_Y, X, Y, assert_same, fit
 from scipy.stats import kstest, norm
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
 from moefast import MixtureOfExpertsRegressor
@@ -187,7 +189,10 @@ def test_more_starts_never_do_worse():
 
 @pytest.mark.parametrize("n_init", ["auto", 5])
 def test_time_budget_cuts_the_starts_but_not_the_first_start(n_init):
-    report = fit(EASY_X, EASY_Y, n_experts=2, time_budget=1e-9, n_init=n_init, n_threads=1).fit_report_
+    # A search has seen some rows only by then.
+    cut = pytest.warns(ConvergenceWarning) if n_init == "auto" else contextlib.nullcontext()
+    with cut:
+        report = fit(EASY_X, EASY_Y, n_experts=2, time_budget=1e-9, n_init=n_init, n_threads=1).fit_report_
     assert report.out_of_time
     assert len(report.starts) == 1
     assert not fit(time_budget=1e9, n_init=2).fit_report_.out_of_time

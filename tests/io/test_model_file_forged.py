@@ -74,6 +74,8 @@ ALSO = {
     "parameters.time_budget": {"whole", "number", "null"},
     "parameters.n_threads": {"whole", "null"},
     "fit_report.gradient": {"whole", "number", "null"},
+    "fit_report.chance_of_another": {"whole", "number", "null"},
+    "fit_report.expected_gain": {"whole", "number", "null"},
     "separated_gates": {"null"},
 }
 KINDS = {
@@ -111,7 +113,18 @@ def test_every_field_has_a_type(document, tmp_path):
 
 
 def test_every_field_is_needed_and_no_other_is_taken(document, tmp_path):
-    may_be_missing = ("out_of_time", "n_optima", "n_at_best", "n_rows", "n_iter_total", "gradient", "cpu_seconds")
+    may_be_missing = (
+        "out_of_time",
+        "n_independent",
+        "n_at_best",
+        "n_optima",
+        "chance_of_another",
+        "expected_gain",
+        "n_rows",
+        "n_iter_total",
+        "gradient",
+        "cpu_seconds",
+    )
     for place in _places(document["content"]):
         holder = _at(document["content"], place)
         if not isinstance(holder, dict):
@@ -171,6 +184,8 @@ OUT_OF_RANGE = {
     ("fit_report", "climbs", 0, "collapsed"): ([3],),
     ("fit_report", "progress", 0): ([1], [1, 2.0, 3.0], [-1, 0.0], [1, NAN]),
     ("fit_report", "n_optima"): (-1,),
+    ("fit_report", "chance_of_another"): (-0.1, 1.5),
+    ("fit_report", "expected_gain"): (-1.0,),
     ("fit_report", "gradient"): (-1.0, NAN),
     ("fit_report", "cpu_seconds"): (-1.0, INF),
     ("separated_gates",): ([[2, 0]], [[-1, 0]], [[0, 4]], [[0]], [[0, 1, 1]], [[0, 1.0]]),

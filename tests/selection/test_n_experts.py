@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_fits(weighted):
         assert row.icl == pytest.approx(row.bic + 2 * entropy, rel=1e-10)
         assert (row.smallest_share, row.n_parameters) == (model.shares_.min(), model.n_parameters_)
         assert (row.collapsed, row.converged) == (model.fit_report_.collapsed, model.converged_)
-        assert (row.n_climbs, row.n_at_best) == (len(model.fit_report_.climbs), model.fit_report_.n_at_best)
+        assert (row.n_climbs, row.n_at_best) == (model.fit_report_.n_independent, model.fit_report_.n_at_best)
 
 
 @pytest.mark.filterwarnings("ignore:separated gates:moefast.DegenerateDataWarning")

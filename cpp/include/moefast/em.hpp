@@ -82,7 +82,7 @@ struct EmSettings {
   double variance_floor = 0;  // smallest s_i^2
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
   double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off, c is free
-  // Give up (Status::beaten) once gains fall and the objective they lead to stays clearly below this.
+  // Give up (Status::beaten) once gains fall and several times what they lead to stays below this.
   double to_beat = -std::numeric_limits<double>::infinity();
   // beta, 0 < beta <= 1. Below 1 responsibilities are in proportion to (p_i N_i)^beta, and what EM climbs is
   // sum_n w log(sum_i (p_i N_i)^beta) / beta in place of the log-likelihood: deterministic annealing.

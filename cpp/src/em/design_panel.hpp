@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/kernels.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast {
@@ -36,7 +37,10 @@ void load_columns(const EmData& data, const T* X, const std::optional<std::vecto
 // `panel` = (x, 1) of the rows start .. start + n, padded with x = 0; its rows are `stride` apart.
 inline void load_design(const EmData& data, const std::optional<std::vector<index_t>>& columns, index_t start,
                         index_t n, index_t padded, index_t stride, double* panel) {
-  if (data.X32) {
+  if (!data.X32 && data.centre && !columns) {
+    kernels::of<double>().centre_rows_transposed(n, data.d, data.X + start * data.d, data.d, data.centre,
+                                                 data.inverse_scale, panel, stride);
+  } else if (data.X32) {
     load_columns(data, data.X32 + start * data.d, columns, n, stride, panel);
   } else {
     load_columns(data, data.X + start * data.d, columns, n, stride, panel);

@@ -237,9 +237,9 @@ class Newton {
       result_.curvature = Curvature::unknown;
       return false;
     }
-    const MatrixXd bends = A;
-    const VectorXd unit = units(bends, kLeastBend);
-    A = unit.asDiagonal() * bends * unit.asDiagonal();
+    const MatrixXd own_units = A;
+    const VectorXd unit = units(own_units, kLeastBend);
+    A = unit.asDiagonal() * own_units * unit.asDiagonal();
     result_.curvature = Curvature::maximum;
     const Eigen::LLT<MatrixXd> factor(A);
     const bool plain = factor.info() == Eigen::Success &&
@@ -252,7 +252,7 @@ class Newton {
       const double top = values.cwiseAbs().maxCoeff();
       if (values[0] < -kUpwards * top) {
         result_.curvature = gradient() <= kStationary ? Curvature::saddle : Curvature::indefinite;
-        if (result_.curvature == Curvature::saddle) leave(bends);
+        if (result_.curvature == Curvature::saddle) leave(own_units);
         return false;
       }
       const VectorXd inverse = (values.array() > kFlat * top).select(values.array().inverse(), 0.0);

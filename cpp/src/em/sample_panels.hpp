@@ -48,7 +48,6 @@ class SamplePanels {
   const EmData& data_;
   index_t u_dim_, v_dim_;             // v_dim_: of a V of its own, else 0
   index_t numbers_;                   // of a chunk
-  std::vector<double> zeros_, ones_;  // d: for the kernel that transposes
   AlignedVector<double> kept_;
 };
 

@@ -193,8 +193,8 @@ class EmProblem(StandardSamples):
         max_iter : int, optional
             The default is that of the options.
         to_beat : float, optional
-            An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay 10 below it even if
-            they added up to many times what their fall promises, stops with the status "beaten".
+            An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay below it even if
+            they added up to five times what their fall promises, stops with the status "beaten".
         inverse_temperature : float
             beta, at most 1. Below 1 the responsibilities are in proportion to :math:`(p_i N_i)^\beta`, and in
             place of the log-likelihood EM climbs :math:`\sum_n w_n \log(\sum_i (p_i N_i)^\beta) / \beta`, which

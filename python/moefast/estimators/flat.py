@@ -77,8 +77,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
         loss, as in the AISTATS 2020 paper, with ``start="l4"``.
     n_init : int or "auto"
-        "auto" leaves it to the search: its work grows with k, and it ends early when independent climbs agree on
-        the best optimum and moves find nothing better. A number of starts compete without moves; with
+        "auto" leaves it to the search: its work grows with k, and it ends early when, by what independent climbs
+        have found, going on is not expected to bring much. A number of starts compete without moves; with
         ``start="auto"`` about a fifth of them are spectral, the others random assignments.
     max_iter : int
         EM iterations at most from a start, or from the last move that helped.

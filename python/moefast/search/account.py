@@ -10,7 +10,9 @@ import numpy as np
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
 from moefast.search.budget import Budget
+from moefast.search.expected_gain import chance_of_another, gain_of_second_half
 from moefast.search.move_choice import MoveChoice
+from moefast.search.optima import Optima
 from moefast.search.report import ClimbReport, FitReport, StartReport
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
@@ -42,20 +44,23 @@ class Account:
     best_starts : list of Run
         The best of each group of starts, as successive halving left them.
     climbs : list of Climb
+    independent : list of Run
+        The ends of climbs that do not depend on each other: of those that begin, in one group of starts, at the
+        same optimum only the first counts.
     moves : MoveChoice
     best : Run or None
     progress : list of (int, float)
         EM iterations spent, and the best log-likelihood then.
-    same : float
-        Log-likelihoods that differ by no more than this are those of one optimum.
+    optima : Optima
     """
 
     def __init__(self, problem: EmProblem, budget: Budget, settings: SearchSettings) -> None:
         self._problem, self._budget = problem, budget
-        self.same = settings.same_optimum * problem.total_weight
+        self.optima = Optima(settings.same_optimum * problem.total_weight)
         self.starts: list[StartReport] = []
         self.best_starts: list[Run[EmFit]] = []
         self.climbs: list[Climb] = []
+        self.independent: list[Run[EmFit]] = []
         self.moves = MoveChoice(settings)
         self.best: Run[EmFit] | None = None
         self.progress: list[tuple[int, float]] = []
@@ -75,11 +80,18 @@ class Account:
 
     def equal(self, one: Run[EmFit], other: Run[EmFit]) -> bool:
         """Whether two runs have come to the same optimum."""
-        return one.health == other.health and abs(one.log_likelihood - other.log_likelihood) <= self.same
+        return self.optima.equal(one, other)
 
-    def n_at_best(self) -> int:
-        """Return how many climbs ended at the best optimum."""
-        return sum(self.best is not None and self.equal(climb.end, self.best) for climb in self.climbs)
+    def expected_gain(self) -> float:
+        """Return what the second half of the independent climbs, of two at least, was worth.
+
+        See :mod:`moefast.search.expected_gain`. A climb that ended at a collapsed optimum, where others did not,
+        counts as the worst of these.
+        """
+        ends = self.independent
+        best = min(run.health for run in ends)
+        worst = min(run.log_likelihood for run in ends if run.health == best)
+        return gain_of_second_half([run.log_likelihood if run.health == best else worst for run in ends])
 
     def distinct(self, runs: Sequence[Run[EmFit]]) -> list[Run[EmFit]]:
         """Return copies of the optima among the runs, the best first, no two of them the same."""
@@ -102,6 +114,7 @@ class Account:
         def in_units(log_likelihood: float) -> float:
             return float(scale * log_likelihood - shift)
 
+        ends = self.independent
         climbs = tuple(
             ClimbReport(end.start, in_units(end.log_likelihood), climb.n_moves, end.fit.collapsed)
             for climb in self.climbs
@@ -115,8 +128,11 @@ class Account:
             moves=self.moves.reports(),
             climbs=climbs,
             progress=tuple((n, in_units(value)) for n, value in self.progress),
-            n_optima=len(self.distinct([climb.end for climb in self.climbs])),
-            n_at_best=self.n_at_best(),
+            n_independent=len(ends),
+            n_at_best=sum(self.best is not None and self.equal(run, self.best) for run in ends),
+            n_optima=len(self.distinct(ends)),
+            chance_of_another=chance_of_another([id(self.optima.of(run)) for run in ends]) if ends else None,
+            expected_gain=float(scale * self.expected_gain()) if len(ends) > 1 else None,
             n_rows=self._problem.n_rows if self._problem.n_rows < all_rows.n_rows else 0,
             n_iter_total=self._budget.spent,
             cpu_seconds=cpu_seconds,

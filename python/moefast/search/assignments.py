@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
+from sklearn import config_context
 
 from moefast._typing import Floats
 from moefast.em.problem import EmProblem
@@ -122,8 +123,11 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
         min_weight_fraction_leaf=0.2 / k,
         random_state=depth_seed,
     )
-    tree.fit(problem.Z, target, sample_weight=problem.sample_weight)
-    _, labels = np.unique(tree.apply(problem.Z), return_inverse=True)
+    # Checked already; checks take most of the time on few rows.
+    Z = problem.Z.astype(np.float32)
+    with config_context(skip_parameter_validation=True):
+        tree.fit(Z, target[:, None], sample_weight=problem.sample_weight, check_input=False)
+    _, labels = np.unique(tree.apply(Z, check_input=False), return_inverse=True)
     return _as_labels(labels)
 
 

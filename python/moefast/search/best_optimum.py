@@ -9,8 +9,9 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
 2. Successive halving (:mod:`moefast.search.successive_halving`) picks the best of these runs.
 3. From each a climb, iterated local search (:mod:`moefast.search.iterated_local_search`): moves out of the local
    optimum (:mod:`moefast.search.moves`, :mod:`moefast.search.split_and_merge`) go on as long as they help. A climb
-   ends when they no longer do; the next begins at another run, or at the best of further random starts. So data on
-   which no move helps are searched by fresh starts.
+   ends when they no longer do, or where they did not before (:mod:`moefast.search.optima`); the next begins at
+   another run, or at the best of further random starts. So data on which no move helps are searched by fresh
+   starts. All ends when going on is not expected to bring much (:mod:`moefast.search.expected_gain`).
 4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
    to the end. Where rows are many they go on before on a sample, and from there by Newton's method.
 
@@ -115,7 +116,7 @@ def search(
         Takes the rows, or a sample where there are many, and returns further starts to begin with.
     deadline : Deadline, optional
         How long to search; the best may then take as long again to settle. Without it the work depends on k and
-        the number of rows, and the search ends early when independent climbs have agreed on the best optimum.
+        the number of rows, and the search ends early when going on is not expected to bring much.
     settings : SearchSettings, optional
     verbose : int
         1 shows a progress bar where standard error is a terminal.

@@ -58,18 +58,21 @@ class Budget:
     ----------
     spent : int
         The pass at the start of a run counts as one.
+    work : float
+        The same, an iteration on some of the rows searched on as their share.
     """
 
     def __init__(self, n_iter: int, deadline: Deadline, bar: tqdm[Any]) -> None:
         self.n_iter, self.deadline, self._bar = n_iter, deadline, bar
-        self.spent = 0
+        self.spent, self.work = 0, 0.0
 
-    def charge(self, fits: Sequence[FitResult]) -> None:
-        """Count what has been run."""
+    def charge(self, fits: Sequence[FitResult], share: float = 1.0) -> None:
+        """Count what has been run on this share of the rows."""
         n_iter = sum(fit.n_iter + 1 for fit in fits)
         self.spent += n_iter
+        self.work += share * n_iter
         self._bar.update(n_iter)
 
     def used_up(self) -> bool:
         """Whether the time is over, or the iterations where there is no deadline."""
-        return self.deadline.passed() if self.deadline.is_set else self.spent >= self.n_iter
+        return self.deadline.passed() if self.deadline.is_set else self.work >= self.n_iter

@@ -60,12 +60,8 @@ def best_of_starts(
         together = max(1, settings.given_batch_rows // problem.n_rows)
         runs = first_runs(em, starts, n_iter, deadline, together)
 
-        def advance(field: Sequence[Run[Fit]], n_iter: int) -> None:
-            """Run no longer than now who will stay below what the best has already."""
-            em.advance(field, n_iter, field[0].to_beat)
-
         rounds = [] if one else [Round(settings.given_kept, settings.given_more_iterations)]
-        last = successive_halving(runs, rounds, advance)[: settings.given_finalists]
+        last = successive_halving(runs, rounds, em.advance)[: settings.given_finalists]
         for run in last:
             em.complete(run)
             if run.is_sound:

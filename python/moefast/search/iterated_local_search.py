@@ -58,15 +58,15 @@ class IteratedLocalSearch:
         if patience is None:
             hopeless = self._account.climbs and not self._account.moves.any_gained()
             patience = self._settings.short_patience if hopeless else self._settings.patience
-        in_vain = n_moves = 0
+        n_moves, here = 0, self._account.optima.of(run)
         optimum = LocalOptimum(self._problem, run.fit.mixture)
-        while in_vain < patience and not self._over():
+        while here.in_vain < patience and not self._over():
             better = self._better(run, optimum)
             n_moves += self._settings.moves_per_round
             if better is None:
-                in_vain += 1
+                here.in_vain += 1
                 continue
-            run, in_vain = better, 0
+            run, here = better, self._account.optima.of(better)
             optimum = LocalOptimum(self._problem, run.fit.mixture)
             self._account.note(run)
         self._account.climbs.append(Climb(run, n_moves))
@@ -78,17 +78,24 @@ class IteratedLocalSearch:
         short, medium, long = settings.move_iterations
         drawn = self._account.moves.draw(settings.moves_per_round, self._rng)
         starts = [self._start(optimum, move, detour) for move, detour in drawn]
+        same = self._account.optima.same
+        to_beat = None if run.to_beat is None else run.to_beat + same  # runs on their way back are beaten, too
 
         def advance(runs: Sequence[Run[EmFit]], n_iter: int) -> None:
-            self._em.advance(runs, n_iter, run.to_beat)
+            self._em.advance(runs, n_iter, to_beat)
 
+        runs = self._em.begin(starts, short, to_beat=to_beat)
         rounds = (Round(settings.moves_kept, medium), Round(1, long))
-        (best,) = successive_halving(self._em.begin(starts, short), rounds, advance)
-        gain = best.log_likelihood - run.log_likelihood
-        if best.health > run.health or (best.health == run.health and not gain > self._account.same):
-            return None
-        self._account.moves.gained[best.kind, best.detour] += 1
-        best.start = run.start
+        hopeful = [tried for tried in runs if tried.fit.status != "beaten"]
+        best = successive_halving(hopeful, rounds, advance)[0] if hopeful else None
+        if best is not None:
+            gain = best.log_likelihood - run.log_likelihood
+            if best.health > run.health or (best.health == run.health and gain <= same):
+                best = None
+        for choice, tried in zip(drawn, runs, strict=True):
+            self._account.moves.note(choice, tried is best)
+        if best is not None:
+            best.start = run.start
         return best
 
     def _start(self, optimum: LocalOptimum, move: str, detour: str) -> Start:

@@ -33,6 +33,9 @@ __all__ = ["l4_start", "moment_starts", "moments_help", "n_independent", "spectr
 
 
 _GATE_ITERATIONS = 30
+# From fewer different rows, moments of order four lead nowhere in particular, and to find that out takes as long
+# as 500 iterations of EM.
+_L4_ROWS = 2000
 # Different rows, about, that these take: EM goes on from there on few rows, too.
 _GATE_ROWS = 10_000
 
@@ -101,7 +104,10 @@ def moment_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np
     """Return one start of each method, none where moments do not help."""
     if not moments_help(problem, n_experts, n_parameters):
         return []
-    return [spectral_start(problem, n_experts, rng), l4_start(problem, n_experts, rng)]
+    starts = [spectral_start(problem, n_experts, rng)]
+    if problem.n_distinct >= _L4_ROWS:
+        starts.append(l4_start(problem, n_experts, rng))
+    return starts
 
 
 def n_independent(problem: EmProblem) -> int:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from moefast.em.fit import EmFit, EmStart
+from moefast.em.fit import EmFit, EmStart, FitResult
 from moefast.em.problem import EmProblem
 from moefast.search.account import Account, Climb
 from moefast.search.budget import Budget
 from moefast.search.detours import take_detours
+from moefast.search.few_rows_first import FewRowsFirst
 from moefast.search.iterated_local_search import IteratedLocalSearch
 from moefast.search.random_starts import RandomStarts
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
 from moefast.search.short_runs import ShortRuns
+from moefast.search.some_rows import some_rows
 from moefast.search.starts import Start
-from moefast.search.successive_halving import Round, first_runs, successive_halving
+from moefast.search.successive_halving import Round, successive_halving
 
 __all__ = ["Plan"]
 
@@ -48,13 +51,26 @@ class Plan:
         settings: SearchSettings,
     ) -> None:
         self._budget, self._settings = budget, settings
+        self._n_parameters = problem.n_parameters(n_experts)
         self.account = Account(problem, budget, settings)
 
-        def detours(made: Sequence[EmStart], detours: Sequence[str]) -> list[EmStart]:
-            return take_detours(problem, made, detours, rng, budget.charge, settings)
+        def on(rows: EmProblem) -> ShortRuns[EmFit]:
+            def charge(fits: Sequence[FitResult]) -> None:
+                budget.charge(fits, rows.n_rows / problem.n_rows)
 
-        self._em = ShortRuns[EmFit](problem, budget.charge, detours)
-        self._random_starts = RandomStarts(problem, n_experts, rng, settings)
+            def detours(made: Sequence[EmStart], detours: Sequence[str]) -> list[EmStart]:
+                return take_detours(rows, made, detours, rng, charge, settings)
+
+            return ShortRuns[EmFit](rows, charge, detours)
+
+        self._em = on(problem)
+        few = some_rows(problem, settings.first_rows(self._n_parameters), rng)
+        if few.n_rows > problem.n_rows / 2:  # hardly fewer
+            few, self._first_em = problem, self._em
+        else:
+            self._first_em = on(few)
+        self._weight_of_few = few.total_weight / problem.total_weight
+        self._random_starts = RandomStarts(few, n_experts, rng, settings)
         self._local_search = IteratedLocalSearch(problem, self._em, self.account, rng, self.over, settings)
 
     def run(self, given: Sequence[Start]) -> None:
@@ -63,40 +79,56 @@ class Plan:
         if self._budget.deadline.passed():  # there is no time for moments of all rows either
             first = self._random_starts.draw(1)
         else:
-            first = [*given, *self._random_starts.draw(settings.first_starts)]
+            first = [*given[:1], *self._random_starts.draw(settings.first_starts)]
         best = self._halve(first, settings.agreeing_runs)
         agree = len(best) >= settings.agreeing_runs and all(account.equal(run, best[0]) for run in best)
         if agree and not self._budget.deadline.is_set:
             better = self._better_than(best[0])
             if better is None:  # the data are easy
                 account.climbs += [Climb(run, 0) for run in best[1:]]
+                account.independent += best
                 return
             best = [better]
         if not self.over():
-            best += self._halve(self._random_starts.draw(settings.second_starts), settings.first_climbs)
+            second = [*given[1:], *self._random_starts.draw(settings.second_starts)]
+            best += self._halve(second, settings.first_climbs)
         best = sorted(best, key=Run.rank)[: settings.first_climbs]
         while not self.over():
+            begun: list[Run[EmFit]] = []
             for run in best:
-                self._local_search.climb(run)
+                alone = not any(account.equal(run, other) for other in begun)
+                begun.append(replace(run))
+                end = self._local_search.climb(run)
                 if self.over():
                     break
-            else:
+                if alone:
+                    account.independent.append(end)
+            if self._enough():
+                break
+            if not self.over():
                 best = self._halve(self._random_starts.draw(settings.later_starts), settings.later_climbs)
         if not account.climbs:
             account.climbs = [Climb(run, 0) for run in best]
 
     def over(self) -> bool:
-        """Whether the budget is used up, or nothing better is to be expected."""
-        if self._budget.used_up():
-            return True
-        if self._budget.deadline.is_set:
+        """Whether the budget is used up."""
+        return self._budget.used_up()
+
+    def _enough(self) -> bool:
+        """Whether going on for as long again is expected to gain little against the chance error.
+
+        That is the standard deviation of half a chi-square of as many degrees of freedom as there are parameters:
+        what the maximum of the log-likelihood varies by from sample to sample, above that of the truth.
+        """
+        settings, account = self._settings, self.account
+        if self._budget.deadline.is_set or len(account.independent) < settings.fewest_climbs:
             return False
-        enough = self._settings.agreeing_climbs * (1 if self.account.moves.any_gained() else 2)
-        return self.account.n_at_best() >= enough
+        chance_error = np.sqrt(self._n_parameters / 2)
+        return bool(account.expected_gain() <= settings.worthwhile * chance_error)
 
     def _better_than(self, run: Run[EmFit]) -> Run[EmFit] | None:
         """Look for a better optimum by moves, then by further random starts; None where there is none."""
-        least = run.log_likelihood + self.account.same
+        least = run.log_likelihood + self.account.optima.same
         climbed = self._local_search.climb(run, patience=self._settings.short_patience)
         if climbed.log_likelihood > least:
             return climbed
@@ -106,7 +138,8 @@ class Plan:
     def _halve(self, starts: Sequence[Start], n_best: int) -> list[Run[EmFit]]:
         """Return the best runs from a group of starts, by successive halving."""
         settings, account = self._settings, self.account
-        runs = first_runs(self._em, starts, settings.first_iterations, self._budget.deadline)
+        group = FewRowsFirst(self._first_em, self._em, 1 / self._weight_of_few)
+        runs = group.begin(starts, settings.first_iterations, self._budget.deadline)
         for run in runs:
             run.start += len(account.starts)
         rounds = [
@@ -114,9 +147,10 @@ class Plan:
         ]
 
         def advance(field: Sequence[Run[EmFit]], n_iter: int) -> None:
-            if not self.over():
-                self._em.advance(field, n_iter)
+            group.advance(field, 0 if self.over() else n_iter)
 
-        best = successive_halving(runs, rounds, advance)[:n_best]
+        field = successive_halving(runs, rounds, advance)
+        self._random_starts.learn(runs, field[: round(settings.good_share * len(runs))])
+        best = field[:n_best]
         account.note_starts(runs, best)
         return best

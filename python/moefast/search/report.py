@@ -107,12 +107,19 @@ class FitReport:
     moves : tuple of MoveReport
         Empty where starts were compared without moves, as are the next three.
     climbs : tuple of ClimbReport
-        Independent of each other: each began at a start of its own.
+        Each began at a start of its own.
     progress : tuple of (int, float)
         EM iterations spent by all runs together, and the best log-likelihood then.
-    n_optima, n_at_best : int
-        How many different optima the climbs ended at, and how many of them ended at the best, as the search saw
-        them.
+    n_independent, n_at_best, n_optima : int
+        Climbs that ran to their end and do not depend on each other: of those that began at the same optimum only
+        one counts in each group of starts; where the data are easy, runs from different starts. How many of them
+        ended at the best optimum, and at how many different ones, as the search saw them.
+    chance_of_another : float or None
+        Estimate of the chance that one more of them would end at an optimum not seen before, after Good and
+        Turing: (optima that one of them alone ended at + 1) / (their number + 1). None without any.
+    expected_gain : float or None
+        What the second half of them added to the best log-likelihood, on average over their order; going on for as
+        long again is not expected to add more. None with fewer than two.
     n_rows : int
         Rows searched on; 0 stands for all.
     n_iter_total : int
@@ -132,8 +139,11 @@ class FitReport:
     moves: tuple[MoveReport, ...] = ()
     climbs: tuple[ClimbReport, ...] = ()
     progress: tuple[tuple[int, float], ...] = ()
-    n_optima: int = 0
+    n_independent: int = 0
     n_at_best: int = 0
+    n_optima: int = 0
+    chance_of_another: float | None = None
+    expected_gain: float | None = None
     n_rows: int = 0
     n_iter_total: int = 0
     gradient: float | None = None
@@ -186,17 +196,17 @@ class FitReport:
                 f"{found} without moves out of local optima ({work}). Another start may lead to a better optimum."
             )
         tried, gained = (sum(getattr(move, name) for move in self.moves) for name in ("n_tried", "n_gained"))
-        agreed = "there was one climb"
-        if len(self.climbs) > 1:
-            of_all = f"{self.n_at_best} of {len(self.climbs)} climbs from different starts"
-            agreed = f"{of_all} ended at the best optimum seen"
-        moral = (
-            "Agreement is no proof that there is none better."
-            if self.n_at_best > 1
-            else "A longer search (time_budget) may find a better one."
-        )
         moves = f"{tried} moves out of local optima, {gained} of them upwards"
-        return f"{found}, then {moves} ({work}); {agreed}. {moral}"
+        return f"{found}, then {moves} ({work}). {self._agreement()}"
+
+    def _agreement(self) -> str:
+        """Return how far the search agrees with itself."""
+        longer = "A longer search (time_budget) may find a better optimum."
+        if self.n_independent < 2 or self.chance_of_another is None:
+            return longer
+        climbs = f"{self.n_at_best} of {self.n_independent} independent climbs ended at the best optimum seen"
+        chance = f"one more would end at a new one with a chance of about {self.chance_of_another:.0%}"
+        return f"{climbs}; {chance}. {longer}"
 
 
 def report_fields(n_experts: int | None = None) -> Record:
@@ -226,8 +236,11 @@ def report_fields(n_experts: int | None = None) -> Record:
             "moves": Listing(Record(move)),
             "climbs": Listing(Record(climb)),
             "progress": Listing(Row((Whole(), Number()))),
-            "n_optima": Whole(),
+            "n_independent": Whole(),
             "n_at_best": Whole(),
+            "n_optima": Whole(),
+            "chance_of_another": Either(Nothing(), Number(0.0, 1.0)),
+            "expected_gain": Either(Nothing(), Number(0.0)),
             "n_rows": Whole(),
             "n_iter_total": Whole(),
             "gradient": Either(Nothing(), Number(0.0)),
@@ -235,6 +248,17 @@ def report_fields(n_experts: int | None = None) -> Record:
         },
         # what files of earlier versions may lack
         optional=frozenset(
-            {"out_of_time", "n_optima", "n_at_best", "n_rows", "n_iter_total", "gradient", "cpu_seconds"}
+            {
+                "out_of_time",
+                "n_independent",
+                "n_at_best",
+                "n_optima",
+                "chance_of_another",
+                "expected_gain",
+                "n_rows",
+                "n_iter_total",
+                "gradient",
+                "cpu_seconds",
+            }
         ),
     )

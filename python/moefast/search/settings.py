@@ -15,6 +15,7 @@ __all__ = ["SearchSettings"]
 _COUNTS = (
     "max_rows",
     "sample_rows",
+    "first_rows_per_parameter",
     "first_iterations",
     "given_iterations",
     "given_kept",
@@ -32,12 +33,14 @@ _COUNTS = (
     "moves_kept",
     "patience",
     "short_patience",
-    "agreeing_climbs",
+    "fewest_climbs",
     "max_iterations",
     "iterations_per_pair",
     "full_rows",
     "full_experts",
     "other_noise_iterations",
+    "starts_in_turn",
+    "prior_start_trials",
     "annealing_steps",
     "annealing_step_iterations",
     "prior_trials",
@@ -76,6 +79,9 @@ class SearchSettings:
     same_optimum : float
         Optima whose log-likelihoods differ by no more than this for each unit of weight are the same.
 
+    first_rows_per_parameter : int
+        The first iterations from every start take so many different rows for each parameter of the model, about,
+        where there are twice as many: enough to tell which starts are worth the rest.
     first_iterations : int
         EM iterations of the short run from every start, before the first round of successive halving.
     halving_rounds : tuple of (float, int)
@@ -107,9 +113,9 @@ class SearchSettings:
     patience, short_patience : int
         Rounds without gain that end a climb; the same where the data seem easy, or no climb so far has found a
         move that helps: then fresh starts may.
-    agreeing_climbs : int
-        Climbs to the best optimum that end the search. Twice as many where no move has helped: then they say no
-        more than successive halving did.
+    fewest_climbs, worthwhile : int, float
+        After so many independent climbs the search ends when the second half of them was worth, on average, no
+        more than this share of the chance error of the log-likelihood; see :mod:`moefast.search.expected_gain`.
 
     iterations_per_pair, max_iterations : int
         EM iterations of a search: so many for each of k (k - 1) pairs of experts, and at most.
@@ -118,6 +124,13 @@ class SearchSettings:
         number. With more experts than this an iteration costs more, as the square of k: there `max_iterations`
         falls with 1 / k.
 
+    starts_in_turn : int
+        Random starts of all kinds in turn, each by a detour in turn; later ones are of the kinds and by the
+        detours that have been among the best before: which of them do well depends on the data.
+    good_share : float
+        So many of a group of starts are among the best.
+    prior_start_trials : int
+        How many trials the same rate for all kinds is worth.
     start_detours : tuple of str
         Detours of random starts, in turn; see :mod:`moefast.search.detours`. Annealing is the one that rarely
         wins where moves follow.
@@ -159,6 +172,7 @@ class SearchSettings:
     sample_rows: int = 100_000
     same_optimum: float = 1e-4
 
+    first_rows_per_parameter: int = 40
     first_iterations: int = 25
     halving_rounds: tuple[tuple[float, int], ...] = ((0.4, 40), (0.17, 100))
 
@@ -171,7 +185,7 @@ class SearchSettings:
     first_starts: int = 8
     second_starts: int = 24
     later_starts: int = 15
-    agreeing_runs: int = 5
+    agreeing_runs: int = 7
     confirming_starts: int = 12
     first_climbs: int = 5
     later_climbs: int = 2
@@ -179,15 +193,19 @@ class SearchSettings:
     moves_per_round: int = 8
     moves_kept: int = 3
     move_iterations: tuple[int, int, int] = (25, 50, 100)
-    patience: int = 5
+    patience: int = 3
     short_patience: int = 2
-    agreeing_climbs: int = 4
+    fewest_climbs: int = 8
+    worthwhile: float = 0.05
 
-    iterations_per_pair: int = 2300
-    max_iterations: int = 46_000
+    iterations_per_pair: int = 1500
+    max_iterations: int = 23_000
     full_rows: int = 1000
     full_experts: int = 5
 
+    starts_in_turn: int = 24
+    good_share: float = 0.2
+    prior_start_trials: int = 4
     start_detours: tuple[str, ...] = ("", "other noise", "annealed", "", "other noise")
     other_noise_iterations: int = 20
     lowest_temperatures: tuple[float, float] = (0.2, 0.7)
@@ -246,3 +264,7 @@ class SearchSettings:
         most = self.max_iterations * min(1.0, self.full_experts / k)
         share = float(np.sqrt(min(1.0, n_distinct / self.full_rows)))
         return round(min(self.iterations_per_pair * k * (k - 1), most) * share)
+
+    def first_rows(self, n_parameters: int) -> int:
+        """Return how many different rows the first iterations of a model of so many parameters take, about."""
+        return self.first_rows_per_parameter * n_parameters

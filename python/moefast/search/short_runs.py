@@ -62,7 +62,13 @@ class ShortRuns(Generic[Fit]):
         self.problem = problem
         self._charge, self._take_detours = charge, take_detours
 
-    def begin(self, starts: Sequence[Start], n_iter: int, cut: Callable[[], bool] | None = None) -> list[Run[Fit]]:
+    def begin(
+        self,
+        starts: Sequence[Start],
+        n_iter: int,
+        cut: Callable[[], bool] | None = None,
+        to_beat: float | None = None,
+    ) -> list[Run[Fit]]:
         """Make the starts, take their detours and run so many iterations; `cut` ends the making early."""
         made: list[Any] = []
         for start in starts:
@@ -72,7 +78,7 @@ class ShortRuns(Generic[Fit]):
         starts = starts[: len(made)]
         if self._take_detours is not None:
             made = self._take_detours(made, [start.detour for start in starts])
-        fits = self._run(made, n_iter)
+        fits = self._run(made, n_iter, to_beat)
         constant = self.problem.constant_response
         return [
             Run(start.kind, start.detour, fit, fit.n_iter, response_is_constant=constant)
@@ -82,6 +88,11 @@ class ShortRuns(Generic[Fit]):
     def advance(self, runs: Sequence[Run[Fit]], n_iter: int, to_beat: float | None = None) -> None:
         """Go on for `n_iter` iterations with those that were stopped by their number."""
         self._go_on([run for run in runs if run.fit.status == "iteration_limit"], n_iter, to_beat)
+
+    def move(self, runs: Sequence[Run[Fit]], n_iter: int) -> None:
+        """Take over runs on other rows and go on for `n_iter` iterations on these."""
+        for run, fit in zip(runs, self._run([run.fit.mixture for run in runs], n_iter), strict=True):
+            run.go_on(fit)
 
     def complete(self, run: Run[Fit]) -> None:
         """Go on until EM settles, also with a run that was given up as beaten."""

@@ -79,7 +79,7 @@ class Candidate:
             smallest_share=float(model.shares_.min()),
             collapsed=report.collapsed,
             converged=model.converged_,
-            n_climbs=len(report.climbs),
+            n_climbs=report.n_independent,
             n_at_best=report.n_at_best,
         )
 
