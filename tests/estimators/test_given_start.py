@@ -1,5 +1,6 @@
 """A start that the user gives: EM from there to the end, and errors that name what is wrong with it."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,16 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, load_model, save_model
+from moefast import (
+    DegenerateDataWarning,
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressor,
+    load_model,
+    save_model,
+)
 from moefast.datasets import make_moe
 from moefast.em import fit_em
+from moefast.search.account import Account
 
 X, Y, TRUTH = make_moe(400, 3, 3, noise=0.2, expert_intercept=1.0, random_state=4)
 FLAT = MixtureOfExpertsRegressor(3, random_state=0).fit(X, Y)
@@ -98,12 +106,105 @@ def test_tables_are_taken():
     np.testing.assert_array_equal(fit(labels).coef_, fit(labels.tolist()).coef_)
 
 
+# ---- one expert fewer or more -------------------------------------------------------------------------
+
+NEAR = {k: MixtureOfExpertsRegressor(k, n_init=5, random_state=0).fit(X, Y) for k in (1, 2, 4)}
+HARD_X, HARD_Y, _ = make_moe(1000, 3, 5, noise=0.7, random_state=1)
+HARD = MixtureOfExpertsRegressor(3, noise="shared", gate_alpha=0.1, random_state=0)
+
+
+def hard(k, start, **parameters):
+    """A fit of data on which starts and moves disagree."""
+    return clone(HARD).set_params(n_experts=k, start=start, **parameters).fit(HARD_X, HARD_Y)
+
+
+@pytest.mark.parametrize(
+    ("near", "k", "kinds"),
+    [(4, 5, {"split by residual": 4, "split by hyperplane": 4}), (4, 3, {"merge": 6})],
+)
+def test_a_search_begins_at_a_neighbour(near, k, kinds):
+    begin, free = hard(near, "random", n_init=5), hard(k, "auto")
+    model = hard(k, begin)
+    report = model.fit_report_
+    found = [start.kind for start in report.starts]
+    assert {kind: found.count(kind) for kind in kinds} == kinds
+    assert "spectral" not in found
+    assert set(found) > set(kinds)  # random starts besides
+    assert report.moves
+    assert report.n_iter_total < free.fit_report_.n_iter_total
+    assert model.log_likelihood_ > free.log_likelihood_ - 0.5
+    np.testing.assert_array_equal(hard(k, begin.mixture_, n_init=1).coef_, model.coef_)
+
+
+def test_what_comes_from_one_neighbour_is_no_independent_find(monkeypatch):
+    """Climbs that begin at merges of one fit count once, also where they begin at different optima."""
+    monkeypatch.setattr(Account, "equal", lambda account, one, other: False)
+    report = hard(3, hard(4, "random", n_init=5)).fit_report_
+    kin = [climb for climb in report.climbs if report.starts[climb.start].kind == "merge"]
+    assert len(kin) > 1
+    assert report.n_independent <= len(report.climbs) - len(kin) + 1
+
+
+def test_easy_data_end_the_search_early():
+    report = fit(NEAR[2], random_state=0).fit_report_
+    assert [start.kind for start in report.starts].count("split by residual") == 1
+    assert report.n_at_best == report.n_independent == 7
+
+
+def test_from_one_expert_and_to_one():
+    two = MixtureOfExpertsRegressor(2, start=NEAR[1], random_state=0).fit(X, Y)
+    assert two.log_likelihood_ >= NEAR[2].log_likelihood_ - 1e-3
+    one = MixtureOfExpertsRegressor(1, start=two).fit(X, Y)
+    np.testing.assert_allclose(one.coef_, NEAR[1].coef_, rtol=1e-12)
+    assert one.fit_report_.starts[0].kind == "least squares"
+
+
+def test_a_neighbour_with_columns_and_weights_of_its_own():
+    columns = {"expert_features": [0, 1], "gate_features": [2], "gate_alpha": 0.1}
+    weights = np.where(np.arange(400) % 3 == 0, 0.0, np.linspace(0.5, 2.0, 400))
+    two = MixtureOfExpertsRegressor(2, n_init=5, random_state=0, **columns).fit(X, Y, weights)
+    three = fit(two, sample_weight=weights, random_state=0, **columns)
+    assert three.log_likelihood_ > two.log_likelihood_
+    assert not three.coef_[:, 2].any()
+    assert not three.gate_coef_[:, :2].any()
+    kept = weights > 0
+    without = fit(two, X[kept], Y[kept], weights[kept], random_state=0, **columns)
+    np.testing.assert_array_equal(without.coef_, three.coef_)
+    # A model of all columns may begin there too.
+    assert fit(two, random_state=0).log_likelihood_ >= FLAT.log_likelihood_ - 1e-3
+
+
+def test_a_neighbour_on_many_rows_assigns_those_of_the_first_iterations():
+    """Rows are then fewer in the first iterations than in the search."""
+    many, y, truth = make_moe(12_000, 3, 3, noise=0.3, random_state=0)
+    two = MixtureOfExpertsRegressor(2, n_init=2, random_state=0).fit(many, y)
+    model = MixtureOfExpertsRegressor(3, start=two, random_state=0).fit(many, y)
+    assert model.log_likelihood_ >= truth.log_density(many, y).sum()
+    order = np.random.default_rng(0).permutation(len(y))
+    again = MixtureOfExpertsRegressor(3, start=two, random_state=0).fit(many[order], y[order])
+    np.testing.assert_allclose(again.coef_, model.coef_, atol=1e-4)
+
+
+def test_few_rows_and_collapsed_neighbours():
+    """With fewer different rows than parameters there is no search, and the splits compete with other starts."""
+    few = np.arange(20)
+    plain = {"noise": "shared", "gate_alpha": 1.0, "random_state": 0}
+    two = MixtureOfExpertsRegressor(2, n_init=2, **plain).fit(X[few], Y[few])
+    with pytest.warns(DegenerateDataWarning, match="20 rows are fewer than the model's 21 parameters"):
+        model = fit(two, X[few], Y[few], **plain)
+    assert "split by residual" in {start.kind for start in model.fit_report_.starts}
+    assert not model.fit_report_.moves
+    empty = replace(TRUTH, gate_intercept=np.array([-1e4, 0.0, 0.0]))
+    for k in (2, 4):  # an expert without rows is split and merged too
+        assert MixtureOfExpertsRegressor(k, start=empty, random_state=0).fit(X, Y).log_likelihood_ < 0
+
+
 # ---- scikit-learn -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", STARTS)
-def test_clones_keep_the_start(kind):
-    model = MixtureOfExpertsRegressor(3, start=STARTS[kind](FLAT), alpha=0.5)
+@pytest.mark.parametrize("start", [*(make(FLAT) for make in STARTS.values()), NEAR[2]], ids=[*STARTS, "neighbour"])
+def test_clones_keep_the_start(start):
+    model = MixtureOfExpertsRegressor(3, start=start, alpha=0.5, random_state=0)
     copy = clone(model)
     assert not hasattr(copy, "coef_")
     np.testing.assert_array_equal(copy.fit(X, Y).coef_, clone(copy).fit(X, Y).coef_)
@@ -122,8 +223,10 @@ def test_a_fitted_start_serves_folds_grids_and_pipelines():
     np.testing.assert_allclose(warm.predict(X), scaled.predict(X), atol=1e-3)
 
 
-def test_model_files_keep_names_only(tmp_path):
-    warm = fit(FLAT)
+@pytest.mark.parametrize("start", [FLAT, NEAR[2]], ids=["model", "neighbour"])
+def test_model_files_keep_names_only(tmp_path, start):
+    warm = fit(start, random_state=0)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(warm)).predict(X), warm.predict(X))
     save_model(warm, tmp_path / "model.json")
     again = load_model(tmp_path / "model.json")
     assert again.start == "auto"
@@ -163,7 +266,16 @@ def changed(values, at, value):
         (np.arange(400) % 2, ValueError, "gives expert 2 no row"),
         (MixtureOfExpertsRegressor(3), NotFittedError, "start is a MixtureOfExpertsRegressor that is not fitted"),
         (TREE, TypeError, "parameters of a Mixture, got a HierarchicalMixture"),
-        (MixtureOfExpertsRegressor(2, n_init=1).fit(X, Y), ValueError, "start has 2 experts, .* n_experts=3"),
+        (
+            MixtureOfExpertsRegressor(1).fit(X, Y),
+            ValueError,
+            "start has 1 experts, this model n_experts=3; .* one expert more or fewer: a search begins there",
+        ),
+        (
+            MixtureOfExpertsRegressor(5, n_init=1, noise="shared", random_state=0).fit(X, Y).mixture_,
+            ValueError,
+            "start has 5 experts, this model n_experts=3",
+        ),
         (replace(TRUTH, coef=TRUTH.coef[:, :2]), ValueError, "start has 2 features, X has 3"),
         (replace(TRUTH, sigma=-TRUTH.sigma), ValueError, "start must have positive sigma"),
         (replace(TRUTH, gate_coef=np.full((3, 3), np.nan)), ValueError, "start has NaN or infinity in gate_coef"),
@@ -190,6 +302,15 @@ def test_what_does_not_fit_a_tree_is_named():
         tree.set_params(start=TREE, branches=(1, 3)).fit(X, Y)
 
 
+def test_a_neighbour_serves_linear_experts_under_flat_gates_alone():
+    four = MixtureOfExpertsRegressor(4, n_init=1, random_state=0).fit(X, Y)
+    with pytest.raises(TypeError, match="parameters of a HierarchicalMixture, got a Mixture"):
+        clone(TREE).set_params(start=four).fit(X, Y)
+    tanh = MixtureOfExpertsRegressor(3, link="tanh", start=TANH_TRUTH)
+    with pytest.raises(ValueError, match=r"2 experts, .* flat gates and linear experts one of one expert more"):
+        tanh.fit(TANH_X, TANH_Y)
+
+
 def test_columns_of_another_name_are_refused():
     named = clone(FLAT).fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
     with pytest.raises(
@@ -200,5 +321,6 @@ def test_columns_of_another_name_are_refused():
 
 
 def test_a_given_start_needs_em():
-    with pytest.raises(ValueError, match="a start that is given needs polish=True"):
-        fit(FLAT, polish=False)
+    for start in (FLAT, NEAR[2]):
+        with pytest.raises(ValueError, match="a start that is given needs polish=True"):
+            fit(start, polish=False)

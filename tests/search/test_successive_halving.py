@@ -84,6 +84,10 @@ def test_no_run_exceeds_the_iteration_limit():
     assert [run.n_iter for run in runs] == [50, 40]
     em.complete(runs[1])
     assert [run.n_iter for run in runs] == [50, 50]
+    (late, early) = em.begin([Start("c", int), Start("d", int)], 20)
+    late.n_iter = 45
+    em.move([late, early], 40)
+    assert [late.n_iter, early.n_iter] == [50, 25]
 
 
 def test_a_budget_is_of_time_or_of_iterations():
@@ -110,6 +114,11 @@ def test_a_budget_is_of_time_or_of_iterations():
         ({"gate_alpha": -1.0}, ValueError),
         ({"same_optimum": np.nan}, ValueError),
         ({"halving_rounds": ((1.5, 40),)}, ValueError),
+        ({"halving_rounds": ()}, ValueError),
+        ({"fewest_climbs": 1}, ValueError),
+        ({"worthwhile": np.nan}, ValueError),
+        ({"good_share": 0.0}, ValueError),
+        ({"good_share": 1.5}, ValueError),
         ({"halving_rounds": ((0.5, 0),)}, ValueError),
         ({"move_iterations": (25, 50)}, ValueError),
         ({"move_iterations": (25, 50, 0)}, ValueError),

@@ -33,11 +33,11 @@ def _pictures_are_closed():
 
 @pytest.fixture(scope="module")
 def weighted():
-    """60 rows, some of weight 0, and their selection by cross-validation."""
+    """60 rows, some of weight 0, and their selection by cross-validation, every fit by itself."""
     X, y = simulated(60, 0)
     w = np.random.default_rng(0).integers(0, 4, size=60).astype(float)
     selection = select_n_experts(
-        X, y, (3, 1, 2), criterion="cv", sample_weight=w, n_folds=3, random_state=1, noise="shared"
+        X, y, (3, 1, 2), criterion="cv", sample_weight=w, n_folds=3, path=False, random_state=1, noise="shared"
     )
     return X, y, w, selection
 
@@ -120,7 +120,7 @@ def test_a_collapsed_fit_is_chosen_only_when_nothing_else_is_left():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(20, 1)), rng.normal(size=20)
     y[:10] = X[:10, 0]
-    selection = select_n_experts(X, y, (1, 2), n_folds=None, random_state=0)
+    selection = select_n_experts(X, y, (1, 2), n_folds=None, path=False, random_state=0)
     one, two = selection.table
     assert two.collapsed
     assert two.bic < one.bic
@@ -250,6 +250,7 @@ def test_what_the_chosen_fit_warns_of_is_told_once():
         ({"n_folds": 2.0}, TypeError, "n_folds must be an integer, got 2.0"),
         ({"n_folds": 21}, ValueError, "n_folds=21 is more than the 20 rows"),
         ({"one_standard_error": True}, ValueError, 'one_standard_error=True needs criterion="cv"'),
+        ({"path": "up"}, TypeError, "path must be True or False"),
         ({"one_standard_error": 1}, TypeError, "one_standard_error must be True or False"),
         ({"n_jobs": 0}, ValueError, "n_jobs must not be 0"),
         ({"n_jobs": 1.5}, TypeError, "n_jobs must be an integer or None, got 1.5"),

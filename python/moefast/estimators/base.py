@@ -56,6 +56,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         Parameters
         ----------
         X : array-like of shape (n, d)
+            Read in place where it is a large array: no other thread may change it meanwhile.
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), optional
             Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as

@@ -72,7 +72,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         is the plain EM of textbooks, "l4" method 2 of the papers, see :mod:`moefast.l4`. From a start that is
         given EM runs to its end, with no search, and `n_init` says nothing: responsibilities of shape (n, k) or
         labels 0 .. k - 1 of shape (n,), for linear experts; a fitted model, which stays fitted in clones; or its
-        ``mixture_``. Rows of weight zero are left out of it.
+        ``mixture_``. Rows of weight zero are left out of it. At a model of linear experts, or a mixture, with one
+        expert fewer or more than `n_experts` begins a search shorter than that of "auto": with every expert split,
+        or every pair of experts merged, and random starts besides; `n_init` says nothing there either.
     polish : bool
         False stops after the gates: experts from the moments alone, as in the ICML 2019 paper, or from the L4
         loss, as in the AISTATS 2020 paper, with ``start="l4"``.
@@ -227,13 +229,19 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         problem = EmProblem(samples, options, link)
         n_parameters = problem.n_parameters(k)
         deadline = Deadline(self.time_budget)
-        if start is not None:
+        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
+        if start is not None and neighbour is None:
             begin = [start.standard(problem.standardisation)]
             fit, report = best_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
             fit = problem.to_units(fit)
         elif self.polish:
-            wanted = StartOptions(str(self.start), self.n_init, n_parameters)
-            fit, report = find_best_optimum(problem, k, wanted, rng, deadline=deadline, verbose=self.verbose)
+            if neighbour is None:
+                wanted = StartOptions(str(self.start), self.n_init, n_parameters)
+            else:
+                wanted = StartOptions("auto", "auto", n_parameters)
+            fit, report = find_best_optimum(
+                problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose
+            )
             fit = problem.to_units(fit)
         else:
             fit, report = self._fit_unpolished(problem, samples, rng)

@@ -65,6 +65,12 @@ class GivenStart:
     kind: str
     value: Mixture | HierarchicalMixture | HardAssignment | Floats
 
+    def neighbour(self, n_experts: int, standardisation: Standardisation) -> Mixture | None:
+        """Return a flat mixture of one expert fewer or more than `n_experts`, in standard units, else None."""
+        if isinstance(self.value, Mixture) and self.value.n_experts != n_experts:
+            return self.value.to_standard(standardisation)
+        return None
+
     def standard(self, standardisation: Standardisation) -> Start:
         """Return it in standard units."""
         value = self.value
@@ -121,11 +127,22 @@ def _mixture(mixture: Any, wanted: Wanted) -> Mixture | HierarchicalMixture:
         check_hierarchical_mixture("start", mixture, wanted.n_features)
         if mixture.branches != wanted.branches:
             raise ValueError(f"start has branches={mixture.branches}, this model {wanted.branches}")
-    if mixture.n_experts != wanted.n_experts:
-        raise ValueError(f"start has {mixture.n_experts} experts, this model n_experts={wanted.n_experts}")
+    _check_number(mixture, wanted)
     if mixture.link != wanted.link:
         raise ValueError(f"start has link {mixture.link.name!r}, this model {wanted.link.name!r}")
     return mixture
+
+
+def _check_number(mixture: Mixture | HierarchicalMixture, wanted: Wanted) -> None:
+    """Raise where a start has another number of experts, and is none that a search can begin at."""
+    k, difference = wanted.n_experts, abs(mixture.n_experts - wanted.n_experts)
+    searched = wanted.branches is None and wanted.link.is_linear
+    if difference > 1 or (difference and not searched):
+        only = "" if searched else " of flat gates and linear experts"
+        raise ValueError(
+            f"start has {mixture.n_experts} experts, this model n_experts={k}; give one of as many, or to a model"
+            f"{only} one of one expert more or fewer: a search begins there"
+        )
 
 
 def _labels(labels: npt.NDArray[Any], rows: npt.NDArray[np.bool_], k: int) -> HardAssignment:

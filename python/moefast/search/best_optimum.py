@@ -16,21 +16,23 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
    to the end. Where rows are many they go on before on a sample, and from there by Newton's method.
 
 :mod:`moefast.search.plan` says when what is done, :mod:`moefast.search.account` keeps what was found, and
-:mod:`moefast.search.settings` has every number. Where the user asks for a number of starts or a kind of them, or
+:mod:`moefast.search.settings` has every number. A shorter search begins at a fit of one expert fewer or more
+(:mod:`moefast.search.beginning`). Where the user asks for a number of starts or a kind of them, or
 there is a link: :mod:`moefast.search.portfolio` and :mod:`moefast.search.given_starts`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
+from moefast.mixture import Mixture
 from moefast.progress import progress_bar
+from moefast.search.beginning import Beginning, neighbour_starts
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
 from moefast.search.given_starts import best_of_starts
@@ -40,7 +42,6 @@ from moefast.search.portfolio import StartOptions, portfolio
 from moefast.search.report import FitReport
 from moefast.search.settings import SearchSettings
 from moefast.search.some_rows import some_rows
-from moefast.search.starts import Start
 
 __all__ = ["find_best_optimum", "search"]
 
@@ -51,6 +52,7 @@ def find_best_optimum(
     options: StartOptions,
     rng: np.random.Generator,
     *,
+    neighbour: Mixture | None = None,
     deadline: Deadline | None = None,
     verbose: int = 0,
 ) -> tuple[EmFit, FitReport]:
@@ -62,6 +64,8 @@ def find_best_optimum(
     n_experts : int
     options : StartOptions
     rng : numpy Generator
+    neighbour : Mixture, optional
+        A fit of one expert fewer or more, in standard units, to begin at: with splits of it or merges.
     deadline : Deadline, optional
         Of the search, or after which no further start is begun.
     verbose : int
@@ -82,13 +86,14 @@ def find_best_optimum(
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
-
-        def given(rows: EmProblem) -> list[Start]:
-            return moment_starts(rows, n_experts, options.n_parameters, rng)
-
+        given = Beginning(at_sample=lambda rows: moment_starts(rows, n_experts, options.n_parameters, rng))
+        if neighbour is not None:
+            given = Beginning.at_neighbour(neighbour, n_experts, rng)
         fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
     else:
         starts = portfolio(problem, n_experts, options, rng)
+        if neighbour is not None and n_experts > 1:
+            starts += neighbour_starts(problem, neighbour, n_experts, rng)
         fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=verbose)
     return fit, replace(report, gradient=fit.gradient)
 
@@ -98,7 +103,7 @@ def search(
     n_experts: int,
     rng: np.random.Generator,
     *,
-    given: Callable[[EmProblem], Sequence[Start]] | None = None,
+    given: Beginning | None = None,
     deadline: Deadline | None = None,
     settings: SearchSettings | None = None,
     verbose: int = 0,
@@ -112,8 +117,8 @@ def search(
     n_experts : int
         k, at least 2.
     rng : numpy Generator
-    given : callable, optional
-        Takes the rows, or a sample where there are many, and returns further starts to begin with.
+    given : Beginning, optional
+        Further starts to begin with.
     deadline : Deadline, optional
         How long to search; the best may then take as long again to settle. Without it the work depends on k and
         the number of rows, and the search ends early when going on is not expected to bring much.
@@ -130,13 +135,14 @@ def search(
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
     sample = some_rows(problem, settings.sample_rows, rng)
-    starts = () if given is None else given(sample)
+    given = given or Beginning()
+    starts = () if given.at_sample is None else given.at_sample(sample)
     some = some_rows(sample, settings.max_rows, rng)
     some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
-        budget = Budget(settings.iterations(n_experts, some.n_distinct), deadline, bar)
+        budget = Budget(given.iterations(settings, n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
-        plan.run(starts)
+        plan.run(starts, given.at_first_rows, given.n_beside(settings))
         best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
     fit = replace(best.fit, n_iter=best.n_iter)
     return fit, plan.account.report(problem, best, time.process_time() - cpu)

@@ -80,6 +80,8 @@ class Certification:
         sample, k = self._sample, run.fit.mixture.n_experts
         if sample is None or self._budget.deadline.is_set or not takes_newton(self._problem, k):
             return False
+        if run.n_iter + self._settings.finalist_iterations + 2 * _NEWTON_PASSES > self._problem.options.max_iter:
+            return False
         (fit,) = sample.run_many([run.fit.mixture], max_iter=self._settings.finalist_iterations)
         self._budget.charge([fit])
         tol = _SAMPLE_TOL * sample.weight_per_row
@@ -87,10 +89,11 @@ class Certification:
         if not near.fit.converged or near.fit.collapsed or fit.collapsed:
             return False
         end = self._newton(near.fit.mixture, run.n_iter + fit.n_iter + near.fit.n_iter, sample)
-        if end is None or not end.fit.converged or end.fit.collapsed:
+        if end is None or end.fit.collapsed:
             return False
-        run.go_on(replace(end.fit, n_iter=fit.n_iter + near.fit.n_iter + end.fit.n_iter))
-        return True
+        status = "converged" if end.fit.converged else "iteration_limit"  # what it has gained is kept
+        run.go_on(replace(end.fit, n_iter=fit.n_iter + near.fit.n_iter + end.fit.n_iter, status=status))
+        return end.fit.converged
 
     def _end(self, run: Run[EmFit]) -> None:
         """Run until EM settles, and on until the gradient vanishes: by Newton's method, else by EM."""
@@ -110,6 +113,10 @@ class Certification:
             if not at_saddle or left == 0:
                 break
         self._go_on(run, settings.final_iterations, settings.gradient_tol)
+        # A small gradient is not all: beyond the ridge that EM crept along Newton's method may arrive now.
+        end = self._newton(run.fit.mixture, run.n_iter) if run.is_sound else None
+        if end is not None and end.fit.converged and not end.fit.collapsed:
+            run.go_on(end.fit)
 
     def _newton(self, start: Mixture, n_iter: int, sample: EmProblem | None = None) -> NewtonEnd | None:
         """Return where Newton's method leads; None where it is not for this problem, or nothing is left for it.

@@ -24,7 +24,7 @@ class Optimum:
     health : tuple of bool
         See :attr:`moefast.search.run.Run.health`.
     log_likelihood : float
-        Of the best run that has come here.
+        Of the first run that has come here.
     in_vain : int
         Rounds of moves from here that have brought nothing.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -63,19 +63,42 @@ class Plan:
 
             return ShortRuns[EmFit](rows, charge, detours)
 
+        self._related: set[str] = set()
         self._em = on(problem)
         few = some_rows(problem, settings.first_rows(self._n_parameters), rng)
         if few.n_rows > problem.n_rows / 2:  # hardly fewer
             few, self._first_em = problem, self._em
         else:
             self._first_em = on(few)
-        self._weight_of_few = few.total_weight / problem.total_weight
+        self._few, self._weight_of_few = few, few.total_weight / problem.total_weight
         self._random_starts = RandomStarts(few, n_experts, rng, settings)
         self._local_search = IteratedLocalSearch(problem, self._em, self.account, rng, self.over, settings)
 
-    def run(self, given: Sequence[Start]) -> None:
-        """Search, from the given starts among others."""
+    def run(
+        self,
+        given: Sequence[Start],
+        related: Callable[[EmProblem], Sequence[Start]] | None = None,
+        n_beside: int = 0,
+    ) -> None:
+        """Search, from the given starts among others.
+
+        Parameters
+        ----------
+        given : sequence of Start
+        related : callable, optional
+            Takes the rows of the first iterations and returns starts that all come from one fit of another number
+            of experts, to begin with in place of `given`.
+        n_beside : int
+            Random starts beside these in the second group; with none the first has the related starts alone.
+        """
         settings, account = self._settings, self.account
+        n_second = settings.second_starts
+        if related is not None:
+            given, n_second = related(self._few), n_beside
+            self._related = {start.kind for start in given}
+        if n_second == 0 and not self._budget.deadline.passed():
+            self._climb(self._halve(given, settings.first_climbs))
+            return
         if self._budget.deadline.passed():  # there is no time for moments of all rows either
             first = self._random_starts.draw(1)
         else:
@@ -90,13 +113,18 @@ class Plan:
                 return
             best = [better]
         if not self.over():
-            second = [*given[1:], *self._random_starts.draw(settings.second_starts)]
+            second = [*given[1:], *self._random_starts.draw(n_second)]
             best += self._halve(second, settings.first_climbs)
         best = sorted(best, key=Run.rank)[: settings.first_climbs]
+        self._climb(best)
+
+    def _climb(self, best: list[Run[EmFit]]) -> None:
+        """Climb from the best runs, then from the best of further random starts, and so on."""
+        settings, account = self._settings, self.account
         while not self.over():
             begun: list[Run[EmFit]] = []
             for run in best:
-                alone = not any(account.equal(run, other) for other in begun)
+                alone = not any(self._akin(run, other) for other in begun)
                 begun.append(replace(run))
                 end = self._local_search.climb(run)
                 if self.over():
@@ -109,6 +137,10 @@ class Plan:
                 best = self._halve(self._random_starts.draw(settings.later_starts), settings.later_climbs)
         if not account.climbs:
             account.climbs = [Climb(run, 0) for run in best]
+
+    def _akin(self, run: Run[EmFit], other: Run[EmFit]) -> bool:
+        """Whether two runs are at the same optimum, or both come from a fit of another number of experts."""
+        return self.account.equal(run, other) or {run.kind, other.kind} <= self._related
 
     def over(self) -> bool:
         """Whether the budget is used up."""

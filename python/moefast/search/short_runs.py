@@ -91,6 +91,7 @@ class ShortRuns(Generic[Fit]):
 
     def move(self, runs: Sequence[Run[Fit]], n_iter: int) -> None:
         """Take over runs on other rows and go on for `n_iter` iterations on these."""
+        n_iter = max(0, min([n_iter, *(self.problem.options.max_iter - run.n_iter for run in runs)]))
         for run, fit in zip(runs, self._run([run.fit.mixture for run in runs], n_iter), strict=True):
             run.go_on(fit)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 
 from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
-from moefast.exceptions import DegenerateDataWarning
 from moefast.samples import Samples
+from moefast.selection.path import fit_all
 from moefast.selection.tasks import run_all
 
 __all__ = ["HeldOut", "Split", "cross_validate", "k_folds"]
@@ -55,7 +52,7 @@ def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:
 
 
 def cross_validate(
-    models: Sequence[MixtureOfExpertsRegressor],
+    paths: Sequence[Sequence[MixtureOfExpertsRegressor]],
     samples: Samples,
     splits: Sequence[Split],
     n_jobs: int | None,
@@ -66,8 +63,8 @@ def cross_validate(
 
     Parameters
     ----------
-    models : sequence of MixtureOfExpertsRegressor
-        Not changed.
+    paths : sequence of sequence of MixtureOfExpertsRegressor
+        Those of each are fitted along a path, see :mod:`moefast.selection.path`. Not changed.
     samples : Samples
     splits : sequence of Split
         Each row is held out once.
@@ -76,14 +73,14 @@ def cross_validate(
         Whether there is a progress bar.
     """
     X = _with_names(samples)
-    tasks = [(model, X, samples, split) for model in models for split in splits]
-    densities = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
+    tasks = [(path, X, samples, split) for path in paths for split in splits]
+    found = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
     results = []
-    for i in range(len(models)):
-        log_density = np.empty(samples.n_rows)
+    for i, path in enumerate(paths):
+        log_density = np.empty((len(path), samples.n_rows))
         for j, (_, out) in enumerate(splits):
-            log_density[out] = densities[i * len(splits) + j]
-        results.append(HeldOut.of(log_density, samples.sample_weight))
+            log_density[:, out] = found[i * len(splits) + j]
+        results += [HeldOut.of(of_model, samples.sample_weight) for of_model in log_density]
     return results
 
 
@@ -96,15 +93,14 @@ def _with_names(samples: Samples) -> Any:
     return pd.DataFrame(samples.X, columns=list(samples.names))
 
 
-def _held_out(model: MixtureOfExpertsRegressor, X: Any, samples: Samples, split: Split) -> Floats:
-    """Return log P(y | x) of the rows held out."""
+def _held_out(path: Sequence[MixtureOfExpertsRegressor], X: Any, samples: Samples, split: Split) -> Floats:
+    """Return log P(y | x) of the rows held out, shape (number of models, number of rows held out)."""
     rows, out = split
     y, weights = samples.y, samples.sample_weight
-    with warnings.catch_warnings():  # what is wrong with a fold's fit shows in the result
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted: MixtureOfExpertsRegressor = clone(model).fit(_rows(X, rows), y[rows], weights[rows])
-    return fitted.score_samples(_rows(X, out), y[out])
+    fits = fit_all(
+        path, _rows(X, rows), y[rows], weights[rows]
+    )  # what is wrong with a fold's fit shows in the result
+    return np.stack([fitted.score_samples(_rows(X, out), y[out]) for fitted, _ in fits])
 
 
 def _rows(X: Any, rows: npt.NDArray[np.intp]) -> Any:

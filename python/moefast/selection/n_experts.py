@@ -5,17 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.randomness import RandomState, get_generator
 from moefast.selection.candidate import CRITERIA, Candidate, best_candidate
 from moefast.selection.cross_validation import Split, cross_validate, k_folds
+from moefast.selection.path import fit_all, paths_through
 from moefast.selection.result import NExpertsSelection
 from moefast.selection.tasks import check_jobs, run_all
 from moefast.validation import check_choice, check_flag, check_integer, check_samples, check_verbose
@@ -32,6 +31,7 @@ def select_n_experts(
     sample_weight: Any = None,
     n_folds: int | None = 5,
     one_standard_error: bool = False,
+    path: bool = True,
     random_state: RandomState = None,
     n_jobs: int | None = None,
     n_threads: int | None = None,
@@ -60,10 +60,18 @@ def select_n_experts(
     one_standard_error : bool
         With "cv": take the fewest experts whose log-likelihood of rows held out is at most one standard error of
         the best below it. Against a tendency to choose too many; it chooses too few more often.
+    path : bool
+        Where candidates follow each other, each but the first begins at the fit of one expert fewer, with a
+        shorter search, and is tried once more from that of one expert more; the better of both counts. So it is in
+        each fold. False searches for each from nothing, for several times the work: when a fit is to be the one
+        that the estimator finds by itself. Nothing changes where parameters leave no search to shorten: `start`,
+        `n_init`, `time_budget`, a `link`, or ``polish=False``.
     random_state : int, Generator, RandomState or None
-        An integer is that of every fit: ``estimators[k]`` is what the estimator finds with this seed.
+        An integer is that of every fit. With ``path=False`` ``estimators[k]`` is what the estimator finds with it.
+        Along the path it may be another optimum, better or worse, and as good on average; its parameters are
+        still those of a fit by itself, so a clone of it searches from nothing.
     n_jobs : int or None
-        Processes, as in joblib: fits are shared among them. The result does not depend on it.
+        Processes, as in joblib: folds are shared among them, and fits apart. The result does not depend on it.
     n_threads : int or None
         Threads of each fit, as for :class:`MixtureOfExpertsRegressor`. The result does not depend on it.
     verbose : int
@@ -100,6 +108,7 @@ def select_n_experts(
     """
     check_choice("criterion", criterion, CRITERIA)
     check_flag("one_standard_error", one_standard_error)
+    check_flag("path", path)
     if one_standard_error and criterion != "cv":
         raise ValueError(f'one_standard_error=True needs criterion="cv", got criterion={criterion!r}')
     check_jobs(n_jobs)
@@ -114,11 +123,12 @@ def select_n_experts(
     models = [
         MixtureOfExpertsRegressor(k, random_state=random_state, n_threads=n_threads, **parameters) for k in counts
     ]
-    tasks = [(model, X, y, sample_weight) for model in models]
-    fits = run_all(_fitted, tasks, n_jobs, desc="fitting", shown=bool(verbose))
+    paths = paths_through(models, wanted=path)
+    tasks = [(along, X, y, sample_weight) for along in paths]
+    fits = list(chain(*run_all(fit_all, tasks, n_jobs, desc="fitting", shown=bool(verbose))))
     table = [Candidate.of(model) for model, _ in fits]
     if splits:
-        held_out = cross_validate(models, samples, splits, n_jobs, shown=bool(verbose))
+        held_out = cross_validate(paths, samples, splits, n_jobs, shown=bool(verbose))
         table = [
             replace(row, cv_log_likelihood=cv.mean, cv_standard_error=cv.standard_error)
             for row, cv in zip(table, held_out, strict=True)
@@ -170,14 +180,3 @@ def _checked_splits(n_rows: int, criterion: str, n_folds: int | None, rng: np.ra
             "cross-validation"
         )
     return k_folds(n_rows, int(n_folds), int(rng.integers(2**31)))
-
-
-def _fitted(
-    model: MixtureOfExpertsRegressor, X: Any, y: Any, sample_weight: Any
-) -> tuple[MixtureOfExpertsRegressor, list[Warning]]:
-    """Return a fitted copy of the model, and what it warns of."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warnings.simplefilter("ignore", DataConversionWarning)  # told before any fit
-        fitted = clone(model).fit(X, y, sample_weight)
-    return fitted, [warning.message for warning in caught if isinstance(warning.message, Warning)]

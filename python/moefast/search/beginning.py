@@ -1,0 +1,75 @@
+"""What a search begins with besides random starts: moments of the rows, or a fit of one expert fewer or more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from moefast.em.problem import EmProblem
+from moefast.mixture import Mixture
+from moefast.search.expert_merges import expert_merges
+from moefast.search.expert_splits import expert_splits
+from moefast.search.local_optimum import LocalOptimum
+from moefast.search.settings import SearchSettings
+from moefast.search.starts import Start
+
+__all__ = ["Beginning", "neighbour_starts"]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a search begins with besides random starts.
+
+    Attributes
+    ----------
+    at_sample : callable or None
+        Takes the rows, or a sample where there are many, and returns starts.
+    at_first_rows : callable or None
+        Takes the rows of the first iterations, which may be fewer, and returns starts for them. They all come
+        from one fit, so what they lead to are no independent finds.
+    n_fewer : int
+        How many experts fewer that fit has than are looked for: 1, or -1 for one more.
+    """
+
+    at_sample: Callable[[EmProblem], Sequence[Start]] | None = None
+    at_first_rows: Callable[[EmProblem], Sequence[Start]] | None = None
+    n_fewer: int = 0
+
+    @classmethod
+    def at_neighbour(cls, mixture: Mixture, n_experts: int, rng: np.random.Generator) -> Beginning:
+        """Begin at a fit, in standard units, of one expert fewer or more than `n_experts`."""
+        return cls(
+            at_first_rows=lambda rows: neighbour_starts(rows, mixture, n_experts, rng),
+            n_fewer=n_experts - mixture.n_experts,
+        )
+
+    def iterations(self, settings: SearchSettings, n_experts: int, n_distinct: int) -> int:
+        """Return the EM iterations of a search that begins so."""
+        full = settings.iterations(n_experts, n_distinct)
+        if self.n_fewer == 1:
+            return min(full, max(settings.least_from_fewer, round(settings.share_from_fewer * full)))
+        return round(settings.share_from_more * full) if self.n_fewer == -1 else full
+
+    def n_beside(self, settings: SearchSettings) -> int:
+        """Return how many random starts stand in the second group beside those of a fit of fewer experts."""
+        return settings.starts_beside if self.n_fewer == 1 else 0
+
+
+def neighbour_starts(
+    problem: EmProblem, mixture: Mixture, n_experts: int, rng: np.random.Generator
+) -> list[Start]:
+    """Return splits of a mixture of one expert fewer than `n_experts`, or merges of one of one expert more.
+
+    Parameters
+    ----------
+    problem : EmProblem
+        The rows that the starts assign.
+    mixture : Mixture
+        In standard units.
+    n_experts : int
+    rng : numpy Generator
+    """
+    optimum = LocalOptimum(problem, mixture)
+    return expert_splits(optimum, rng) if mixture.n_experts < n_experts else expert_merges(optimum)

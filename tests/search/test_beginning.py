@@ -1,0 +1,37 @@
+"""What a search begins with, and how long it is then."""
+
+import numpy as np
+import pytest
+
+from moefast.datasets import make_moe
+from moefast.search.beginning import Beginning
+from moefast.search.settings import SearchSettings
+
+SETTINGS = SearchSettings()
+
+
+def begin(mixture_of, k):
+    _, _, truth = make_moe(50, 3, mixture_of, random_state=0)
+    return Beginning.at_neighbour(truth, k, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 8, 20])
+@pytest.mark.parametrize("n_distinct", [100, 10_000])
+def test_a_search_from_a_neighbour_is_shorter(k, n_distinct):
+    full = SETTINGS.iterations(k, n_distinct)
+    assert Beginning().iterations(SETTINGS, k, n_distinct) == full
+    up, down = (begin(near, k).iterations(SETTINGS, k, n_distinct) for near in (k - 1, k + 1))
+    assert up == min(full, max(6000, round(0.3 * full)))
+    assert down == round(0.2 * full)
+
+
+def test_random_starts_stand_beside_splits_only():
+    assert begin(2, 3).n_beside(SETTINGS) == SETTINGS.starts_beside
+    assert begin(4, 3).n_beside(SETTINGS) == 0
+
+
+@pytest.mark.parametrize("name", ["share_from_fewer", "share_from_more"])
+def test_shares_are_checked(name):
+    for share in (0.0, 1.5):
+        with pytest.raises(ValueError, match=name):
+            SearchSettings(**{name: share})

@@ -1,0 +1,135 @@
+"""Every fit begins at that of one expert fewer, and is tried again from that of one expert more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from moefast import MixtureOfExpertsRegressor, select_n_experts
+from moefast.datasets import make_moe
+from moefast.selection import path
+from moefast.selection.path import fit_all, paths_through
+
+X, Y, _ = make_moe(250, 3, 4, noise=0.6, random_state=2)
+PARAMETERS = {"noise": "shared", "gate_alpha": 0.1}
+
+
+def model(k, **parameters):
+    return MixtureOfExpertsRegressor(k, random_state=0, **PARAMETERS).set_params(**parameters)
+
+
+def along(ks, X, y, w=None):
+    """The path, step by step."""
+    fits = {}
+    for k in ks:
+        fits[k] = model(k, start=fits.get(k - 1, "auto")).fit(X, y, w)
+    for k in sorted(ks, reverse=True):
+        if k > 1 and k + 1 in fits:
+            back = model(k, start=fits[k + 1]).fit(X, y, w)
+            if back.log_likelihood_ > fits[k].log_likelihood_ + 1e-4 * back.training_weight_:
+                fits[k] = back
+    return fits
+
+
+@pytest.fixture(scope="module")
+def selection():
+    return select_n_experts(X, Y, (5, 2, 1, 3), n_folds=2, random_state=0, **PARAMETERS)
+
+
+def test_fits_are_those_of_the_steps(selection):
+    """Two steps apart a new path begins."""
+    expected = along([1, 2, 3], X, Y) | along([5], X, Y)
+    for k, fitted in selection.estimators.items():
+        assert fitted.fit_report_ == expected[k].fit_report_
+        np.testing.assert_array_equal(fitted.coef_, expected[k].coef_)
+    kinds = {k: {start.kind for start in fitted.fit_report_.starts} for k, fitted in selection.estimators.items()}
+    assert "spectral" in kinds[5] or "random hyperplanes" in kinds[5]
+    assert kinds[1] == {"least squares"}
+    for k in (2, 3):
+        assert kinds[k] & {"split by residual", "merge"}
+
+
+def test_cross_validation_has_a_path_in_each_fold(selection):
+    seed = int(np.random.default_rng(0).integers(2**31))
+    held_out = {k: np.empty(250) for k in (1, 2, 3, 5)}
+    for inside, outside in KFold(2, shuffle=True, random_state=seed).split(X):
+        for k, fitted in (along([1, 2, 3], X[inside], Y[inside]) | along([5], X[inside], Y[inside])).items():
+            held_out[k][outside] = fitted.score_samples(X[outside], Y[outside])
+    for row in selection.table:
+        assert row.cv_log_likelihood == pytest.approx(held_out[row.n_experts].mean(), rel=1e-12)
+
+
+def test_fits_have_the_parameters_of_a_fit_by_itself(selection):
+    for k, fitted in selection.estimators.items():
+        assert fitted.get_params() == model(k).get_params()
+    alone = clone(selection.estimators[2]).fit(X, Y)
+    assert alone.fit_report_ == model(2).fit(X, Y).fit_report_
+
+
+def test_the_better_of_both_ways_is_kept(monkeypatch):
+    """A poor fit on the way up is made good on the way down, and not the other way round."""
+    good, poor = model(2).fit(X, Y), model(2, start="random", n_init=1, max_iter=3)
+    with pytest.warns(match="did not settle"):
+        poor.fit(X, Y)
+    assert poor.log_likelihood_ < good.log_likelihood_ - 1
+    first = path._fit
+    for upwards, downwards in ((poor, good), (good, poor)):
+        found = {1: upwards, 3: downwards}
+
+        def fit(model, X, y, w, begin, found=found):
+            if model.n_experts == 2:
+                return found[begin.n_experts], []
+            return first(model, X, y, w, begin)
+
+        monkeypatch.setattr(path, "_fit", fit)
+        fits = fit_all([model(k) for k in (1, 2, 3)], X, Y, None)
+        assert fits[1][0] is good
+
+
+def test_a_collapsed_fit_gives_way_to_a_sound_one():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 1)), rng.normal(size=20)
+    y[:10] = x[:10, 0]
+    with pytest.warns(match="collapsed"):
+        collapsed = MixtureOfExpertsRegressor(2, random_state=0).fit(x, y)
+    sound = MixtureOfExpertsRegressor(1).fit(x, y)
+    assert collapsed.log_likelihood_ > sound.log_likelihood_
+    assert path._better(sound, collapsed)
+    assert not path._better(collapsed, sound)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"start": "random"},
+        {"start": np.zeros(250, dtype=int)},
+        {"n_init": 3},
+        {"polish": False},
+        {"time_budget": 1.0},
+        {"link": "tanh"},
+    ],
+    ids=str,
+)
+def test_without_a_search_to_shorten_fits_stand_alone(parameters):
+    models = [model(k, **parameters) for k in (1, 2, 3)]
+    assert paths_through(models, wanted=True) == [[one] for one in models]
+
+
+def test_paths_are_runs_of_one_expert_more():
+    models = [model(k) for k in (1, 2, 4, 5, 6, 8)]
+    runs = [[one.n_experts for one in run] for run in paths_through(models, wanted=True)]
+    assert runs == [[1, 2], [4, 5, 6], [8]]
+    assert all(len(run) == 1 for run in paths_through(models, wanted=False))
+
+
+def test_processes_names_and_weights_do_not_matter_to_the_path():
+    w = np.arange(250) % 3.0
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    arguments = {"n_folds": 2, "sample_weight": w, "random_state": 0, **PARAMETERS}
+    first, second = (select_n_experts(frame, Y, (1, 2, 3), n_jobs=n, **arguments) for n in (1, 2))
+    assert first.table == second.table
+    left_out = {**arguments, "sample_weight": w[w > 0], "n_folds": None}
+    without = select_n_experts(X[w > 0], Y[w > 0], (1, 2, 3), **left_out)
+    for row, other in zip(first.table, without.table, strict=True):
+        assert row.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
