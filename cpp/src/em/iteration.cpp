@@ -185,7 +185,8 @@ bool Iteration::beaten() {
   bool looks_beaten = gain < previous && gain <= kSettledGain * weight;
   if (looks_beaten) {
     const double rate = std::max(0.0, gain / previous);
-    looks_beaten = current_.objective + kDoubt * gain * rate / (1 - rate) + kForecastError * weight < settings_.to_beat;
+    looks_beaten =
+        current_.objective + kDoubt * gain * rate / (1 - rate) + kForecastError * weight < settings_.to_beat;
   }
   times_beaten_ = looks_beaten ? times_beaten_ + 1 : 0;
   if (times_beaten_ < kBeatenInARow) return false;

@@ -46,8 +46,8 @@ class SamplePanels {
   void fill(index_t first, double* panels) const;
 
   const EmData& data_;
-  index_t u_dim_, v_dim_;             // v_dim_: of a V of its own, else 0
-  index_t numbers_;                   // of a chunk
+  index_t u_dim_, v_dim_;  // v_dim_: of a V of its own, else 0
+  index_t numbers_;        // of a chunk
   AlignedVector<double> kept_;
 };
 
