@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
 from moefast.samples import Samples
 from moefast.search.assignments import KINDS
-from moefast.search.budget import Deadline
+from moefast.search.budget import Budget, Deadline
 from moefast.search.expected_gain import chance_of_another, gain_of_second_half
 from moefast.search.few_rows_first import FewRowsFirst
 from moefast.search.optima import Optima
+from moefast.search.plan import Plan
 from moefast.search.random_starts import RandomStarts
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
@@ -100,6 +102,8 @@ def test_first_iterations_on_few_rows_then_all():
     starts = RandomStarts(few, 2, np.random.default_rng(0), SearchSettings()).draw(6)
     runs = sorted(group.begin(starts, 5, Deadline()), key=Run.rank)
     before = [run.log_likelihood for run in runs]
+    for run in runs:
+        assert run.log_likelihood == pytest.approx(8 * few.run(run.fit.mixture, max_iter=1).trace[0], rel=1e-2)
     group.advance(runs[:3], 0)
     for run in runs[:3]:
         whole = problem.run(run.fit.mixture, max_iter=1).trace[0]
@@ -109,3 +113,48 @@ def test_first_iterations_on_few_rows_then_all():
     n_iter = [run.n_iter for run in runs]
     group.advance(runs[:3], 4)
     assert [run.n_iter - n for run, n in zip(runs, n_iter, strict=True)][3:] == [0, 0, 0]
+
+
+class Ends:
+    """A climb that leads nowhere."""
+
+    def climb(self, run):
+        return run
+
+
+def plan_at_ends(**settings):
+    X, y, _ = make_moe(200, 2, 2, random_state=2)
+    problem = EmProblem(Samples(X, y, np.ones(200)), EmOptions(n_threads=1))
+    settings = SearchSettings(**settings)
+    plan = Plan(problem, 2, np.random.default_rng(0), Budget(10**6, Deadline(), tqdm(disable=True)), settings)
+    plan._local_search = Ends()
+    return plan
+
+
+def test_climbs_that_begin_at_one_optimum_count_once_and_agreement_ends_the_search():
+    plan = plan_at_ends(fewest_climbs=3)
+    groups = iter([[run_at(1.0)] * 3, [run_at(1.0), run_at(0.0)]])
+    plan._halve = lambda starts, n: next(groups)
+    plan._climb([run_at(1.0), run_at(1.0), run_at(-5.0)])
+    # After three of them a half, one, may miss the best; after five a half, two, hardly.
+    assert [run.log_likelihood for run in plan.account.independent] == [1.0, -5.0, 1.0, 1.0, 0.0]
+
+
+def test_a_search_goes_on_while_the_second_half_is_worth_it():
+    plan = plan_at_ends(fewest_climbs=4, worthwhile=0.1)
+    chance_error = np.sqrt(plan._n_parameters / 2)
+    plan.account.independent = [run_at(v) for v in (0.0, 0.0, 0.0)]
+    assert not plan._enough()  # too few
+    plan.account.independent.append(run_at(0.0))
+    assert plan._enough()
+    plan.account.independent[0] = run_at(0.3 * chance_error)  # seen once: half of it is expected
+    assert not plan._enough()
+    plan.account.independent[0] = run_at(0.1 * chance_error)
+    assert plan._enough()
+
+
+def test_a_collapsed_end_counts_as_the_worst():
+    plan = plan_at_ends()
+    collapsed = Run("", "", MadeUpFit(1e9, collapsed=(0,)), 1)
+    plan.account.independent = [run_at(2.0), run_at(1.0), collapsed, run_at(2.0)]
+    assert plan.account.expected_gain() == pytest.approx(gain_of_second_half([2.0, 1.0, 1.0, 2.0]))

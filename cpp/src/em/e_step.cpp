@@ -286,7 +286,7 @@ class EStep::Lane {
 EStep::EStep(const SamplePanels& samples, const EmSettings& settings, index_t k)
     : samples_(samples), settings_(settings) {
   const EmData& data = samples.data();
-  // Of all sums, whichever a pass makes: they are the same bits then.
+  // Of all sums, whichever a pass makes: rows are cut at the same places then.
   const ProductColumns all(data, k, PassSums::all);
   const index_t fitting = kLaneNumbers / (all.own_size(data) + all.gate_size(data));
   n_lanes_ = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
