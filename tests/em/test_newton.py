@@ -11,6 +11,7 @@ from moefast.em import EmOptions, EmProblem
 from moefast.em.newton import newton_end, takes_newton
 from moefast.links import LINKS
 from moefast.samples import Samples
+from oracles.saddle import identical_experts
 
 X, Y, TRUTH = make_moe(1500, 3, 3, noise=0.5, random_state=0)
 W = np.random.default_rng(0).uniform(0.5, 2.0, size=1500)
@@ -107,24 +108,10 @@ def test_outside_the_neighbourhood_nothing_is_done():
     np.testing.assert_allclose(end.fit.mixture.coef, start.coef, rtol=1e-12)
 
 
-def identical_experts(problem):
-    """Where EM ends from two experts that are the same: a saddle, since the data have two laws."""
-    m = TRUTH.to_standard(problem.standardisation)
-    same = replace(
-        m,
-        coef=np.repeat(m.coef[:1], 3, axis=0),
-        intercept=np.repeat(m.intercept[:1], 3),
-        gate_coef=np.zeros_like(m.gate_coef),
-        gate_intercept=np.zeros(3),
-        sigma=np.full(3, m.sigma[0]),
-    )
-    return problem.run(same)
-
-
 @pytest.mark.parametrize("noise", ["per_expert", "shared"])
 def test_a_saddle_of_identical_experts_is_recognised_and_left(noise):
     problem = made(noise=noise)
-    saddle = identical_experts(problem)
+    saddle = identical_experts(problem, TRUTH)
     assert saddle.converged
     assert saddle.gradient < 1e-6
     end = newton_end(problem, saddle.mixture, tol=1e-6)

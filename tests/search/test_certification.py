@@ -14,6 +14,7 @@ from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
+from oracles.saddle import identical_experts
 
 X, Y, TRUTH = make_moe(3000, 3, 3, noise=0.5, random_state=0)
 PROBLEM = EmProblem(Samples(X, Y, np.ones(3000)), EmOptions(n_threads=1))
@@ -31,21 +32,8 @@ def early():
     return PROBLEM.run(TRUTH.to_standard(PROBLEM.standardisation), max_iter=3)
 
 
-def saddle():
-    m = TRUTH.to_standard(PROBLEM.standardisation)
-    same = replace(
-        m,
-        coef=np.repeat(m.coef[:1], 3, axis=0),
-        intercept=np.repeat(m.intercept[:1], 3),
-        gate_coef=np.zeros_like(m.gate_coef),
-        gate_intercept=np.zeros(3),
-        sigma=np.full(3, m.sigma[0]),
-    )
-    return PROBLEM.run(same)
-
-
 def test_a_saddle_is_left():
-    stuck = saddle()
+    stuck = identical_experts(PROBLEM, TRUTH)
     assert stuck.converged
     best = certified([stuck])
     assert best.log_likelihood > stuck.log_likelihood + 100

@@ -35,7 +35,6 @@ _COUNTS = (
     "moves_kept",
     "patience",
     "short_patience",
-    "fewest_climbs",
     "max_iterations",
     "iterations_per_pair",
     "full_rows",

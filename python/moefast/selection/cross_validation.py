@@ -97,9 +97,8 @@ def _held_out(path: Sequence[MixtureOfExpertsRegressor], X: Any, samples: Sample
     """Return log P(y | x) of the rows held out, shape (number of models, number of rows held out)."""
     rows, out = split
     y, weights = samples.y, samples.sample_weight
-    fits = fit_all(
-        path, _rows(X, rows), y[rows], weights[rows]
-    )  # what is wrong with a fold's fit shows in the result
+    # What is wrong with a fold's fit shows in the result.
+    fits = fit_all(path, _rows(X, rows), y[rows], weights[rows])
     return np.stack([fitted.score_samples(_rows(X, out), y[out]) for fitted, _ in fits])
 
 
