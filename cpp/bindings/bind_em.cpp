@@ -6,6 +6,7 @@
 
 #include "array_args.hpp"
 #include "bound_data.hpp"
+#include "bound_family.hpp"
 #include "bound_link.hpp"
 #include "em_result.hpp"
 #include "moefast/em_batch.hpp"
@@ -14,7 +15,7 @@ namespace moefast::bindings {
 namespace {
 
 using Labels = PlainArray<std::int32_t>;
-// experts, gates, variance, responsibilities, labels; mirrored in _core.pyi.
+// experts, gates, dispersion, responsibilities, labels; mirrored in _core.pyi.
 using StartTuple = std::tuple<Array, Array, Array, std::optional<Array>, std::optional<Labels>>;
 
 // A row for every pair of `dim` columns.
@@ -25,8 +26,8 @@ py::array make_products(const std::vector<double>& products, index_t dim) {
 
 // Views into the arguments; they stay alive as long as the call does.
 EmStart make_start(const BoundData& data, const StartTuple& given) {
-  const auto& [experts, gates, variance, responsibilities, labels] = given;
-  EmStart start{make_parameters(data.view, experts, gates, variance), {}};
+  const auto& [experts, gates, dispersion, responsibilities, labels] = given;
+  EmStart start{make_parameters(data.view, experts, gates, dispersion), {}};
   const index_t n = data.view.n, k = start.parameters.k;
   data.require_experts(k);
   if (responsibilities && labels) throw py::value_error("give either responsibilities or labels, not both");
@@ -65,6 +66,8 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
   out["squares"] = make_array(stats.squares, {k});
   out["residuals"] = make_array(stats.residuals, {k, expert_dim});
   out["gate_slope"] = make_array(stats.gate_slope, {k, gate_dim});
+  out["shape_slopes"] = make_array(stats.shape_slopes, {k});
+  out["shape_curvatures"] = make_array(stats.shape_curvatures, {k});
   out["products"] = make_products(stats.products, expert_dim);
   out["gate_products"] = make_products(stats.gate_products, gate_dim);
   return out;
@@ -112,15 +115,21 @@ void bind_em(py::module_& m) {
       .def_readwrite("accelerate", &EmSettings::accelerate)
       .def_readwrite("n_threads", &EmSettings::n_threads)
       .def_property("link", py::cpp_function(),
-                    [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); });
+                    [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); })
+      .def_property("family", py::cpp_function(), [](EmSettings& settings, const py::object& family) {
+        settings.family = make_family(family);
+      });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
       .def(py::init<FeatureArray, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns,
+                    std::optional<Array>, std::optional<Array>, std::optional<Array>, std::optional<Array>,
                     std::optional<Array>, std::optional<Array>>(),
            py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
            py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
            py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
-           py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none());
+           py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none(),
+           py::arg("offset").noconvert() = py::none(), py::arg("trials").noconvert() = py::none(),
+           py::arg("row_term").noconvert() = py::none(), py::arg("first_predictor").noconvert() = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         py::arg("sums") = "all",
@@ -129,7 +138,8 @@ void bind_em(py::module_& m) {
   m.def("em_run", &run, py::arg("data"), py::arg("starts").noconvert(), py::arg("settings"),
         "EM from each start until it settles, the runs in parallel: parameters, trace, n_iter, status, by "
         "name. A "
-        "start is a tuple (experts, gates, variance, responsibilities or None, int32 labels or None).");
+        "start is a tuple (experts, gates, variances (k,) or with the shapes of a family (k, 2), "
+        "responsibilities or None, int32 labels or None).");
 }
 
 }  // namespace moefast::bindings

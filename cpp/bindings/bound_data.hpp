@@ -22,18 +22,24 @@ struct BoundData {
   FeatureArray X;
   Array y, w;
   std::optional<Array> means, log_densities, centre, inverse_scale;
+  std::optional<Array> offset, trials, row_term, first_predictor;
   EmData view;
 
   BoundData(FeatureArray X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
             Columns expert_columns, Columns gate_columns, std::optional<Array> centre,
-            std::optional<Array> inverse_scale)
+            std::optional<Array> inverse_scale, std::optional<Array> offset, std::optional<Array> trials,
+            std::optional<Array> row_term, std::optional<Array> first_predictor)
       : X(std::move(X)),
         y(std::move(y)),
         w(std::move(w)),
         means(std::move(means)),
         log_densities(std::move(log_densities)),
         centre(std::move(centre)),
-        inverse_scale(std::move(inverse_scale)) {
+        inverse_scale(std::move(inverse_scale)),
+        offset(std::move(offset)),
+        trials(std::move(trials)),
+        row_term(std::move(row_term)),
+        first_predictor(std::move(first_predictor)) {
     const py::array& features = std::visit([](const py::array& X) -> const py::array& { return X; }, this->X);
     require_ndim(features, "X", 2);
     const py::ssize_t n = features.shape(0), d = features.shape(1);
@@ -53,6 +59,13 @@ struct BoundData {
     }
     view.expert_columns = std::move(expert_columns), view.gate_columns = std::move(gate_columns);
     view.check_columns();
+    const auto of_rows = [n](const std::optional<Array>& array, const char* name) {
+      if (array) require_shape(*array, name, {n});
+      return array ? array->data() : nullptr;
+    };
+    view.offset = of_rows(this->offset, "offset"), view.trials = of_rows(this->trials, "trials");
+    view.row_term = of_rows(this->row_term, "row_term");
+    view.first_predictor = of_rows(this->first_predictor, "first_predictor");
     if (this->means) view.means = this->means->data();
     if (this->log_densities) view.log_densities = this->log_densities->data();
   }
@@ -63,17 +76,34 @@ struct BoundData {
   }
 };
 
+// `dispersion`: the variances, (k,), or beside them the shapes, (k, 2).
 inline MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
-                                         const Array& variance) {
+                                         const Array& dispersion) {
   require_ndim(experts, "experts", 2);
   const py::ssize_t k = experts.shape(0), expert_dim = data.expert_dim(), gate_dim = data.gate_dim();
   require_shape(experts, "experts", {k, expert_dim});
   require_shape(gates, "gates", {k, gate_dim});
-  require_shape(variance, "variance", {k});
+  const bool shapes = dispersion.ndim() == 2;
+  require_shape(dispersion, "variance",
+                shapes ? std::vector<py::ssize_t>{k, 2} : std::vector<py::ssize_t>{k});
   if (k < 1) throw py::value_error("experts must have at least one row");
-  MixtureParameters p{k, expert_dim, gate_dim, to_vector(experts), to_vector(gates), to_vector(variance)};
+  MixtureParameters p{k,
+                      expert_dim,
+                      gate_dim,
+                      to_vector(experts),
+                      to_vector(gates),
+                      std::vector<double>(static_cast<std::size_t>(k)),
+                      std::vector<double>(static_cast<std::size_t>(k), 1.0)};
+  const double* next = dispersion.data();
+  for (std::size_t i = 0; i < p.variance.size(); ++i) {
+    p.variance[i] = *next++;
+    if (shapes) p.shape[i] = *next++;
+  }
   for (double v : p.variance) {
     if (!(v > 0)) throw py::value_error("variance must be positive, got " + std::to_string(v));
+  }
+  for (double v : p.shape) {
+    if (!(v > 0)) throw py::value_error("shape must be positive, got " + std::to_string(v));
   }
   return p;
 }

@@ -12,6 +12,7 @@ inline py::dict to_dict(const EmResult& result) {
   out["experts"] = make_array(p.experts, {p.k, p.expert_dim});
   out["gates"] = make_array(p.gates, {p.k, p.gate_dim});
   out["variance"] = make_array(p.variance, {p.k});
+  out["shape"] = make_array(p.shape, {p.k});
   out["totals"] = make_array(result.totals, {p.k});
   out["log_likelihood"] = result.log_likelihood;
   out["trace"] = make_array(result.trace, {static_cast<py::ssize_t>(result.trace.size())});

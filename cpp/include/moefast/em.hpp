@@ -2,6 +2,8 @@
 //
 //     P(y | x) = sum_i p_i(x) N(y | g(a_i.x + b_i), s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
 //
+// or with the law f(y | a_i.x + b_i) of another family (family.hpp) in place of N.
+//
 // One pass over the samples, the E-step, gives every statistic of an iteration (e_step.cpp), and the M-step
 // makes new parameters of them (m_step.cpp); an iteration accepts these or holds them back (iteration.cpp),
 // and a run repeats iterations (em_run.cpp). Experts are linear in u = (x, 1) and gates in v = (x, 1), each
@@ -13,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "moefast/family.hpp"
 #include "moefast/link.hpp"
 #include "moefast/types.hpp"
 
@@ -33,6 +36,10 @@ struct EmData {
   const double* inverse_scale = nullptr;
   const double* y = nullptr;  // n
   const double* w = nullptr;  // n
+  // n each, read where there is a family: what is added to the predictors of all experts (null: 0); what
+  // ResponseRows says; and the predictor that would fit y alone, less the offset, from which the first step
+  // of a run from an assignment is taken.
+  const double *offset = nullptr, *trials = nullptr, *row_term = nullptr, *first_predictor = nullptr;
   // n x k: predictions of experts with normal noise, of any link; the noise is theirs and may be updated.
   const double* means = nullptr;
   // n x k: log f_i(y_n | x_n) of any laws; there is no noise to update, y and variance are not read.
@@ -61,13 +68,16 @@ struct MixtureParameters {
   index_t expert_dim = 0, gate_dim = 0;  // of u and v
   std::vector<double> experts;           // k x expert_dim: a_i, b_i
   std::vector<double> gates;             // k x gate_dim: W_i, c_i; the last row stays 0
-  std::vector<double> variance;          // k: s_i^2
+  std::vector<double> variance;          // k: s_i^2, 1 for families without a scale
+  std::vector<double> shape;             // k: of families that have one, else 1
 };
 
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
 struct Assignment {
   const double* responsibilities = nullptr;  // n x k
   const std::int32_t* labels = nullptr;      // n: one expert, 0 .. k - 1, takes the whole sample; checked
+  // The experts are still to be made, and are 0: with a family, the statistics are those that lead to them.
+  bool experts_unknown = false;
   explicit operator bool() const { return responsibilities || labels; }
 };
 
@@ -89,9 +99,16 @@ struct EmSettings {
   double inverse_temperature = 1;
   bool accelerate = true;  // Anderson acceleration of the tail, see iteration.cpp
   int n_threads = 1;
-  std::shared_ptr<const Link> link;  // g; null: linear
-  // How many threads may run: one where the link is bound to its own.
-  int usable_threads() const { return link && !link->any_thread() ? 1 : n_threads; }
+  std::shared_ptr<const Link> link;      // g; null: linear
+  std::shared_ptr<const Family> family;  // of the response, without a link; null: normal
+  // How many threads may run: one where the link or the family is bound to its own.
+  int usable_threads() const {
+    const bool bound = (link && !link->any_thread()) || (family && !family->any_thread());
+    return bound ? 1 : n_threads;
+  }
+  // Whether variances and shapes are fitted.
+  bool fits_scale() const { return update_noise && (!family || family->has_scale()); }
+  bool fits_shape() const { return update_noise && family && family->has_shape(); }
   void check() const;  // throws std::invalid_argument
 };
 
@@ -104,7 +121,8 @@ enum class PassSums {
 };
 
 // What one pass at fixed parameters yields. r: responsibilities, p: gates, e = y - g(t), t = a_i.x + b_i, g'
-// the slope of the link at t: 1 for linear experts.
+// the slope of the link at t: 1 for linear experts. With a family its slope stands in place of g' e, its
+// weight in place of g'^2, and its square in place of e^2; see FamilyTerms.
 struct EmStatistics {
   PassSums sums = PassSums::all;   // which of them the pass has made
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
@@ -112,6 +130,8 @@ struct EmStatistics {
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
   std::vector<double> residuals;   // k x expert_dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
+  // k each, of families with a shape: sum_n w r_i times the derivatives by log shape.
+  std::vector<double> shape_slopes, shape_curvatures;
   // A row for every pair a <= b, sorted by b then a: sum_n w r_i g'_i^2 u_a u_b for the k experts. Where u =
   // v the columns of gate_products follow in the same rows: one sweep makes both. Products that were not
   // asked for (see PassSums) have no columns.
@@ -138,11 +158,12 @@ struct EmResult {
 };
 
 // EM from given parameters until the mean log-likelihood settles. Expert M-step: weighted least squares; with
-// a link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall.
-// Gate M-step: one Newton step of the weighted multinomial logistic regression, halved until the
-// (penalised) log-likelihood does not fall. When `assignment` is given, the first M-step uses it and
-// only `gates` of the start matter. A run goes on from where it stopped when started from its result; the
-// metric of the gates' steps (em/gate_metric.hpp) is then made anew, so not as the one run would have.
+// a link, one weighted Gauss-Newton step, damped (Levenberg-Marquardt) until the likelihood does not fall;
+// with a family, one Newton step, halved likewise together with all others. Gate M-step: one Newton step of
+// the weighted multinomial logistic regression, halved until the (penalised) log-likelihood does not fall.
+// When `assignment` is given, the first M-step uses it and only `gates` of the start matter. A run goes on
+// from where it stopped when started from its result; the metric of the gates' steps (em/gate_metric.hpp) is
+// then made anew, so not as the one run would have.
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
                 const Assignment& assignment, const Poll& poll);
 

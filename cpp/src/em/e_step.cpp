@@ -1,6 +1,7 @@
 // The E-step, one pass over the samples: chunk by chunk, transposed so that samples lie along the vectors.
 //
 //     scores = [g(a_i.u) | W_i.v]  ->  weights of each sum (kernels/expectation.hpp)
+//              or log f(y | a_i.u), with a family, in place of g
 //     sums   = weights times u_a u_b and v_a v_b  (kernels/dot_update.hpp)
 //
 // Panels are those of sample_panels.hpp, and as wide. Where experts and gates see the same columns V is U,
@@ -32,6 +33,9 @@ constexpr index_t kCheckedWork = index_t{1} << 26;
 // does: 64 MiB beside one set of statistics.
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
+// Rows that a family fills for an expert; see Lane::family_terms.
+constexpr index_t kFamilyRows = 5;
+
 index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
 
 // How many columns the products of experts and of gates have.
@@ -58,6 +62,8 @@ void reset(EmStatistics& s, const EmData& data, index_t k, const ProductColumns&
   s.squares.assign(size(k), 0);
   s.residuals.assign(size(k * data.expert_dim()), 0);
   s.gate_slope.assign(size(k * data.gate_dim()), 0);
+  s.shape_slopes.assign(size(k), 0);
+  s.shape_curvatures.assign(size(k), 0);
   s.products.assign(size(columns.own_size(data)), 0);
   s.gate_products.assign(size(columns.gate_size(data)), 0);
 }
@@ -105,17 +111,20 @@ class EStep::Lane {
       : samples_(samples),
         data_(samples.data()),
         link_(data_.frozen() ? nullptr : settings.link.get()),
+        family_(data_.frozen() ? nullptr : settings.family.get()),
         inverse_temperature_(settings.inverse_temperature),
         k_(k),
         one_design_(data_.one_design()),
         u_dim_(data_.expert_dim()),
         v_dim_(data_.gate_dim()),
-        numbers_(static_cast<std::size_t>(samples.room() + (4 * k_ + (link_ ? k_ : 0)) * kStride)),
+        numbers_(static_cast<std::size_t>(
+            samples.room() + (4 * k_ + (link_ ? k_ : 0) + (family_ ? kFamilyRows * k_ : 0)) * kStride)),
         room_(numbers_.data()),
         scores_(room_ + samples.room()),
         slopes_(scores_ + 2 * k_ * kStride),
         residuals_(slopes_ + k_ * kStride),
         link_slopes_(residuals_ + k_ * kStride),
+        family_rows_(link_slopes_),
         lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
         gate_sums_(static_cast<std::size_t>(k_ * (u_dim_ + v_dim_))),
         residual_sums_(gate_sums_.data() + k_ * v_dim_) {}
@@ -134,8 +143,10 @@ class EStep::Lane {
       score(pass, chunk);
       for (index_t i = 0; link_ && i < k_; ++i)
         link_->apply(chunk.padded, scores_ + i * kStride, link_slopes_ + i * kStride);
+      if (family_) densities(pass, chunk);
       expectation(pass, chunk);
       if (link_) linearise(chunk.padded);
+      if (family_) weigh(pass, chunk, out);
       products(pass, chunk, out, checkpoint);
     }
     const auto total = [this](index_t row) {
@@ -145,7 +156,7 @@ class EStep::Lane {
     };
     for (index_t i = 0; i < k_; ++i) {
       out.totals[i] = total(i);
-      out.squares[i] = total(k_ + i);
+      if (!family_) out.squares[i] = total(k_ + i);
     }
     out.log_likelihood = total(2 * k_);
     std::copy_n(gate_sums_.data(), k_ * v_dim_, out.gate_slope.data());
@@ -199,7 +210,7 @@ class EStep::Lane {
     panel.k = k_;
     panel.stride = kStride;
     panel.scores = scores_;
-    panel.log_densities = data_.log_densities != nullptr;
+    panel.log_densities = data_.log_densities != nullptr || family_ != nullptr;
     panel.y = chunk.y;
     panel.w = chunk.w;
     panel.given = pass.given ? responsibilities_.data() : nullptr;
@@ -223,6 +234,63 @@ class EStep::Lane {
         weight[s] *= g[s] * g[s];
         residual[s] *= g[s];
       }
+    }
+  }
+
+  // What the family says of expert i, each a row.
+  FamilyTerms family_terms(index_t i) const {
+    double* rows = family_rows_ + i * kFamilyRows * kStride;
+    const auto take = [&rows] { return std::exchange(rows, rows + kStride); };
+    FamilyTerms terms;
+    terms.log_density = scores_ + i * kStride;
+    terms.slope = take(), terms.weight = take(), terms.square = take();
+    terms.shape_slope = take(), terms.shape_curvature = take();
+    return terms;
+  }
+
+  // The predictors in `scores_` become log f; around experts that are still unknown, those that fit y alone.
+  void densities(const Pass& pass, const Chunk& chunk) {
+    const ResponseRows rows = {chunk.padded, chunk.y, chunk.trials, chunk.row_term};
+    const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
+    for (index_t i = 0; i < k_; ++i) {
+      double* const eta = scores_ + i * kStride;
+      if (first) std::copy_n(first, chunk.padded, eta);
+      for (index_t s = 0; chunk.offset && s < chunk.padded; ++s) eta[s] += chunk.offset[s];
+      family_->terms(rows, {pass.parameters.variance[i], pass.parameters.shape[i]}, eta, family_terms(i));
+    }
+  }
+
+  // Newton's step of an expert: slopes in place of residuals, and the weights of its products. From experts
+  // that are unknown, and 0, to the regression of what `densities` has put in their place.
+  void weigh(const Pass& pass, const Chunk& chunk, EmStatistics& out) {
+    const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
+    for (index_t i = 0; i < k_; ++i) {
+      const FamilyTerms terms = family_terms(i);
+      double *const weight = weights_.data() + i * kStride, *const residual = residuals_ + i * kStride;
+      const bool scale = family_->has_scale(), shape = family_->has_shape();
+      double square = 0, slope = 0, curvature = 0;
+      if (shape && !first) {
+        for (index_t s = 0; s < chunk.padded; ++s) {
+          slope += weight[s] * terms.shape_slope[s];
+          curvature += weight[s] * terms.shape_curvature[s];
+        }
+      }
+      if (scale && !first) {
+        for (index_t s = 0; s < chunk.padded; ++s) square += weight[s] * terms.square[s];
+      }
+      for (index_t s = 0; s < chunk.padded; ++s) {
+        residual[s] = weight[s] * terms.slope[s];
+        weight[s] *= terms.weight[s];
+      }
+      if (first) {
+        for (index_t s = 0; s < chunk.padded; ++s) {
+          residual[s] += weight[s] * first[s];
+          square += weight[s] * first[s] * first[s];
+        }
+      }
+      if (scale) out.squares[i] += square;
+      out.shape_slopes[i] += slope;
+      out.shape_curvatures[i] += curvature;
     }
   }
 
@@ -270,13 +338,15 @@ class EStep::Lane {
 
   const SamplePanels& samples_;
   const EmData& data_;
-  const Link* link_;  // null: linear, or frozen experts
+  const Link* link_;      // null: linear, or frozen experts
+  const Family* family_;  // null: normal, or frozen experts
   double inverse_temperature_;
   index_t k_;
   bool one_design_;
   index_t u_dim_, v_dim_;
   AlignedVector<double> numbers_;
   double *room_, *scores_, *slopes_, *residuals_, *link_slopes_;
+  double* family_rows_;                               // kFamilyRows rows an expert
   AlignedVector<double> weights_, responsibilities_;  // as large as passes have asked for
   AlignedVector<double> lane_sums_;                   // of the expectation kernel
   std::vector<double> gate_sums_;                     // k x gate_dim: gate slopes; then residuals
@@ -332,6 +402,8 @@ void EStep::operator()(const MixtureParameters& parameters, const Assignment& as
     add(out.squares, lane.squares);
     add(out.residuals, lane.residuals);
     add(out.gate_slope, lane.gate_slope);
+    add(out.shape_slopes, lane.shape_slopes);
+    add(out.shape_curvatures, lane.shape_curvatures);
     add(out.products, lane.products);
     add(out.gate_products, lane.gate_products);
   }

@@ -30,7 +30,7 @@ GateMetric::GateMetric(const EmData& data, const EmSettings& settings)
       width_(dim_ - 1 + (settings.fit_gate_intercept ? 1 : 0)) {}
 
 void GateMetric::update(const MixtureParameters& p, const EmStatistics& stats, const Poll& poll) {
-  const bool sums_are_there = data_.one_design() && !data_.frozen() && !settings_.link;
+  const bool sums_are_there = data_.one_design() && !data_.frozen() && !settings_.link && !settings_.family;
   const index_t of_gates = n_pairs(p.k - 1) * n_pairs(dim_), other = p.k * (n_pairs(dim_) + kDensity);
   if (sums_are_there && static_cast<double>(of_gates) >= kWorthSaving * static_cast<double>(other)) {
     most_steps_ = kMostSteps;

@@ -40,22 +40,31 @@ void move_gates(MixtureParameters& p, const std::vector<double>& from, const std
   for (std::size_t i = 0; i < p.gates.size(); ++i) p.gates[i] = from[i] + step * direction[i];
 }
 
-// experts, gates, log of the variances, in one vector
+// experts, gates, logarithms of the variances and shapes, in one vector
 Eigen::VectorXd to_vector(const MixtureParameters& p) {
   const auto view = [](const std::vector<double>& v) {
     return Eigen::Map<const Eigen::VectorXd>(v.data(), static_cast<Eigen::Index>(v.size()));
   };
-  Eigen::VectorXd theta(static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size()));
-  theta << view(p.experts), view(p.gates), view(p.variance).array().log().matrix();
+  Eigen::VectorXd theta(
+      static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size() + p.shape.size()));
+  theta << view(p.experts), view(p.gates), view(p.variance).array().log().matrix(),
+      view(p.shape).array().log().matrix();
   return theta;
 }
 
-// Back, with variances at the floor or above it.
-void from_vector(const Eigen::VectorXd& theta, double variance_floor, MixtureParameters& p) {
+// Back, with variances at the floor or above it, and shapes where the family wants them.
+void from_vector(const Eigen::VectorXd& theta, const EmSettings& settings, MixtureParameters& p) {
   const double* from = theta.data();
   for (double& x : p.experts) x = *from++;
   for (double& x : p.gates) x = *from++;
-  for (double& v : p.variance) v = std::max(variance_floor, std::exp(*from++));
+  for (double& v : p.variance) {
+    if (settings.fits_scale()) v = std::max(settings.variance_floor, std::exp(*from));
+    ++from;
+  }
+  if (!settings.fits_shape()) return;
+  const Family& family = *settings.family;
+  for (double& shape : p.shape)
+    shape = std::clamp(std::exp(*from++), family.least_shape(), family.largest_shape());
 }
 
 }  // namespace
@@ -69,7 +78,10 @@ Iteration::Iteration(const SamplePanels& samples, MixtureParameters start, const
   current_.parameters = std::move(start);
   if (assignment) {
     MixtureParameters& p = current_.parameters;
-    e_step_(p, assignment, PassSums::all, poll, current_.stats);
+    Assignment first = assignment;
+    first.experts_unknown = true;
+    if (settings.family) std::fill(p.experts.begin(), p.experts.end(), 0.0);
+    e_step_(p, first, PassSums::all, poll, current_.stats);
     m_step_.gate_direction(p, current_.stats, gate_direction_);
     move_gates(p, std::vector<double>(p.gates), gate_direction_, 1);
     m_step_.update_experts(p, current_.stats);
@@ -131,9 +143,11 @@ bool Iteration::leap() {
   }
   MixtureParameters& p = next_.parameters;
   p = proposal_;
-  from_vector(far_, settings_.variance_floor, p);
-  if (!settings_.update_noise) p.variance = proposal_.variance;
-  if (settings_.shared_noise) std::fill(p.variance.begin(), p.variance.end(), p.variance[0]);
+  from_vector(far_, settings_, p);
+  if (settings_.shared_noise) {
+    std::fill(p.variance.begin(), p.variance.end(), p.variance[0]);
+    std::fill(p.shape.begin(), p.shape.end(), p.shape[0]);
+  }
   evaluate(next_);
   if (next_.objective >= current_.objective) return true;  // not so for NaN
   tail_.forget();
@@ -142,15 +156,18 @@ bool Iteration::leap() {
 
 // Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
 // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
-// run has arrived.
+// run has arrived. With a family all of the step is halved: its direction is one of ascent.
 void Iteration::halve(double rounding) {
   double step = 1;
+  Eigen::VectorXd from, whole;
+  if (settings_.family) from = to_vector(current_.parameters), whole = to_vector(proposal_) - from;
   for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
     if (halving > 0) {
       tail_.forget();
       m_step_.metric().step_was_halved();
       const double size = halving < kMaxHalvings ? step : 0;
       move_gates(proposal_, current_.parameters.gates, gate_direction_, size);
+      if (settings_.family) from_vector(from + size * whole, settings_, proposal_);
     }
     next_.parameters = proposal_;
     evaluate(next_);

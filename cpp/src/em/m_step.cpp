@@ -12,6 +12,9 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 
+// Of the logarithm of a shape.
+constexpr double kLongestShapeStep = 1;
+
 // Systems of this size poll while they are filled.
 constexpr index_t kPolled = 128;
 
@@ -78,7 +81,8 @@ void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, doub
     const double change = delta_.dot(target_) - alpha * delta_.head(d).squaredNorm() - 2 * delta_.dot(slope);
     squares_[i] = std::max(0.0, squares_[i] + change) + alpha * a.head(d).squaredNorm();
   }
-  if (settings_.update_noise) update_noise(p, squares_, stats.totals);
+  if (settings_.fits_scale()) update_noise(p, squares_, stats.totals);
+  if (settings_.fits_shape()) update_shape(p, stats);
 }
 
 void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats,
@@ -112,7 +116,7 @@ void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats
 }
 
 double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) const {
-  double largest = 0, noise = 0;
+  double largest = 0, noise = 0, of_shapes = 0;
   const auto see = [&](double value) {
     if (!std::isnan(largest) && !(std::abs(value) <= largest)) largest = std::abs(value);  // NaN stays
   };
@@ -133,11 +137,18 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
       const double ridge = j < gate_d ? settings_.gate_alpha : 0;
       see(stats.gate_slope[i * p.gate_dim + j] - ridge * (gates(i, j) - mean[j]));
     }
+    if (settings_.fits_shape()) {
+      of_shapes += stats.shape_slopes[i];
+      const double up = settings_.shared_noise ? of_shapes : stats.shape_slopes[i];
+      const bool held = up > 0 ? p.shape[i] >= settings_.family->largest_shape()
+                               : p.shape[i] <= settings_.family->least_shape();
+      if (!held && !(settings_.shared_noise && i + 1 < p.k)) see(up);
+    }
     const double own = squares / p.variance[i] - stats.totals[i];
     noise += own;
     if (settings_.shared_noise && i + 1 < p.k) continue;
     const double up = settings_.shared_noise ? noise : own;
-    if (settings_.update_noise && (up > 0 || p.variance[i] > settings_.variance_floor)) see(up);
+    if (settings_.fits_scale() && (up > 0 || p.variance[i] > settings_.variance_floor)) see(up);
   }
   return largest / weight_;
 }
@@ -154,6 +165,27 @@ void MStep::update_noise(MixtureParameters& p, const std::vector<double>& square
     if (totals[i] > kSmallestShare * weight_) {
       p.variance[i] = std::max(settings_.variance_floor, squares[i] / totals[i]);
     }
+  }
+}
+
+// A Newton step in log shape where the log-likelihood is concave there, else up or down by the step's limit.
+void MStep::update_shape(MixtureParameters& p, const EmStatistics& stats) const {
+  const auto moved = [this](double shape, double slope, double curvature) {
+    if (slope == 0 || !std::isfinite(slope)) return shape;
+    const double up = curvature < 0 ? -slope / curvature : std::copysign(kLongestShapeStep, slope);
+    const double step = std::clamp(up, -kLongestShapeStep, kLongestShapeStep);
+    return std::clamp(shape * std::exp(step), settings_.family->least_shape(),
+                      settings_.family->largest_shape());
+  };
+  if (settings_.shared_noise) {
+    double slope = 0, curvature = 0;
+    for (index_t i = 0; i < p.k; ++i) slope += stats.shape_slopes[i], curvature += stats.shape_curvatures[i];
+    std::fill(p.shape.begin(), p.shape.end(), moved(p.shape[0], slope, curvature));
+    return;
+  }
+  for (index_t i = 0; i < p.k; ++i) {
+    if (stats.totals[i] > kSmallestShare * weight_)
+      p.shape[i] = moved(p.shape[i], stats.shape_slopes[i], stats.shape_curvatures[i]);
   }
 }
 

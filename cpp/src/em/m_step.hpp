@@ -5,6 +5,9 @@
 //     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
 //     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
 //     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
+//     families delta_i likewise, with the sums that a family makes: a Newton step, or one of EM; log shape
+//     goes
+//              its Newton step, of limited length
 //     gates    (H + ridge)^-1 (sum w (r - p) v - ridge W), H in (k - 1) x (k - 1) blocks of m x m; constant
 //              gates have p_i = sum w r_i / sum w
 //
@@ -51,6 +54,7 @@ class MStep {
   double fill(const EmStatistics& stats, index_t i, index_t m);
   void update_noise(MixtureParameters& p, const std::vector<double>& squares,
                     const std::vector<double>& totals) const;
+  void update_shape(MixtureParameters& p, const EmStatistics& stats) const;
 
   const EmData& data_;
   const EmSettings& settings_;

@@ -1,6 +1,7 @@
 #include "em/sample_panels.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "em/design_panel.hpp"
 
@@ -11,6 +12,7 @@ SamplePanels::SamplePanels(const EmData& data, index_t most_kept)
       u_dim_(data.expert_dim()),
       v_dim_(data.one_design() ? 0 : data.gate_dim()),
       numbers_((u_dim_ + v_dim_ + 2) * kStride) {
+  for (const double* other : others()) numbers_ += other ? kStride : 0;
   data.check_columns();
   const index_t chunks = (data.n + kChunk - 1) / kChunk;
   if (chunks > most_kept / numbers_) return;
@@ -27,7 +29,27 @@ SamplePanels::Chunk SamplePanels::chunk(index_t first, double* room) const {
 SamplePanels::Chunk SamplePanels::place(index_t first, const double* panels) const {
   const index_t rows = std::min(kChunk, data_.n - first), step = kernels::kSampleStep;
   const double *const V = panels + u_dim_ * kStride, *const y = V + v_dim_ * kStride;
-  return {first, rows, (rows + step - 1) / step * step, panels, v_dim_ > 0 ? V : panels, y, y + kStride};
+  const double* next = y + 2 * kStride;
+  const auto place_other = [&](const double* other) {
+    return other ? std::exchange(next, next + kStride) : nullptr;
+  };
+  Chunk chunk = {first,
+                 rows,
+                 (rows + step - 1) / step * step,
+                 panels,
+                 v_dim_ > 0 ? V : panels,
+                 y,
+                 y + kStride,
+                 nullptr,
+                 nullptr,
+                 nullptr,
+                 nullptr};
+  const auto given = others();
+  chunk.offset = place_other(given[0]);
+  chunk.trials = place_other(given[1]);
+  chunk.row_term = place_other(given[2]);
+  chunk.first_predictor = place_other(given[3]);
+  return chunk;
 }
 
 void SamplePanels::fill(index_t first, double* panels) const {
@@ -38,6 +60,12 @@ void SamplePanels::fill(index_t first, double* panels) const {
   panels += v_dim_ * kStride;
   transpose(data_.y, 1, chunk, panels);
   transpose(data_.w, 1, chunk, panels + kStride);
+  panels += 2 * kStride;
+  for (const double* other : others()) {
+    if (!other) continue;
+    transpose(other, 1, chunk, panels);
+    panels += kStride;
+  }
 }
 
 void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& chunk, double* panel) {

@@ -2,8 +2,10 @@
 // vectors.
 //
 // Panels are rows of kStride numbers: U = (x, 1) has expert_dim of them, V likewise gate_dim, or is U where
-// experts and gates see the same columns; y and w have one each.
+// experts and gates see the same columns; y and w have one each, and so has what else EmData tells of rows.
 #pragma once
+
+#include <array>
 
 #include "aligned.hpp"
 #include "kernels/kernels.hpp"
@@ -26,6 +28,7 @@ class SamplePanels {
   struct Chunk {
     index_t first, rows, padded;
     const double *U, *V, *y, *w;
+    const double *offset, *trials, *row_term, *first_predictor;  // null where EmData has none
   };
 
   // `data` has to outlive it; checks its columns.
@@ -43,6 +46,10 @@ class SamplePanels {
 
  private:
   Chunk place(index_t first, const double* panels) const;
+  // What else there is of rows, in the order of Chunk.
+  std::array<const double*, 4> others() const {
+    return {data_.offset, data_.trials, data_.row_term, data_.first_predictor};
+  }
   void fill(index_t first, double* panels) const;
 
   const EmData& data_;

@@ -1,0 +1,81 @@
+// Families: the law f(y | eta) of a response around the predictor eta = a.x + b + offset of an expert.
+//
+// Normal responses have none: the kernel of the E-step knows them (EmSettings::family is null then).
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "moefast/types.hpp"
+
+namespace moefast {
+
+// What a family knows of an expert besides its predictor.
+struct Dispersion {
+  double variance = 1;  // s^2; 1 for families without a scale
+  double shape = 1;     // of the gamma, size of the negative binomial, degrees of freedom of Student's t
+};
+
+// Rows of the samples; y fits the family. Not owned.
+struct ResponseRows {
+  index_t n = 0;
+  const double* y = nullptr;
+  const double* trials = nullptr;  // of the binomial; null: 1
+  // What log f has of the row alone, see each family; null: 0.
+  const double* row_term = nullptr;
+};
+
+// What the E-step and the M-step need of one expert: arrays of n numbers. The scale is taken out of the
+// second and the third, as it cancels in the step of an expert:
+//
+//     slope = s^2 d log f / d eta,   weight >= 0: s^2 times minus the second derivative, or what EM or Fisher
+//     scoring puts in its place where that is negative
+//
+// `square` (families with a scale) has the mean s^2 given the weights where d log-likelihood / d log s = 0:
+// d log f / d log s = square / s^2 - 1. `shape_slope` and `shape_curvature` (families with a shape) are the
+// derivatives of log f by the logarithm of the shape.
+struct FamilyTerms {
+  double *log_density = nullptr, *slope = nullptr, *weight = nullptr;
+  double *square = nullptr, *shape_slope = nullptr, *shape_curvature = nullptr;
+};
+
+// First and second derivatives of log f by eta, l = log s and h = log shape, arrays of n numbers: what
+// standard errors are made of. Those by l, or h, are written by families with a scale, or a shape.
+struct FamilyDerivatives {
+  double *log_density = nullptr, *eta = nullptr, *eta_eta = nullptr;
+  double *l = nullptr, *l_l = nullptr, *eta_l = nullptr;
+  double *h = nullptr, *h_h = nullptr, *eta_h = nullptr, *l_h = nullptr;
+};
+
+class Family {
+ public:
+  virtual ~Family() = default;
+
+  // Whether s^2 and the shape are fitted.
+  virtual bool has_scale() const { return false; }
+  virtual bool has_shape() const { return false; }
+  // Where the shape may lie.
+  virtual double least_shape() const { return 0; }
+  virtual double largest_shape() const { return 0; }
+
+  virtual void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                     const FamilyTerms& out) const = 0;
+
+  // Whether `terms` may be called from any thread.
+  virtual bool any_thread() const { return true; }
+};
+
+// log mean = eta; row_term: -log y!
+std::shared_ptr<const Family> poisson_family();
+// y successes of `trials`, log odds = eta; row_term: log of the binomial coefficient
+std::shared_ptr<const Family> binomial_family();
+// log mean = eta, variance = mean^2 / shape; row_term: log y
+std::shared_ptr<const Family> gamma_family();
+// log mean = eta, variance = mean + mean^2 / shape; row_term: -log y!
+std::shared_ptr<const Family> negative_binomial_family();
+// (y - eta) / s has Student's t distribution; its degrees of freedom are the shape unless they are given
+std::shared_ptr<const Family> student_t_family(std::optional<double> degrees_of_freedom);
+// N(eta, s^2), of which nothing below `lower` nor above `upper` is seen: y is then at the limit
+std::shared_ptr<const Family> tobit_family(double lower, double upper);
+
+}  // namespace moefast

@@ -1,0 +1,91 @@
+// Counts of mean m = exp(eta) and variance m + m^2 / size:
+//
+//     log f = log Gamma(y + size) - log Gamma(size) - log y! + y log(m / (size + m)) - size log(1 + m / size)
+#include <vector>
+
+#include "families/functions.hpp"
+#include "moefast/family.hpp"
+
+namespace moefast {
+namespace {
+
+using namespace families;
+
+// F(y + size) - F(size) for F = log Gamma, digamma and trigamma. Since y is a whole number these are sums of
+// logarithms and reciprocals, which a table of small y has.
+class Differences {
+ public:
+  Differences(const ResponseRows& rows, double size) : size_(size) {
+    double largest = 0;
+    for (index_t s = 0; s < rows.n; ++s) largest = std::max(largest, rows.y[s]);
+    // A table longer than the rows would cost more than it saves.
+    const index_t length = 1 + static_cast<index_t>(std::min(largest, static_cast<double>(rows.n)));
+    table_.reserve(static_cast<std::size_t>(length));
+    Values sum = {0, 0, 0};
+    for (index_t y = 0; y < length; ++y) {
+      table_.push_back(sum);
+      const double reciprocal = 1 / (size + static_cast<double>(y));
+      sum = {sum.log_gamma - std::log(reciprocal), sum.digamma + reciprocal,
+             sum.trigamma - reciprocal * reciprocal};
+    }
+    if (largest >= static_cast<double>(length)) beyond_ = {log_gamma(size), digamma(size), trigamma(size)};
+  }
+
+  struct Values {
+    double log_gamma, digamma, trigamma;
+  };
+
+  Values at(double y) const {
+    if (y < static_cast<double>(table_.size())) return table_[static_cast<std::size_t>(y)];
+    return {log_gamma(y + size_) - beyond_.log_gamma, digamma(y + size_) - beyond_.digamma,
+            trigamma(y + size_) - beyond_.trigamma};
+  }
+
+ private:
+  double size_;
+  std::vector<Values> table_;
+  Values beyond_ = {0, 0, 0};
+};
+
+class NegativeBinomial final : public Family {
+ public:
+  bool has_shape() const override { return true; }
+  // Beyond, it is the Poisson law.
+  double least_shape() const override { return std::exp(-4.0); }
+  double largest_shape() const override { return std::exp(8.0); }
+
+  void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+             const FamilyTerms& out) const override {
+    const double size = dispersion.shape;
+    const Differences differences(rows, size);
+    by_blocks(rows.n, [&](index_t first, index_t length) {
+      double mean[kBlock], logarithm[kBlock];  // of 1 + mean / size
+      for (index_t s = 0; s < length; ++s) mean[s] = bounded(eta[first + s]);
+      exponentials(length, mean);
+      for (index_t s = 0; s < length; ++s) logarithm[s] = 1 + mean[s] / size;
+      logarithms(length, logarithm);
+      const double log_size = std::log(size);
+      for (index_t s = 0; s < length; ++s) {
+        const index_t row = first + s;
+        const double y = rows.y[row], m = mean[s], sum = size + m, share = size / sum;
+        const auto [gamma, first_order, second_order] = differences.at(y);
+        out.log_density[row] = gamma + (rows.row_term ? rows.row_term[row] : 0) +
+                               y * (bounded(eta[row]) - log_size) - (y + size) * logarithm[s];
+        out.slope[row] = (y - m) * share;
+        out.weight[row] = m * share;
+        const double slope = size * (first_order - logarithm[s] + (m - y) / sum);
+        out.shape_slope[row] = slope;
+        out.shape_curvature[row] =
+            slope + size * size * second_order + size * m / sum - (m - y) * share * share;
+      }
+    });
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Family> negative_binomial_family() {
+  return std::make_shared<const NegativeBinomial>();
+}
+
+}  // namespace moefast
