@@ -24,16 +24,19 @@ class _EmStatistics(TypedDict):
     squares: _Floats
     residuals: _Floats
     gate_slope: _Floats
+    shape_slopes: _Floats
+    shape_curvatures: _Floats
     products: _Floats
     gate_products: _Floats
 
-# experts, gates, variance, responsibilities, labels
+# experts, gates, variances (k,) or with shapes (k, 2), responsibilities, labels
 _EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
 
 class _EmResult(TypedDict):
     experts: _Floats
     gates: _Floats
     variance: _Floats
+    shape: _Floats
     totals: _Floats
     log_likelihood: float
     trace: _Floats
@@ -47,7 +50,7 @@ class _NewtonResult(_EmResult):
     n_passes: int
     n_derivatives: int
 
-# experts, gates, variance
+# experts, gates, variances (k,) or with shapes (k, 2)
 _Parameters = tuple[_Floats, _Floats, _Floats]
 
 def build_info() -> _BuildInfo: ...
@@ -70,6 +73,8 @@ class EmSettings:
     accelerate: bool
     n_threads: int
     link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None
+    # A name and what it has to be told, or a function of y and eta.
+    family: tuple[object, ...] | Callable[[_Floats, _Floats], tuple[_Floats, _Floats, _Floats]] | None
     def __init__(self, **kwargs: object) -> None: ...
 
 class EmData:
@@ -84,6 +89,10 @@ class EmData:
         gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
         centre: _Floats | None = None,
         inverse_scale: _Floats | None = None,
+        offset: _Floats | None = None,
+        trials: _Floats | None = None,
+        row_term: _Floats | None = None,
+        first_predictor: _Floats | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...

@@ -3,6 +3,8 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 .. math::
 
     P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad p(x) = \mathrm{softmax}(W x + c)
+
+or with the law :math:`f(y \mid a_i \cdot x + b_i)` of another family in place of N, see :mod:`moefast.families`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
 from moefast._typing import Floats
+from moefast.families import GAUSSIAN, Family, Gaussian, Predictors
+from moefast.families.quantiles import family_quantile
 from moefast.links import LINKS, Link
-from moefast.quantiles import mixture_cdf, mixture_quantile
+from moefast.quantiles import mixture_quantile
+from moefast.samples import NO_TERMS, RowTerms
 from moefast.standardisation import Standardisation
 
 __all__ = ["GatedExperts", "Mixture", "check_arrays", "check_experts", "check_mixture", "check_sigma"]
@@ -33,6 +38,12 @@ class GatedExperts(ABC):
     gate_intercept: Floats | tuple[Floats, ...]
     sigma: Floats
     link: Link
+    family: Family = GAUSSIAN
+
+    @property
+    def shape(self) -> Floats:
+        """The shapes of the experts' laws, of families that have one, else 1; shape (k,)."""
+        return np.ones(len(self.coef))
 
     @abstractmethod
     def log_gates(self, X: Floats) -> Floats:
@@ -48,72 +59,89 @@ class GatedExperts(ABC):
         """The number of features d."""
         return int(self.coef.shape[1])
 
-    def expert_means(self, X: Floats) -> Floats:
-        """Return g(a_i.x + b_i), shape (n, k)."""
-        return self.link(X @ self.coef.T + self.intercept)
+    def predictors(self, X: Floats, terms: RowTerms = NO_TERMS) -> Predictors:
+        """Return g(a_i.x + b_i), with the offset, and what else there is of the experts."""
+        eta = self.link(X @ self.coef.T + self.intercept)
+        if terms.offset is not None:
+            eta = eta + terms.offset[:, None]
+        trials = 1.0 if terms.n_trials is None else terms.n_trials[:, None]
+        return Predictors(eta, self.sigma, self.shape, trials)
+
+    def expert_means(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
+        """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""
+        return self.family.mean(self.predictors(X, terms))
 
     def gates(self, X: Floats) -> Floats:
         """Return p_i(x), shape (n, k)."""
         return np.exp(self.log_gates(X))
 
-    def joint_log_density(self, X: Floats, y: Floats, means: Floats | None = None) -> Floats:
-        """Return log p_i(x) + log N(y | expert i), shape (n, k); `means` replaces what the experts predict."""
-        z = (y[:, None] - (self.expert_means(X) if means is None else means)) / self.sigma
-        values: Floats = self.log_gates(X) - 0.5 * z**2 - np.log(self.sigma) - 0.5 * np.log(2 * np.pi)
+    def joint_log_density(
+        self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS, means: Floats | None = None
+    ) -> Floats:
+        """Return log p_i(x) + log f(y | expert i), shape (n, k); `means` replaces what normal experts predict."""
+        of = self.predictors(X, terms) if means is None else Predictors(means, self.sigma, self.shape)
+        values: Floats = self.log_gates(X) + self.family.log_density(of, y[:, None])
         return values
 
-    def log_density(self, X: Floats, y: Floats) -> Floats:
+    def log_density(self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return log P(y | x), shape (n,)."""
-        values: Floats = logsumexp(self.joint_log_density(X, y), axis=1)
+        values: Floats = logsumexp(self.joint_log_density(X, y, terms), axis=1)
         return values
 
-    def responsibilities(self, X: Floats, y: Floats, means: Floats | None = None) -> Floats:
-        """Return P(expert i | x, y), shape (n, k); `means` replaces what the experts predict."""
-        joint = self.joint_log_density(X, y, means)
+    def responsibilities(
+        self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS, means: Floats | None = None
+    ) -> Floats:
+        """Return P(expert i | x, y), shape (n, k); `means` replaces what normal experts predict."""
+        joint = self.joint_log_density(X, y, terms, means)
         return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), dtype=np.float64)
 
-    def mean(self, X: Floats) -> Floats:
+    def mean(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return E[y | x], shape (n,)."""
-        p, means = self._gated_means(X)
-        return np.asarray(np.sum(p * means, axis=1))
+        p, of = self._gated(X, terms)
+        return np.asarray(np.sum(p * self.family.mean(of), axis=1))
 
-    def std(self, X: Floats) -> Floats:
+    def std(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return the standard deviation of y given x, shape (n,)."""
-        p, means = self._gated_means(X)
+        p, of = self._gated(X, terms)
         unit = float(self.sigma.max())  # squares of very large or small units would leave the range
+        means, inside = self.family.mean(of), self.family.std(of) / unit
         distance = (means - np.sum(p * means, axis=1, keepdims=True)) / unit
-        return np.asarray(unit * np.sqrt(np.sum(p * ((self.sigma / unit) ** 2 + distance**2), axis=1)))
+        return np.asarray(unit * np.sqrt(np.sum(p * (inside**2 + distance**2), axis=1)))
 
-    def _gated_means(self, X: Floats) -> tuple[Floats, Floats]:
-        """Return p_i(x) and what the experts predict, 0 where p_i(x) is 0: there it may be infinite."""
-        p = self.gates(X)
-        return p, np.where(p > 0, self.expert_means(X), 0.0)
+    def _gated(self, X: Floats, terms: RowTerms) -> tuple[Floats, Predictors]:
+        """Return p_i(x) and what experts say, 0 where p_i(x) is 0: there it may be infinite."""
+        p, of = self.gates(X), self.predictors(X, terms)
+        return p, of.moved(np.where(p > 0, of.eta, 0.0))
 
-    def log_density_grid(self, X: Floats, grid: Floats) -> Floats:
+    def log_density_grid(self, X: Floats, grid: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return log P(y | x) at every row of X and every y of a grid of shape (g,), shape (n, g)."""
-        log_gates, means = self.log_gates(X), self.expert_means(X)
+        log_gates, of = self.log_gates(X), self.predictors(X, terms)
         total = np.full((len(X), len(grid)), -np.inf)
-        for i, s in enumerate(self.sigma):
-            z = (grid - means[:, i, None]) / s
-            np.logaddexp(total, log_gates[:, i, None] - 0.5 * z**2 - np.log(s), out=total)
-        return np.asarray(total - 0.5 * np.log(2 * np.pi))
+        for i in range(self.n_experts):
+            np.logaddexp(total, log_gates[:, i, None] + self.family.log_density(of.of_expert(i), grid), out=total)
+        return total
 
-    def cdf(self, X: Floats, y: Floats) -> Floats:
+    def cdf(self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return P(Y <= y | x), shape (n,)."""
-        return mixture_cdf(*self._gated_means(X), self.sigma, y)
+        p, of = self._gated(X, terms)
+        return np.asarray(np.sum(p * self.family.cdf(of, y[:, None]), axis=1))
 
-    def quantile(self, X: Floats, levels: Floats) -> Floats:
-        """Return the y with P(Y <= y | x) = q for each q of shape (m,), shape (n, m); NaN beyond the range."""
-        p, means = self._gated_means(X)
-        return np.stack([mixture_quantile(p, means, self.sigma, float(q)) for q in levels], axis=1)
+    def quantile(self, X: Floats, levels: Floats, terms: RowTerms = NO_TERMS) -> Floats:
+        """Return the smallest y with P(Y <= y | x) >= q for each q of shape (m,), shape (n, m).
 
-    def draw(self, X: Floats, rng: np.random.Generator) -> Floats:
+        NaN beyond the range.
+        """
+        p, of = self._gated(X, terms)
+        if isinstance(self.family, Gaussian):
+            return np.stack([mixture_quantile(p, of.eta, self.sigma, float(q)) for q in levels], axis=1)
+        return np.stack([family_quantile(self.family, p, of, float(q)) for q in levels], axis=1)
+
+    def draw(self, X: Floats, rng: np.random.Generator, terms: RowTerms = NO_TERMS) -> Floats:
         """Return one y for each row of X, shape (n,)."""
         p = self.gates(X)
         u = np.asarray(rng.uniform(size=(len(X), 1)))
         chosen = np.minimum((np.cumsum(p, axis=1) < u).sum(axis=1), self.n_experts - 1)
-        rows = np.arange(len(X))
-        return np.asarray(self.expert_means(X)[rows, chosen] + self.sigma[chosen] * rng.normal(size=len(X)))
+        return self.family.draw(self.predictors(X, terms).chosen(chosen), rng)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -131,9 +159,13 @@ class Mixture(GatedExperts):
     gate_intercept : ndarray of shape (k,)
         c; the last entry is 0.
     sigma : ndarray of shape (k,)
-        s_i.
+        s_i; 1 for families without a scale.
     link : Link
         g.
+    family : Family
+        The law of y.
+    shape : ndarray of shape (k,)
+        Of families that have one, else 1; the default is 1.
 
     Examples
     --------
@@ -150,6 +182,12 @@ class Mixture(GatedExperts):
     gate_intercept: Floats
     sigma: Floats
     link: Link = field(default=LINKS["linear"])
+    family: Family = GAUSSIAN
+    shape: Floats = field(default=None)  # type: ignore[arg-type]  # ones, as many as there are experts
+
+    def __post_init__(self) -> None:
+        if self.shape is None:
+            object.__setattr__(self, "shape", np.ones(len(self.coef)))
 
     def log_gates(self, X: Floats) -> Floats:
         """Return log p_i(x), shape (n, k)."""
@@ -168,23 +206,37 @@ class Mixture(GatedExperts):
             gate_coef=gate_coef,
             gate_intercept=gate_intercept,
             sigma=self.sigma[order],
+            shape=self.shape[order],
         )
 
     def to_units(self, s: Standardisation) -> Mixture:
         """Return a mixture found in standard units in the units of the data.
 
-        Only linear experts can be shifted in y, only those of homogeneous links (ReLU) rescaled; for other links
-        `s` has y_mean 0 and y_scale 1.
+        Only linear experts of families of location can be shifted in y, only those of homogeneous links (ReLU)
+        rescaled; for other links and families `s` has y_mean 0 and y_scale 1.
         """
         coef, intercept = s.expert_to_units(self.coef, self.intercept)
-        gate_coef, gate_intercept = s.gate_to_units(self.gate_coef, self.gate_intercept)
-        return Mixture(coef, intercept, gate_coef, gate_intercept, self.sigma * s.y_scale, self.link)
+        gates = s.gate_to_units(self.gate_coef, self.gate_intercept)
+        moved = self._moved((coef, intercept), gates, self.sigma * s.y_scale)
+        return replace(moved, family=self.family.in_units(-s.y_mean / s.y_scale, 1.0 / s.y_scale))
 
     def to_standard(self, s: Standardisation) -> Mixture:
         """Undo :meth:`to_units`."""
-        coef, intercept = s.expert_to_standard(self.coef, self.intercept)
-        gate_coef, gate_intercept = s.gate_to_standard(self.gate_coef, self.gate_intercept)
-        return Mixture(coef, intercept, gate_coef, gate_intercept, self.sigma / s.y_scale, self.link)
+        experts = s.expert_to_standard(self.coef, self.intercept)
+        gates = s.gate_to_standard(self.gate_coef, self.gate_intercept)
+        moved = self._moved(experts, gates, self.sigma / s.y_scale)
+        return replace(moved, family=self.family.in_units(s.y_mean, s.y_scale))
+
+    def _moved(self, experts: tuple[Floats, Floats], gates: tuple[Floats, Floats], sigma: Floats) -> Mixture:
+        (coef, intercept), (gate_coef, gate_intercept) = experts, gates
+        return replace(
+            self,
+            coef=coef,
+            intercept=intercept,
+            gate_coef=gate_coef,
+            gate_intercept=gate_intercept,
+            sigma=sigma,
+        )
 
 
 def check_experts(name: str, experts: Any, n_features: int) -> None:

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
 
-__all__ = ["Samples"]
+__all__ = ["NO_TERMS", "RowTerms", "Samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowTerms:
+    """What is known of rows besides x and y, where a family of responses needs it.
+
+    Attributes
+    ----------
+    offset : ndarray of shape (n,) or None
+        Added to the predictor of every expert: the logarithm of the exposure, for counts.
+    n_trials : ndarray of shape (n,) or None
+        Of the binomial.
+    """
+
+    offset: Floats | None = None
+    n_trials: Floats | None = None
+
+    def __getitem__(self, rows: npt.NDArray[Any] | slice) -> RowTerms:
+        """Return the terms of some rows."""
+        if self is NO_TERMS:
+            return self
+        return RowTerms(*(None if term is None else term[rows] for term in (self.offset, self.n_trials)))
+
+    @property
+    def given(self) -> list[Floats]:
+        """The terms that there are."""
+        return [term for term in (self.offset, self.n_trials) if term is not None]
+
+
+NO_TERMS = RowTerms()
+"""Those of rows of which nothing more is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +56,8 @@ class Samples:
         Positive: rows of weight zero have been left out.
     names : tuple of str or None
         Of the columns of X, for messages; None where they have none.
+    terms : RowTerms
+        Offset and trials of the rows.
 
     Raises
     ------
@@ -35,12 +69,14 @@ class Samples:
     y: Floats
     sample_weight: Floats
     names: tuple[str, ...] | None = None
+    terms: RowTerms = NO_TERMS
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2:
             raise ValueError(f"X must have shape (n, d), got {self.X.shape}")
-        for what, values in (("y", self.y), ("sample_weight", self.sample_weight)):
-            if values.shape != self.X.shape[:1]:
+        of_rows = ("offset", self.terms.offset), ("n_trials", self.terms.n_trials)
+        for what, values in (("y", self.y), ("sample_weight", self.sample_weight), *of_rows):
+            if values is not None and values.shape != self.X.shape[:1]:
                 raise ValueError(f"{what} must have shape ({len(self.X)},), got {values.shape}")
         if self.names is not None and len(self.names) != self.X.shape[1]:
             raise ValueError(f"names must name the {self.X.shape[1]} columns of X, got {self.names}")
@@ -58,7 +94,7 @@ class Samples:
     def of_columns(self, columns: npt.NDArray[np.intp]) -> Samples:
         """Return the samples with some of the columns, given by position."""
         names = None if self.names is None else tuple(self.names[j] for j in columns)
-        return Samples(np.ascontiguousarray(self.X[:, columns]), self.y, self.sample_weight, names)
+        return Samples(np.ascontiguousarray(self.X[:, columns]), self.y, self.sample_weight, names, self.terms)
 
     @property
     def share(self) -> Floats:

@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from moefast._typing import Floats
-from moefast.samples import Samples
+from moefast.samples import NO_TERMS, RowTerms, Samples
 
 __all__ = [
     "check_choice",
@@ -26,6 +26,7 @@ __all__ = [
     "check_number",
     "check_response",
     "check_samples",
+    "check_terms",
     "check_verbose",
     "check_weights",
     "column_names",
@@ -250,10 +251,12 @@ def check_samples(
     convert: Callable[..., Any] | None = None,
     *,
     single: bool = False,
+    terms: RowTerms = NO_TERMS,
 ) -> Samples:
     """Check (X, y, sample_weight) for the plain functions of the package and for estimators.
 
-    `convert` is that of :func:`check_features`. With `single` an X of float32 stays so.
+    `convert` is that of :func:`check_features`. With `single` an X of float32 stays so. `terms` are those of all
+    rows.
 
     Returns
     -------
@@ -277,10 +280,32 @@ def check_samples(
     weights = check_weights(sample_weight, len(y))
     keep = weights > 0
     if not keep.all():
-        X, y, weights = X[keep], y[keep], weights[keep]
-    return Samples(
-        np.ascontiguousarray(X), np.ascontiguousarray(y), weights, None if names is None else tuple(names)
-    )
+        X, y, weights, terms = X[keep], y[keep], weights[keep], terms[keep]
+    of_columns = None if names is None else tuple(names)
+    return Samples(np.ascontiguousarray(X), np.ascontiguousarray(y), weights, of_columns, terms)
+
+
+def check_terms(offset: Any, n_trials: Any, n_samples: int) -> RowTerms:
+    """Return what is known of rows besides x and y, each a number for all rows or an array of shape (n_samples,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For wrong shapes, values that are not finite numbers, and trials that are no whole numbers above 0.
+    """
+
+    def column(value: Any, name: str) -> Floats | None:
+        if value is None:
+            return None
+        return check_response(np.full(n_samples, value) if np.ndim(value) == 0 else value, n_samples, name)
+
+    shift, trials = column(offset, "offset"), column(n_trials, "n_trials")
+    if trials is not None:
+        bad = (trials < 1) | (trials != np.floor(trials))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"n_trials must be whole numbers above 0, got {trials[row]:.6g} at row {row}")
+    return NO_TERMS if shift is None and trials is None else RowTerms(shift, trials)
 
 
 def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1) -> None:

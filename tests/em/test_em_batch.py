@@ -298,6 +298,8 @@ def test_statistics_are_the_oracles(instruction_set, n, d, k, seed, given_kind, 
     lost = largest * (1e-304 * w.sum() + n * np.finfo(float).smallest_subnormal)
     frozen = given_kind in ("means", "log_densities")
     assert not found.pop("gate_products").size  # they stand beside those of experts
+    assert not found.pop("shape_slopes").any()  # normal responses have no shape
+    assert not found.pop("shape_curvatures").any()
     for name, value in found.items():
         if frozen and name == "residuals":
             assert not value.any()

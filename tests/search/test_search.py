@@ -38,7 +38,7 @@ ONCE = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
 def arranged(rows, weights):
     """The same samples with some rows repeated, some weighted, in another order."""
     other = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
-    other.features, other.t = ONCE.features.subset(rows), ONCE.t[rows]
+    other.features, other.response = ONCE.features.subset(rows), ONCE.response[rows]
     other.sample_weight = np.asarray(weights, dtype=float)
     other.row_group = row_groups(other)
     return other

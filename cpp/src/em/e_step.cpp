@@ -250,13 +250,18 @@ class EStep::Lane {
 
   // The predictors in `scores_` become log f; around experts that are still unknown, those that fit y alone.
   void densities(const Pass& pass, const Chunk& chunk) {
-    const ResponseRows rows = {chunk.padded, chunk.y, chunk.trials, chunk.row_term};
+    // Rows that fill up the chunk have no response that the family could take.
+    const ResponseRows rows = {chunk.rows, chunk.y, chunk.trials, chunk.row_term};
     const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
     for (index_t i = 0; i < k_; ++i) {
       double* const eta = scores_ + i * kStride;
       if (first) std::copy_n(first, chunk.padded, eta);
       for (index_t s = 0; chunk.offset && s < chunk.padded; ++s) eta[s] += chunk.offset[s];
-      family_->terms(rows, {pass.parameters.variance[i], pass.parameters.shape[i]}, eta, family_terms(i));
+      const FamilyTerms terms = family_terms(i);
+      family_->terms(rows, {pass.parameters.variance[i], pass.parameters.shape[i]}, eta, terms);
+      for (double* row : {terms.log_density, terms.slope, terms.weight, terms.square, terms.shape_slope,
+                          terms.shape_curvature})
+        std::fill(row + chunk.rows, row + chunk.padded, 0.0);
     }
   }
 

@@ -9,6 +9,7 @@ import numpy as np
 import moefast._core as _core
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
+from moefast.families import GAUSSIAN
 from moefast.mixture import Mixture
 
 __all__ = ["NewtonEnd", "newton_end", "takes_newton"]
@@ -49,7 +50,12 @@ def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """Whether Newton's method is for this problem: linear experts, and coefficients that can be told apart."""
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    return problem.link.is_linear and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
+    return (
+        problem.link.is_linear
+        and problem.family is GAUSSIAN
+        and full
+        and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
+    )
 
 
 def newton_end(

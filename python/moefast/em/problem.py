@@ -32,6 +32,7 @@ from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, HardAssignment
 from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
 from moefast.em.standard_samples import StandardSamples
+from moefast.families import GAUSSIAN, Family
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.samples import Samples
@@ -49,12 +50,20 @@ class EmProblem(StandardSamples):
     options : EmOptions
     link : Link
         g. The response keeps its units, which g knows, unless g is homogeneous.
+    family : Family
+        Of the response, in the units of the data.
     """
 
-    def __init__(self, samples: Samples, options: EmOptions, link: Link = LINKS["linear"]) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        options: EmOptions,
+        link: Link = LINKS["linear"],
+        family: Family = GAUSSIAN,
+    ) -> None:
         self.options = options
         self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
-        super().__init__(samples, options, link)
+        super().__init__(samples, options, link, family)
         if options.gate_alpha == "auto":
             self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
 
@@ -73,6 +82,7 @@ class EmProblem(StandardSamples):
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
             link=self.link.name if self.link.is_built_in else self._call_link,
+            family=self.family.core,
             **of_search,
         )
 
@@ -87,7 +97,16 @@ class EmProblem(StandardSamples):
     ) -> Any:
         columns = (self.expert_design.columns, self.gate_design.columns)
         units = self.features.core_units
-        return _core.EmData(self.features.values, self.t, sample_weight, means, log_densities, *columns, *units)
+        return _core.EmData(
+            self.features.values,
+            self.t,
+            sample_weight,
+            means,
+            log_densities,
+            *columns,
+            *units,
+            *self.response.of_core,
+        )
 
     def run(
         self,
@@ -233,27 +252,32 @@ class EmProblem(StandardSamples):
     def _blank(self, k: int) -> Mixture:
         """Equal gates; the rest is made by the first M-step."""
         d = self.features.shape[1]
-        return Mixture(np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link)
+        shape = np.full(k, self.family.initial_shape)
+        return Mixture(
+            np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link, self.family, shape
+        )
 
     def _parameters(
         self, start: Mixture, update_noise: bool = True
     ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
-        """Return the start with its last gate row 0, and experts, gates, variances within the options.
+        """Return the start with its last gate row 0, and experts, gates, dispersions within the options.
 
         Experts and gates are those of the core: of the columns that they see.
         """
         k = start.n_experts
-        start = replace(start.ordered(np.arange(k)), link=self.link)
+        start = replace(start.ordered(np.arange(k)), link=self.link, family=self.family)
         intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
-        variance = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300)
+        variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
+        if not self.family.has_scale:
+            variance = np.ones(k)
         if self.options.noise == "shared" and update_noise:
-            variance = np.full(k, variance.mean())
+            variance, shape = np.full(k, variance.mean()), np.full(k, np.exp(np.log(shape).mean()))
         experts = np.column_stack([self.expert_design.take(start.coef), intercept])
         return start, (
             experts,
             np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
-            variance,
+            np.column_stack([variance, shape]),
         )
 
     def _fit(
@@ -264,7 +288,7 @@ class EmProblem(StandardSamples):
 
         def responsibilities() -> Floats:
             if log_densities is None:
-                return mixture.responsibilities(self.Z, self.t, means)
+                return mixture.responsibilities(self.Z, self.t, self.response.terms, means)
             return np.asarray(softmax(mixture.log_gates(self.Z) + log_densities, axis=1))
 
         return EmFit(
@@ -287,6 +311,7 @@ class EmProblem(StandardSamples):
             gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
             gate_intercept=out["gates"][:, -1],
             sigma=np.sqrt(out["variance"]),
+            shape=out["shape"],
         )
 
     def n_parameters(self, n_experts: int, n_gates: int | None = None) -> int:
@@ -295,8 +320,20 @@ class EmProblem(StandardSamples):
         Coefficients of columns that depend linearly on others do not count.
         """
         n_gates = n_experts - 1 if n_gates is None else n_gates
-        noise = 1 if self.options.noise == "shared" else n_experts
+        dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
+        noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
         return n_experts * self.expert_design.rank + n_gates * self.gate_design.rank + noise
+
+    def responsibilities(self, mixture: Mixture) -> Floats:
+        """Return P(expert i | row), shape (n, k); the mixture is in standard units."""
+        return mixture.responsibilities(self.Z, self.t, self.response.terms)
+
+    def residuals(self, mixture: Mixture) -> Floats:
+        """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""
+        response = self.response
+        if response.first_predictor is None:
+            return np.asarray(self.t[:, None] - mixture.expert_means(self.Z))
+        return np.asarray(response.first_predictor[:, None] - mixture.predictors(self.Z).eta)
 
     def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:
         """Return the score, the Hessian and the sum of w_n s_n s_n' of the log-likelihood without its ridges.
@@ -318,7 +355,7 @@ class EmProblem(StandardSamples):
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
         other = copy(self)
-        other.features, other.t = self.features.subset(rows), self.t[rows]
+        other._take(rows)
         other.sample_weight = self.sample_weight[rows]
         _, parameters = self._parameters(mixture)
         return _core.row_scores(other._data(), parameters, self._settings())
@@ -329,7 +366,7 @@ class EmProblem(StandardSamples):
         Which rows are equal is still judged by the responses before.
         """
         other = copy(self)
-        other.t = np.ascontiguousarray(t)
+        other.response = self.response.with_values(t, self.sample_weight)
         return other
 
     def with_threads(self, n_threads: int) -> EmProblem:
@@ -358,9 +395,10 @@ class EmProblem(StandardSamples):
 
     def to_units(self, fit: EmFit) -> EmFit:
         """Return a fit made in standard units in the units of the data."""
-        shift = self.total_weight * np.log(self.standardisation.y_scale)
+        shift = self.density_weight * np.log(self.standardisation.y_scale)
         with np.errstate(over="ignore", invalid="ignore"):  # `result` refuses what is not finite
             mixture = fit.mixture.to_units(self.standardisation)
+        mixture = replace(mixture, family=self._family_in_units)  # as it was given, to the last bit
         return replace(fit, mixture=mixture, log_likelihood=fit.log_likelihood - shift)
 
     def result(self, fit: EmFit) -> EmFit:

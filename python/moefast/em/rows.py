@@ -29,8 +29,14 @@ class StandardRows(Protocol):
 
     features: StandardFeatures
     """Of shape (n, d)."""
-    t: Floats
-    """The response, shape (n,)."""
+
+    @property
+    def t(self) -> Floats:
+        """The response, shape (n,)."""
+
+    @property
+    def row_value(self) -> Floats:
+        """A number for each row, (n,), the same where the response, and all that goes with it, is the same."""
 
 
 def row_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
@@ -49,5 +55,5 @@ def rounded_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
 
 def row_groups(samples: StandardRows) -> npt.NDArray[np.intp] | None:
     """Return a number 0, 1, ... for each row, the same for rows of the same values; None where all rows differ."""
-    groups = _core.equal_rows(samples.features.values, samples.t)
+    groups = _core.equal_rows(samples.features.values, samples.row_value)
     return None if groups is None else groups.astype(np.intp, copy=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,11 @@ from moefast.em.design import Design
 from moefast.em.options import EmOptions
 from moefast.em.rows import row_groups
 from moefast.em.standard_features import StandardFeatures
+from moefast.em.standard_response import StandardResponse, absorb_offset
+from moefast.families import GAUSSIAN, Family
 from moefast.links import Link
 from moefast.samples import Samples
-from moefast.standardisation import Spread, Standardisation
+from moefast.standardisation import Spread, Standardisation, Units
 from moefast.transforms.polynomial import hermite_moment
 
 __all__ = ["StandardSamples"]
@@ -38,14 +40,17 @@ class StandardSamples:
     options : EmOptions
     link : Link
         g. The response keeps its units, which g knows, unless g is homogeneous.
+    family : Family
+        Of the response, which keeps its units unless the family is one of location. Only the normal one takes a
+        link.
 
     Attributes
     ----------
     features : StandardFeatures
         They are centred only when both experts and gates have intercepts, since a shift would otherwise bring
         intercepts in; likewise t.
-    t : ndarray of shape (n,)
-        Standard response.
+    response : StandardResponse
+        The response t with what a family knows of it.
     sample_weight : ndarray of shape (n,)
         Positive.
     standardisation : Standardisation
@@ -68,8 +73,13 @@ class StandardSamples:
         weights nor writing a row twice in place of weight 2 changes a fit.
     """
 
-    def __init__(self, samples: Samples, options: EmOptions, link: Link) -> None:
-        self.link = link
+    def __init__(self, samples: Samples, options: EmOptions, link: Link, family: Family = GAUSSIAN) -> None:
+        self.link, self._family_in_units = link, family
+        if not (link.is_linear or family is GAUSSIAN):
+            raise ValueError(
+                f"link must be 'linear' for family={family.name!r}, which has a link of its own, got {link.name!r}"
+            )
+        samples = absorb_offset(samples, family)
         for name in ("expert_columns", "gate_columns"):
             beyond = [j for j in getattr(options, name) or () if j >= samples.n_features]
             if beyond:
@@ -79,10 +89,11 @@ class StandardSamples:
         spread = Spread.of(samples)
         self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
         self.response_std = spread.y_deviation or 1.0
+        y_units: Units = "centred" if options.fit_intercept and link.is_linear else "root mean square"
         self.standardisation = Standardisation.of(
             spread,
             x="centred" if centre_x else "root mean square",
-            y="centred" if options.fit_intercept and link.is_linear else "root mean square",
+            y=y_units if family.is_location else "own",
         )
         if not link.is_homogeneous:
             self.standardisation = replace(self.standardisation, y_scale=1.0)
@@ -95,7 +106,7 @@ class StandardSamples:
             unit = float(np.sqrt(hermite_moment(link, 2, 0)[0]))
             self.standardisation = replace(self.standardisation, y_scale=self.standardisation.y_scale / unit)
         self.features = StandardFeatures.of(samples.X, self.standardisation)
-        self.t = np.ascontiguousarray(self.standardisation.response(samples.y))
+        self.response = StandardResponse.of(family, samples, self.standardisation)
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
         self.variance_floor = max(floor**2, 1e-300)
         seen = (options.expert_columns, options.fit_intercept), (options.gate_columns, options.fit_gate_intercept)
@@ -126,6 +137,26 @@ class StandardSamples:
         return self.features.array
 
     @property
+    def t(self) -> Floats:
+        """The response, (n,)."""
+        return self.response.t
+
+    @property
+    def family(self) -> Family:
+        """Of the response, in standard units."""
+        return self.response.family
+
+    @property
+    def row_value(self) -> Floats:
+        """A number for each row, (n,), the same where the response, and all that goes with it, is the same."""
+        return self.response.value
+
+    @property
+    def density_weight(self) -> float:
+        """The weight of the rows whose likelihood is a density of y."""
+        return float(np.sum(self.sample_weight * self.family.is_density(self.t)))
+
+    @property
     def n_rows(self) -> int:
         """The number of samples."""
         return len(self.t)
@@ -149,11 +180,15 @@ class StandardSamples:
     def subset(self: Self, rows: npt.NDArray[np.bool_]) -> Self:
         """Return some of the samples, in the same units; `rows` is a mask of shape (n,)."""
         other = copy(self)
-        other.features, other.t = self.features.subset(rows), self.t[rows]
+        other._take(rows)
         other.sample_weight = self.sample_weight[rows]
         if self.row_group is not None:
             other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
         return other
+
+    def _take(self, rows: npt.NDArray[Any]) -> None:
+        """Keep some of the features and responses."""
+        self.features, self.response = self.features.subset(rows), self.response[rows]
 
     @property
     def n_distinct(self) -> int:

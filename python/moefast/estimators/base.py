@@ -20,10 +20,18 @@ from moefast.estimators.inference import MixtureInference
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
+from moefast.families import GAUSSIAN, Family
 from moefast.links import Link
 from moefast.randomness import RandomState
-from moefast.samples import Samples
-from moefast.validation import check_choice, check_integer, check_samples, check_verbose, check_weights
+from moefast.samples import NO_TERMS, Samples
+from moefast.validation import (
+    check_choice,
+    check_integer,
+    check_samples,
+    check_terms,
+    check_verbose,
+    check_weights,
+)
 
 __all__ = ["MixtureEstimator"]
 
@@ -50,7 +58,9 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     n_threads: int | None
     verbose: int
 
-    def fit(self: Estimator, X: Any, y: Any, sample_weight: Any = None) -> Estimator:
+    def fit(
+        self: Estimator, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+    ) -> Estimator:
         """Fit the mixture.
 
         Parameters
@@ -61,6 +71,11 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         sample_weight : array-like of shape (n,), optional
             Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as
             repeating it.
+        offset : float or array-like of shape (n,), optional
+            Added to the predictor a_i.x + b_i of every expert, with linear experts. For counts of an exposure
+            (time at risk, area) it is the logarithm of the exposure.
+        n_trials : int or array-like of shape (n,), optional
+            For ``family="binomial"``: of how many y counts the successes.
 
         Returns
         -------
@@ -73,7 +88,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         """
         before = dict(vars(self))
         try:
-            for warning in self._checked_fit(X, y, sample_weight):
+            for warning in self._checked_fit(X, y, sample_weight, offset, n_trials):
                 warnings.warn(warning, stacklevel=2)
         except BaseException:  # also Ctrl-C: an earlier fit stays as it was
             self.__dict__.clear()
@@ -81,9 +96,12 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             raise
         return self
 
-    def _checked_fit(self, X: Any, y: Any, sample_weight: Any) -> list[Warning]:
+    def _checked_fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any) -> list[Warning]:
         options = self._checked_parameters()
-        samples = check_samples(X, y, sample_weight, partial(validate_data, self), single=True)
+        given = offset is not None or n_trials is not None
+        terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
+        samples = check_samples(X, y, sample_weight, partial(validate_data, self), single=True, terms=terms)
+        self._check_response(samples)
         k, asked_for = self._asked_for()
         if samples.n_rows < k:
             raise ValueError(
@@ -109,6 +127,17 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             expert_columns=feature_columns("expert_features", self.expert_features, samples),
             gate_columns=feature_columns("gate_features", self.gate_features, samples),
         )
+
+    def _check_response(self, samples: Samples) -> None:
+        """Raise ValueError for a response, an offset or trials that the model does not know."""
+        family, link = self._family(), self._link_and_branches()[0]
+        if samples.terms.offset is not None and not link.is_linear:
+            raise ValueError(f"offset needs link='linear', got {link.name!r}")
+        family.check(samples.y, samples.terms)
+
+    def _family(self) -> Family:
+        """Return the family of the response."""
+        return GAUSSIAN
 
     @abstractmethod
     def _checked_parameters(self) -> EmOptions:

@@ -12,6 +12,7 @@ from moefast.em.fit import FitResult
 from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import GatedExperts
+from moefast.samples import RowTerms
 
 __all__ = [
     "degenerate_data_warnings",
@@ -68,16 +69,23 @@ def discrete_response_warnings(y: Floats) -> list[DegenerateDataWarning]:
     return [DegenerateDataWarning(f"y {advice} fits it better than normal noise, and experts may collapse")]
 
 
-def refuse_infinite_predictions(mixture: GatedExperts, X: Floats) -> None:
+def refuse_infinite_predictions(mixture: GatedExperts, X: Floats, terms: RowTerms) -> None:
     """Raise OverflowError when the mixture has no finite prediction for a row it was fitted to."""
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(mixture.mean(X))
+        finite = np.isfinite(mixture.mean(X, terms))
     if not finite.all():
         raise OverflowError(
-            f"link {mixture.link.name!r} leaves the range of float64: the fit has no finite prediction for "
+            f"{_of_mean(mixture)} leaves the range of float64: the fit has no finite prediction for "
             f"training row {int(np.argmin(finite))} of those with positive weight; rescale X or y, take "
             "fewer experts or another link"
         )
+
+
+def _of_mean(mixture: GatedExperts) -> str:
+    """Name what makes the mean of the predictor."""
+    if mixture.link.is_linear:
+        return f"family {mixture.family.name!r}"
+    return f"link {mixture.link.name!r}"
 
 
 def misses_constant(problem: EmProblem, fit: FitResult) -> bool:
@@ -85,7 +93,7 @@ def misses_constant(problem: EmProblem, fit: FitResult) -> bool:
 
     A link need not take that value, and one that is flat somewhere (ReLU) can leave all experts stuck there.
     """
-    if not problem.constant_response:
+    if not problem.constant_response or not problem.family.is_location:
         return False
     s = problem.standardisation
     near = max(1.5 * float(np.sqrt(problem.variance_floor)) * s.y_scale, 1e-3 * float(np.abs(problem.y_level)))

@@ -17,6 +17,7 @@ from moefast.estimators.features import Features
 from moefast.estimators.given_start import GivenStart, StartParameter
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.summary import GateTable
+from moefast.families import GAUSSIAN, Family, get_family
 from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
 from moefast.links import Link, get_link
@@ -53,16 +54,22 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     ----------
     n_experts : int
         k. One expert is least squares.
+    family : str or Family
+        The law of y around the linear predictor :math:`\eta_i = a_i \cdot x + b_i`: "gaussian"; "student_t", for
+        outliers; "poisson" and "negative_binomial", for counts, and "gamma", for positive y, whose mean is
+        :math:`\exp(\eta)`; "binomial", with `n_trials` in ``fit``, and "bernoulli", whose log odds are
+        :math:`\eta`; "tobit", for y that is censored at 0; or an object of :mod:`moefast.families`, such as
+        ``StudentT(df=4)``, ``Tobit(lower=0, upper=10)`` or a ``CustomFamily`` of your own.
     link : str, Link or callable
-        g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu", "silu", a
-        :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links other than
-        "linear", "relu" and "leaky_relu" take y in the units it has. The noise stays normal: "sigmoid" is no
-        logistic regression.
+        For ``family="gaussian"``, g: "linear", "sigmoid", "tanh", "relu", "leaky_relu", "softplus", "gelu",
+        "silu", a :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links
+        other than "linear", "relu" and "leaky_relu" take y in the units it has. The noise stays normal: "sigmoid"
+        is no logistic regression, which is ``family="bernoulli"``.
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
     noise : {"per_expert", "shared"}
-        Each expert has an s_i of its own, or all have one.
+        Each expert has an s_i, and a shape of its law, of its own, or all have one.
     fit_intercept : bool
         Experts have intercepts b_i.
     fit_gate_intercept : bool
@@ -118,6 +125,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     gate_intercept_ : ndarray of shape (k,)
         The last entry is 0.
     sigma_ : ndarray of shape (k,)
+        s_i; 1 for families without a scale.
+    shape_ : ndarray of shape (k,)
+        Shapes of the gamma, sizes of the negative binomial, degrees of freedom of Student's t; 1 for others.
+    family_ : Family
     link_ : Link
     shares_ : ndarray of shape (k,)
         Share of the weight each expert is responsible for.
@@ -184,6 +195,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self,
         n_experts: int = 2,
         *,
+        family: str | Family = "gaussian",
         link: str | Link | Callable[[Any], Any] = "linear",
         expert_features: Features = None,
         gate_features: Features = None,
@@ -204,6 +216,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         verbose: int = 0,
     ) -> None:
         self.n_experts = n_experts
+        self.family = family
         self.link = link
         self.expert_features = expert_features
         self.gate_features = gate_features
@@ -226,7 +239,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         rng = get_generator(self.random_state)
         link, k = get_link(self.link), int(self.n_experts)
-        problem = EmProblem(samples, options, link)
+        problem = EmProblem(samples, options, link, self._family())
         n_parameters = problem.n_parameters(k)
         deadline = Deadline(self.time_budget)
         neighbour = None if start is None else start.neighbour(k, problem.standardisation)
@@ -269,13 +282,25 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     def _checked_parameters(self) -> EmOptions:
         check_integer("n_experts", self.n_experts)
         options = self._em_options(("auto", "spectral", "l4", "random"))
-        get_link(self.link)
+        link, family = get_link(self.link), self._family()
+        if family is not GAUSSIAN:
+            if not link.is_linear:
+                raise ValueError(
+                    f"link must be 'linear' for family={family.name!r}, which has its own, got {link.name!r}"
+                )
+            if (isinstance(self.start, str) and self.start in ("spectral", "l4")) or not self.polish:
+                raise ValueError(
+                    f"start='spectral', start='l4' and polish=False need family='gaussian', got {family.name!r}"
+                )
         check_flag("polish", self.polish)
         if not self.polish and not isinstance(self.start, str):
             raise ValueError("a start that is given needs polish=True: without EM nothing is done with it")
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
+
+    def _family(self) -> Family:
+        return get_family(self.family)
 
     def _link_and_branches(self) -> tuple[Link, None]:
         return get_link(self.link), None

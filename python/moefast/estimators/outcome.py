@@ -20,6 +20,7 @@ from moefast.estimators.degenerate_data import (
 )
 from moefast.estimators.summary.names import coefficients_in_words
 from moefast.exceptions import DegenerateDataWarning
+from moefast.families import GAUSSIAN
 from moefast.inference.separation import separated_coefficients
 from moefast.mixture import GatedExperts
 from moefast.samples import Samples
@@ -57,10 +58,10 @@ class Outcome:
         """Raise OverflowError, naming who is to blame, for parameters or predictions that are not finite."""
         m = self.mixture
         # The gates of a tree are one array a level, those of a flat mixture one array, whose rows are listed here.
-        parameters = (m.coef, m.intercept, m.sigma, *m.gate_coef, *m.gate_intercept)
+        parameters = (m.coef, m.intercept, m.sigma, m.shape, *m.gate_coef, *m.gate_intercept)
         refuse_infinite(self.problem, parameters, self.fit.log_likelihood, samples.names)
-        if not m.link.is_linear:
-            refuse_infinite_predictions(m, samples.X)
+        if not m.link.is_linear or not m.family.is_location:
+            refuse_infinite_predictions(m, samples.X, samples.terms)
 
     @property
     def collapsed(self) -> tuple[int, ...]:
@@ -82,7 +83,7 @@ class Outcome:
         problem, fit = self.problem, self.fit
         found: list[Warning] = [
             *degenerate_data_warnings(problem, self.n_parameters, samples.names),
-            *discrete_response_warnings(samples.y),
+            *(discrete_response_warnings(samples.y) if problem.family is GAUSSIAN else []),
         ]
         if misses_constant(problem, fit):
             found.append(

@@ -11,11 +11,20 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast._typing import Floats
+from moefast.families import Family, Gaussian
 from moefast.links import Link
 from moefast.mixture import GatedExperts
 from moefast.randomness import RandomState, get_generator
+from moefast.samples import RowTerms
 from moefast.search.report import FitReport
-from moefast.validation import check_features, check_levels, check_number, check_response, check_weights
+from moefast.validation import (
+    check_features,
+    check_levels,
+    check_number,
+    check_response,
+    check_terms,
+    check_weights,
+)
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
@@ -30,7 +39,9 @@ class MixturePredictions:
     gate_coef_: Any
     gate_intercept_: Any
     sigma_: Floats
+    shape_: Floats
     link_: Link
+    family_: Family
     shares_: Floats
     log_likelihood_: float
     aic_: float
@@ -50,17 +61,20 @@ class MixturePredictions:
 
     def _set_parameters(self, mixture: GatedExperts) -> None:
         """Set the fitted parameters."""
-        self.mixture_, self.link_ = mixture, mixture.link
-        self.coef_, self.intercept_, self.sigma_ = mixture.coef, mixture.intercept, mixture.sigma
+        self.mixture_, self.link_, self.family_ = mixture, mixture.link, mixture.family
+        self.coef_, self.intercept_ = mixture.coef, mixture.intercept
+        self.sigma_, self.shape_ = mixture.sigma, mixture.shape
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None, n_trials: Any = None) -> Any:
         """Return E[y | x], and with `return_std` the standard deviation of y given x.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
         return_std : bool
+        offset, n_trials : float or array-like of shape (n,), optional
+            Of these rows, as in ``fit``; without them 0 and 1.
 
         Returns
         -------
@@ -68,31 +82,34 @@ class MixturePredictions:
         std : ndarray of shape (n,)
             Only with `return_std`.
         """
-        X = self._checked_features(X)
-        mean = in_range(self.mixture_.mean, X)
-        return (mean, in_range(self.mixture_.std, X)) if return_std else mean
+        X, terms = self._checked_rows(X, offset, n_trials)
+        mean = in_range(self.mixture_.mean, X, terms=terms)
+        return (mean, in_range(self.mixture_.std, X, terms=terms)) if return_std else mean
 
     def predict_gates(self, X: Any) -> Floats:
         """Return the gates p_i(x): how likely each expert is before y is seen, shape (n, k)."""
         X = self._checked_features(X)
         return in_range(self.mixture_.gates, X)
 
-    def responsibilities(self, X: Any, y: Any) -> Floats:
+    def responsibilities(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
-        X, y = self._checked_samples(X, y)
-        return in_range(self.mixture_.responsibilities, X, y)
+        X, y, terms = self._checked_samples(X, y, offset, n_trials)
+        return in_range(self.mixture_.responsibilities, X, y, terms=terms)
 
-    def predict_experts(self, X: Any) -> Floats:
-        """Return what each expert predicts, g(a_i.x + b_i), shape (n, k)."""
-        X = self._checked_features(X)
-        return in_range(self.mixture_.expert_means, X)
+    def predict_experts(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+        """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""
+        X, terms = self._checked_rows(X, offset, n_trials)
+        return in_range(self.mixture_.expert_means, X, terms=terms)
 
-    def assign(self, X: Any, y: Any = None) -> npt.NDArray[np.intp]:
+    def assign(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> npt.NDArray[np.intp]:
         """Return the likeliest expert of each row, before y is seen or, where it is given, after; shape (n,)."""
-        likely = self.predict_gates(X) if y is None else self.responsibilities(X, y)
+        if y is None:
+            likely = self.predict_gates(X)
+        else:
+            likely = self.responsibilities(X, y, offset=offset, n_trials=n_trials)
         return np.asarray(likely.argmax(axis=1))
 
-    def predict_quantile(self, X: Any, q: Any) -> Floats:
+    def predict_quantile(self, X: Any, q: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return quantiles of y given x, exact for the mixture.
 
         Parameters
@@ -100,12 +117,15 @@ class MixturePredictions:
         X : array-like of shape (n, d)
         q : float or array-like of shape (m,)
             Probabilities above 0 and below 1.
+        offset, n_trials : float or array-like of shape (n,), optional
+            As in :meth:`predict`.
 
         Returns
         -------
         ndarray of shape (n,), or (n, m) for several q
-            The y below which the mixture has probability q. Between laws so far apart that nothing lies between
-            them to rounding, the quantile that falls into the gap may be any point of it.
+            The smallest y up to which the mixture has probability q, for counts a whole number. Between laws so
+            far apart that nothing lies between them to rounding, the quantile that falls into the gap may be any
+            point of it.
 
         Raises
         ------
@@ -113,11 +133,11 @@ class MixturePredictions:
             When q is no probability.
         """
         levels = check_levels("q", q)
-        X = self._checked_features(X)
-        values = in_range(lambda rows: self.mixture_.quantile(rows, np.atleast_1d(levels)), X)
+        X, terms = self._checked_rows(X, offset, n_trials)
+        values = in_range(lambda rows: self.mixture_.quantile(rows, np.atleast_1d(levels), terms), X)
         return values if levels.ndim else values[:, 0]
 
-    def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
+    def predict_interval(self, X: Any, level: float = 0.9, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return the interval that leaves the same probability out on both sides, shape (n, 2).
 
         `level` is the probability of the interval. Where the law of y has two humps it reaches over both and what
@@ -125,44 +145,55 @@ class MixturePredictions:
         """
         check_number("level", level)
         check_levels("level", level)
-        return self.predict_quantile(X, [0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+        levels = [0.5 * (1.0 - level), 0.5 * (1.0 + level)]
+        return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials)
 
-    def cdf(self, X: Any, y: Any) -> Floats:
-        """Return P(Y <= y | x) for each row, shape (n,): uniform on responses that follow the model."""
-        X, y = self._checked_samples(X, y)
-        return in_range(self.mixture_.cdf, X, y)
+    def cdf(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+        """Return P(Y <= y | x) for each row, (n,): uniform on continuous responses that follow the model."""
+        X, y, terms = self._checked_samples(X, y, offset, n_trials)
+        return in_range(self.mixture_.cdf, X, y, terms=terms)
 
-    def log_density(self, X: Any, y_grid: Any) -> Floats:
+    def log_density(self, X: Any, y_grid: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return log P(y | x) for each row of X and each y of a grid, shape (n, len(y_grid)).
 
         :meth:`score_samples` takes one y for each row.
         """
-        X, grid = self._checked_features(X), check_response(y_grid, np.size(y_grid), "y_grid")
-        return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid), X)
+        (X, terms), grid = (
+            self._checked_rows(X, offset, n_trials),
+            check_response(y_grid, np.size(y_grid), "y_grid"),
+        )
+        if isinstance(self.mixture_.family, Gaussian):
+            return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid, terms), X)
+        return self.mixture_.log_density_grid(X, grid, terms)  # 0 where the family cannot have a y: log 0 is right
 
-    def score_samples(self, X: Any, y: Any) -> Floats:
+    def score_samples(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,)."""
-        X, y = self._checked_samples(X, y)
-        return in_range(self.mixture_.log_density, X, y)
+        X, y, terms = self._checked_samples(X, y, offset, n_trials)
+        return in_range(self.mixture_.log_density, X, y, terms=terms)
 
-    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def log_likelihood(
+        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+    ) -> float:
         """Return the sum of log P(y | x) over the rows, with their weights."""
-        values = self.score_samples(X, y)
+        values = self.score_samples(X, y, offset=offset, n_trials=n_trials)
         return float(values @ check_weights(sample_weight, len(values)))
 
-    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def aic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
-        return aic(self.log_likelihood(X, y, sample_weight), self.n_parameters_)
+        log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
+        return aic(log_likelihood, self.n_parameters_)
 
-    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def bic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
         """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
 
         n is the sum of the weights.
         """
-        log_likelihood = self.log_likelihood(X, y, sample_weight)
+        log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
         return bic(log_likelihood, self.n_parameters_, float(check_weights(sample_weight, len(X)).sum()))
 
-    def sample(self, X: Any, random_state: RandomState = None) -> Floats:
+    def sample(
+        self, X: Any, random_state: RandomState = None, *, offset: Any = None, n_trials: Any = None
+    ) -> Floats:
         """Draw one response for each row of X from the fitted model, shape (n,).
 
         Raises
@@ -171,16 +202,26 @@ class MixturePredictions:
             When a draw leaves the range of float64; the row is named.
         """
         rng = get_generator(random_state)
-        X = self._checked_features(X)
-        return in_range(lambda rows: self.mixture_.draw(rows, rng), X)
+        X, terms = self._checked_rows(X, offset, n_trials)
+        return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
 
     def _checked_features(self, X: Any) -> Floats:
         check_is_fitted(self)
         return check_features(X, partial(validate_data, self, reset=False))
 
-    def _checked_samples(self, X: Any, y: Any) -> tuple[Floats, Floats]:
+    def _checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
         X = self._checked_features(X)
-        return X, check_response(y, len(X))
+        terms = check_terms(offset, n_trials, len(X))
+        self.mixture_.family.refuse_trials(terms)
+        return X, terms
+
+    def _checked_samples(
+        self, X: Any, y: Any, offset: Any = None, n_trials: Any = None
+    ) -> tuple[Floats, Floats, RowTerms]:
+        X, terms = self._checked_rows(X, offset, n_trials)
+        y = check_response(y, len(X))
+        self.mixture_.family.check(y, terms)
+        return X, y, terms
 
 
 def aic(log_likelihood: float, n_parameters: int) -> float:
@@ -193,10 +234,10 @@ def bic(log_likelihood: float, n_parameters: int, n: float) -> float:
     return float(np.log(n) * n_parameters - 2.0 * log_likelihood)
 
 
-def in_range(compute: Callable[..., Floats], X: Floats, *y: Floats) -> Floats:
+def in_range(compute: Callable[..., Floats], X: Floats, *y: Floats, **of_rows: RowTerms) -> Floats:
     """Return compute(X, *y), or raise OverflowError naming the row for which it left the range of float64."""
     with np.errstate(over="ignore", invalid="ignore"):
-        values = compute(X, *y)
+        values = compute(X, *y, **of_rows)
     good = np.isfinite(values).reshape(len(X), -1).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))

@@ -93,7 +93,7 @@ def bootstrap(fit: Fit, options: BootstrapOptions, random_state: RandomState = N
     """Refit the model to resampled data, see :meth:`InferenceResult.bootstrap`."""
     _check_kind(fit, options.kind)
     fit = _one_thread(fit)
-    posterior = fit.mixture.responsibilities(fit.problem.Z, fit.problem.t) * fit.problem.sample_weight[:, None]
+    posterior = fit.problem.responsibilities(fit.mixture) * fit.problem.sample_weight[:, None]
     # A seed for each replicate: what it draws depends neither on the others nor on the thread that runs it.
     seeds = get_generator(random_state).integers(2**63, size=options.n_replicates)
 
@@ -123,7 +123,7 @@ def aligned(mixture: Mixture, problem: EmProblem, posterior: Floats) -> Mixture:
     posterior : ndarray of shape (n, k)
         The fit's responsibilities times the weights of the rows.
     """
-    agreement = posterior.T @ mixture.responsibilities(problem.Z, problem.t)
+    agreement = posterior.T @ problem.responsibilities(mixture)
     return mixture.ordered(linear_sum_assignment(-agreement)[1])
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import moefast._core as _core
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.summary import Membership
 from moefast.exceptions import ModelFileError
+from moefast.families.registry import FAMILIES, from_plain, to_plain
 from moefast.file_fields import (
     Anything,
     Choice,
@@ -43,13 +44,21 @@ __all__ = ["load_model", "save_model"]
 
 _FORMAT = "moefast model"
 _VERSION = 2
-_ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shares_")
+_ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
 _SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
 _FEATURES = Either(Nothing(), Listing(Either(Text(), Either(Whole(), Flag()))))
 _PARAMETERS: dict[str, Field] = {
     "n_experts": Whole(1, 2**31 - 1),
+    "family": Record(
+        {
+            "name": Choice(tuple(FAMILIES)),
+            "df": Either(Number(1.0), Nothing()),
+            "lower": Either(Number(), Nothing()),
+            "upper": Either(Number(), Nothing()),
+        }
+    ),
     "link": Choice(tuple(LINKS)),
     "expert_features": _FEATURES,
     "gate_features": _FEATURES,
@@ -96,6 +105,7 @@ def _content(k: int, d: int) -> Record:
                     "gate_coef_": by_feature,
                     "gate_intercept_": by_expert,
                     "sigma_": Listing(Number(0.0, _LARGEST_SIGMA, above=True), k),
+                    "shape_": Listing(Number(0.0, above=True), k),
                     "shares_": Listing(Number(0.0, 1.0), k),
                 }
             ),
@@ -148,7 +158,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     sklearn.exceptions.NotFittedError
         When the model is not fitted.
     ValueError
-        When its link is a function of your own (code does not go into model files), or a parameter was set to a
+        When its link or family is of your own (code does not go into model files), or a parameter was set to a
         value that no fit would take.
     OSError
         When the file cannot be written.
@@ -172,6 +182,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
     parameters["link"] = model.link_.name
+    parameters["family"] = to_plain(model.family_)
     if not isinstance(model.start, str):
         parameters["start"] = None
     seed, separated = parameters["random_state"], model.separated_gates_
@@ -269,12 +280,14 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     parameters = content["parameters"]
     if parameters["start"] is None:
         parameters = {**parameters, "start": "auto"}
-    model = MixtureOfExpertsRegressor(**parameters)
+    model = MixtureOfExpertsRegressor(**{**parameters, "family": from_plain(parameters["family"])})
     model._checked_parameters()
     arrays = {name: np.array(values, dtype=np.float64) for name, values in content["arrays"].items()}
     model.shares_ = arrays.pop("shares_")
     fitted = {name.rstrip("_"): values for name, values in arrays.items()}
-    model._set_parameters(Mixture(**fitted, link=get_link(model.link)))
+    shape = fitted.pop("shape")
+    mixture = Mixture(**fitted, link=get_link(model.link))  # type: ignore[arg-type]  # by name
+    model._set_parameters(replace(mixture, family=model._family(), shape=shape))
     for name, (kind, _) in _FIGURES.items():
         setattr(model, name, kind(content["figures"][name]))
     kept = {name: np.array(value, dtype=np.float64) for name, value in content["membership"].items()}

@@ -11,7 +11,7 @@ from moefast.plotting.coefficients import plot_coefficients
 from moefast.plotting.figures import axes_or_new, legend_beside, require_matplotlib, save_figure, wrapped
 from moefast.plotting.gates import plot_gates
 from moefast.plotting.laws import plot_fit
-from moefast.plotting.style import Experts, Rows, limits, target_label
+from moefast.plotting.style import Experts, Rows, expert_in_words, limits, target_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +109,7 @@ def plot_explained(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
     'y'
     """
     ax = axes_or_new(ax)
-    values, response = model._checked_samples(X, y)
+    values, response, _ = model._checked_samples(X, y)
     experts = Experts.of(model)
     rows = Rows.of(model.responsibilities(X, y), experts)
     law = model.mixture_.expert_means(values)[np.arange(len(response)), rows.owner]
@@ -118,7 +118,7 @@ def plot_explained(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
     ends = np.array([max(ax.get_xlim()[0], ax.get_ylim()[0]), min(ax.get_xlim()[1], ax.get_ylim()[1])])
     ax.plot(ends, ends, color="0.4", linewidth=1, zorder=0)
     for i, name in enumerate(experts.names):
-        what = f"{name}: {model.shares_[i]:.0%}, sigma {model.sigma_[i]:.3g}"
+        what = f"{name}: {expert_in_words(model, i)}"
         ax.plot([], [], "o", color=experts.colours[i], markersize=4, label=what)
     target = target_label(model)
     ax.set(xlabel=wrapped(f"{target} by the law of the row's own expert"), ylabel=target)

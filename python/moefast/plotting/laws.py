@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from moefast.estimators.summary import feature_names
 from moefast.plotting.figures import axes_or_new, label, legend_beside, require_matplotlib, wrapped
 from moefast.plotting.gates import gate_curve, plot_gates
-from moefast.plotting.style import Experts, Rows, limits, target_label
+from moefast.plotting.style import Experts, Rows, expert_in_words, limits, target_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _APPLIES = 0.05  # an expert's line is solid where its gate is above this, or ha
 
 
 def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw y against the only feature, each expert's law as a line with a band of two standard deviations.
+    """Draw y against the only feature, each expert's law as a line with the band of its middle 95 %.
 
     A point has the mixed colours of the experts responsible for it. Lines are solid, and have bands, where the
     expert's gate is above 5 %; elsewhere they are dotted. Rows far outside are drawn as diamonds at the edge;
@@ -62,7 +63,7 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None
     ('x0', 'y')
     """
     require_matplotlib()
-    values, response = model._checked_samples(X, y)
+    values, response, _ = model._checked_samples(X, y)
     names = feature_names(model)
     if len(names) != 1:
         raise ValueError(
@@ -76,15 +77,16 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None
     rows = Rows.of(responsibilities, experts)
     rows.draw(ax, x, response, np.clip(responsibilities @ experts.colours, 0.0, 1.0))
     grid, p = gate_curve(model.mixture_, values, 0, limits(x))
-    means = model.mixture_.expert_means(grid[:, None])
+    of, family = model.mixture_.predictors(grid[:, None]), model.mixture_.family
+    means = family.mean(of)
     for i in experts.order:
         applies = p[:, i] >= min(_APPLIES, 0.5 * p[:, i].max())
         law, colour = means[:, i], experts.colours[i]
         solid = np.where(applies, law, np.nan)
-        band = (law - 2 * model.sigma_[i], law + 2 * model.sigma_[i])
-        ax.fill_between(grid, *band, where=_widened(applies), color=colour, alpha=0.15, linewidth=0, zorder=1.5)
+        below, above = (family.quantile(of.of_expert(i), float(ndtr(z)))[:, 0] for z in (-2, 2))
+        ax.fill_between(grid, below, above, _widened(applies), color=colour, alpha=0.15, linewidth=0, zorder=1.5)
         ax.plot(grid, law, ":", color=colour, linewidth=1, zorder=2.5)
-        what = f"{experts.names[i]}: {model.shares_[i]:.0%}, sigma {model.sigma_[i]:.3g}"
+        what = f"{experts.names[i]}: {expert_in_words(model, i)}"
         ax.plot(grid, solid, color=colour, linewidth=2, zorder=2.6, label=what, path_effects=_outline())
     _in_order_of_experts(ax, experts, rows.note)
     return ax

@@ -9,6 +9,7 @@ from scipy.special import ndtri
 from scipy.stats import beta
 
 from moefast._typing import Floats
+from moefast.families import Gaussian
 from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, legend_beside, wrapped
 from moefast.plotting.style import Experts, Rows, limits, target_label
@@ -62,11 +63,13 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
     'residual / sigma of its expert'
     """
     ax = axes_or_new(ax)
-    values, response = model._checked_samples(X, y)
+    values, response, _ = model._checked_samples(X, y)
     experts = Experts.of(model)
     rows = Rows.of(model.responsibilities(X, y), experts)
-    law = model.mixture_.expert_means(values)[np.arange(len(response)), rows.owner]
-    residuals = (response - law) / model.sigma_[rows.owner]
+    of_owner = model.mixture_.predictors(values).chosen(rows.owner)
+    family = model.mixture_.family
+    law = family.mean(of_owner)[:, 0]
+    residuals = (response - law) / (model.sigma_[rows.owner] if family.has_scale else family.std(of_owner)[:, 0])
     low, high = limits(residuals)
     ax.set(xlim=limits(law), ylim=(min(low, -3.2), max(high, 3.2)))
     rows.draw(ax, law, residuals, experts.colours[rows.owner])
@@ -76,9 +79,9 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
         ax.plot(
             [], [], "o", color=experts.colours[i], markersize=4, label=f"{name}: {(rows.owner == i).sum()} rows"
         )
-    ax.set(
-        xlabel=wrapped(f"{target_label(model)} by the law of its expert"), ylabel="residual / sigma of its expert"
-    )
+    unit = "sigma" if family.has_scale else "standard deviation"
+    ax.set(xlabel=wrapped(f"{target_label(model)} by the law of its expert"))
+    ax.set(ylabel=f"residual / {unit} of its expert")
     legend_beside(ax, title=rows.note)
     return ax
 
@@ -124,7 +127,8 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
     300
     """
     ax = axes_or_new(ax, 6.0, 4.2)
-    residuals = np.sort(quantile_residuals(model.mixture_, *model._checked_samples(X, y)))
+    values, response, _ = model._checked_samples(X, y)
+    residuals = np.sort(quantile_residuals(model.mixture_, values, response))
     n = len(residuals)
     middle = np.linspace(_TAIL, max(n - 1 - _TAIL, _TAIL), _MIDDLE)
     shown = (
@@ -150,7 +154,16 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
 
 
 def quantile_residuals(mixture: GatedExperts, X: Floats, y: Floats) -> Floats:
-    """Return the normal quantile of F(y | x), by the nearer tail, where rounding leaves something, shape (n,)."""
+    """Return the normal quantile of F(y | x), by the nearer tail, where rounding leaves something, shape (n,).
+
+    Where y jumps, as counts do, that of a random point of the jump, the same each time (Dunn and Smyth, J. Comput.
+    Graph. Stat. 1996).
+    """
+    if not isinstance(mixture.family, Gaussian):
+        before = np.nextafter(y, -np.inf) if not mixture.family.is_discrete else y - 1.0
+        low, high = mixture.cdf(X, before), mixture.cdf(X, y)
+        within = np.random.default_rng(0).uniform(size=len(y))
+        return np.asarray(ndtri(np.clip(low + within * (high - low), _LEAST, 1.0 - 1e-16)))
     p, means = mixture.gates(X), mixture.expert_means(X)
     below, above = mixture_cdf(p, means, mixture.sigma, y), mixture_cdf(p, -means, mixture.sigma, -y)
     lower, upper = ndtri(np.maximum(below, _LEAST)), -ndtri(np.maximum(above, _LEAST))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["Experts", "Rows", "limits", "target_label"]
+__all__ = ["Experts", "Rows", "expert_in_words", "limits", "target_label"]
 
 # Okabe, Ito, "Color universal design", 2008, without its yellow, too light for lines; for more experts the ten of
 # Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
@@ -125,6 +125,16 @@ class Rows:
                 zorder=3,
                 label=name,
             )
+
+
+def expert_in_words(model: MixtureEstimator, i: int) -> str:
+    """Return the share of an expert and what else its law has, for legends: "40%, sigma 0.2"."""
+    family, parts = model.mixture_.family, [f"{model.shares_[i]:.0%}"]
+    if family.has_scale:
+        parts.append(f"sigma {model.sigma_[i]:.3g}")
+    if family.shape_name is not None:
+        parts.append(f"{family.shape_name} {model.mixture_.shape[i]:.3g}")
+    return ", ".join(parts)
 
 
 def limits(values: Floats) -> tuple[float, float]:

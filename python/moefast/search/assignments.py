@@ -36,8 +36,8 @@ def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.ND
 
 
 def _scaled_points(problem: EmProblem, rng: np.random.Generator) -> Floats:
-    """Rows (z, t) with randomly scaled columns."""
-    points = np.column_stack([problem.Z, problem.t])
+    """Rows (z, working response) with randomly scaled columns."""
+    points = np.column_stack([problem.Z, problem.response.working])
     return np.asarray(points * np.exp(_SCALE_SPREAD * rng.normal(size=points.shape[1])))
 
 
@@ -81,11 +81,11 @@ def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Lab
 
 def _regression(problem: EmProblem, share: Floats) -> Floats:
     """Residuals of the regression with the weights given, shape (n,)."""
-    U = np.column_stack([problem.expert_design.take(problem.Z), np.ones(len(problem.t))])
-    weighted = U * share[:, None]
+    U = np.column_stack([problem.expert_design.take(problem.Z), np.ones(problem.n_rows)])
+    weighted, working = U * share[:, None], problem.response.working
     gram = U.T @ weighted
     gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(problem.weight_per_row, float(share.sum()) / len(gram))
-    return np.asarray(problem.t - U @ np.linalg.solve(gram, weighted.T @ problem.t))
+    return np.asarray(working - U @ np.linalg.solve(gram, weighted.T @ working))
 
 
 def _nearest_line(problem: EmProblem, weights: list[Floats]) -> Labels:
@@ -111,7 +111,7 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
     from sklearn.tree import DecisionTreeRegressor  # slow to import
 
     which, depth_seed = rng.integers(3), int(rng.integers(2**31))
-    target = problem.t
+    target = problem.response.working
     if which > 0:
         target = _regression(problem, problem.sample_weight)
     if which == 2:

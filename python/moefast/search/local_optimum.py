@@ -32,8 +32,8 @@ class LocalOptimum:
 
     def __init__(self, problem: EmProblem, mixture: Mixture) -> None:
         self.problem, self.n_experts = problem, mixture.n_experts
-        self.responsibilities = mixture.responsibilities(problem.Z, problem.t)
-        self.residuals = problem.t[:, None] - mixture.expert_means(problem.Z)
+        self.responsibilities = problem.responsibilities(mixture)
+        self.residuals = problem.residuals(mixture)
 
 
 Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], Floats]

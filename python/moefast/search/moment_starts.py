@@ -17,6 +17,7 @@ import numpy.typing as npt
 from moefast.em.fit import EmStart
 from moefast.em.problem import EmProblem
 from moefast.em.rows import row_phase
+from moefast.families import GAUSSIAN
 from moefast.l4 import recover as l4
 from moefast.mixture import Mixture
 from moefast.moments.options import MomentOptions
@@ -118,7 +119,7 @@ def n_independent(problem: EmProblem) -> int:
 def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
     """Whether moments can show k experts."""
     enough = n_independent(problem) >= k and problem.n_distinct >= n_parameters
-    return enough and _has_moments(problem)
+    return enough and problem.family is GAUSSIAN and _has_moments(problem)
 
 
 def _has_moments(problem: EmProblem) -> bool:

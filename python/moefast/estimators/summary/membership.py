@@ -9,7 +9,7 @@ from scipy.special import entr
 
 from moefast._typing import Floats
 from moefast.mixture import GatedExperts
-from moefast.samples import Samples
+from moefast.samples import RowTerms, Samples
 
 __all__ = ["Membership"]
 
@@ -65,7 +65,7 @@ class Membership:
             rows = slice(first, first + _BLOCK_ROWS)
             weights = samples.sample_weight[rows]
             X = np.asarray(samples.X[rows], dtype=np.float64)
-            p, r = _gates_and_posterior(mixture, X, samples.y[rows])
+            p, r = _gates_and_posterior(mixture, X, samples.y[rows], samples.terms[rows])
             prior += p @ weights
             size += np.bincount(r.argmax(axis=0), weights, minlength=k)
             support += (r > _POSITIVE) @ weights
@@ -74,14 +74,12 @@ class Membership:
         return cls(prior / samples.sample_weight.sum(), size, support, entropy)
 
 
-def _gates_and_posterior(mixture: GatedExperts, X: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _gates_and_posterior(mixture: GatedExperts, X: Floats, y: Floats, terms: RowTerms) -> tuple[Floats, Floats]:
     """Return p_i(x) and P(expert i | x, y), each (k, n): a row for each expert, along which numpy is fast."""
     # far experts leave the range of float64 on the way to a responsibility of 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         log_gates = np.ascontiguousarray(mixture.log_gates(X).T)
-        sigma = mixture.sigma[:, None]
-        z = (y - np.ascontiguousarray(mixture.expert_means(X).T)) / sigma
-        joint = log_gates - 0.5 * z**2 - np.log(sigma)
+        joint = log_gates + mixture.family.log_density(mixture.predictors(X, terms).transposed(), y)
         joint -= joint.max(axis=0)
         np.exp(joint, out=joint)
         joint /= joint.sum(axis=0)

@@ -14,6 +14,7 @@ from moefast.estimators.summary.membership import Membership
 from moefast.estimators.summary.names import coefficients_in_words, feature_names
 from moefast.estimators.summary.tables import Coefficients, GateTable
 from moefast.estimators.summary.text import summary_text
+from moefast.families import GAUSSIAN
 from moefast.validation import check_choice
 
 if TYPE_CHECKING:
@@ -91,9 +92,14 @@ class Summary:
             Of the same fit.
         """
         names = feature_names(model)
-        law = "Experts: y = a.x + b" if model.mixture_.link.is_linear else "Experts"
+        law = _law(model)
         errors = None if inference is None else errors_by_name(inference, len(experts))
-        laws = dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_, SIGMA: model.sigma_}
+        laws = dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_}
+        family = model.mixture_.family
+        if family.has_scale:
+            laws[SIGMA] = model.sigma_
+        if family.shape_name is not None:
+            laws[family.shape_name] = model.mixture_.shape
         tables = [Coefficients.of("experts", law, laws, experts, errors)]
         separated = frozenset((experts[i], [*names, INTERCEPT][j]) for i, j in model.separated_gates_ or ())
         for gate in gates:  # the last child is what the log-odds are against
@@ -199,6 +205,13 @@ def _for_latex(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
+def _law(model: MixtureEstimator) -> str:
+    """Say what the coefficients of experts are of."""
+    if not model.mixture_.link.is_linear:
+        return "Experts"
+    return f"Experts: {model.mixture_.family.predicts} = a.x + b"
+
+
 def _kind(model: MixtureEstimator) -> str:
     """Say what was fitted in a few words."""
     link, k = model.mixture_.link, len(model.coef_)
@@ -206,7 +219,9 @@ def _kind(model: MixtureEstimator) -> str:
     shape = str(k) if branches is None else " x ".join(map(str, branches))
     experts = f"{shape} {'linear ' if link.is_linear else ''}expert{'' if k == 1 else 's'}"
     kind = "Mixture" if branches is None else "Hierarchical mixture"
-    return f"{kind} of {experts}" + ("" if link.is_linear else f" with the link {link.name}")
+    family = model.mixture_.family
+    law = "" if family is GAUSSIAN else f", {family.in_words}"
+    return f"{kind} of {experts}" + ("" if link.is_linear else f" with the link {link.name}") + law
 
 
 def _figures(model: MixtureEstimator) -> dict[str, float]:

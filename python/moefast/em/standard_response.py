@@ -1,0 +1,95 @@
+"""The response in the units in which EM works, with what a family has to know of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast._typing import Floats
+from moefast.families import Family, Gaussian
+from moefast.samples import NO_TERMS, RowTerms, Samples
+from moefast.standardisation import Standardisation, location_and_scale
+
+__all__ = ["StandardResponse", "absorb_offset"]
+
+
+def absorb_offset(samples: Samples, family: Family) -> Samples:
+    """Return samples without an offset where the family lets y take it: y - offset around a.x + b."""
+    if samples.terms.offset is None or not family.absorbs_offset:
+        return samples
+    terms = replace(samples.terms, offset=None)
+    return replace(samples, y=samples.y - samples.terms.offset, terms=terms if terms.given else NO_TERMS)
+
+
+@dataclass(frozen=True, eq=False)
+class StandardResponse:
+    """The response of each row.
+
+    Attributes
+    ----------
+    family : Family
+        In standard units.
+    t : ndarray of shape (n,)
+    terms : RowTerms
+        In standard units.
+    row_term, first_predictor : ndarray of shape (n,) or None
+        What the core is told of rows, see :class:`moefast.families.Family`; None for normal responses.
+    working : ndarray of shape (n,)
+        What starts take for a response that linear experts could explain: the first predictor less the offset, of
+        mean 0 and standard deviation 1; for normal responses t itself.
+    """
+
+    family: Family
+    t: Floats
+    terms: RowTerms
+    row_term: Floats | None
+    first_predictor: Floats | None
+    working: Floats
+
+    @classmethod
+    def of(cls, family: Family, samples: Samples, units: Standardisation) -> StandardResponse:
+        """Return the response of samples in standard units; `family` is in the units of the data."""
+        standard = family.in_units(units.y_mean, units.y_scale)
+        t = family.at_limits(samples.y, np.asarray(units.response(samples.y)), standard)
+        terms = samples.terms
+        if terms.offset is not None:
+            terms = replace(terms, offset=np.ascontiguousarray(terms.offset / units.y_scale))
+        return cls._of_values(standard, np.ascontiguousarray(t), terms, samples.sample_weight)
+
+    @classmethod
+    def _of_values(cls, family: Family, t: Floats, terms: RowTerms, sample_weight: Floats) -> StandardResponse:
+        if isinstance(family, Gaussian):
+            return cls(family, t, terms, None, None, t)
+        row_term, first = family.row_term(t, terms), family.first_predictor(t, terms)
+        if terms.offset is not None:
+            first = first - terms.offset
+        mean, deviation = location_and_scale(first[:, None], sample_weight)
+        working = (first - mean[0]) / (deviation[0] or 1.0)
+        contiguous = None if row_term is None else np.ascontiguousarray(row_term)
+        return cls(family, t, terms, contiguous, np.ascontiguousarray(first), working)
+
+    def with_values(self, t: Floats, sample_weight: Floats) -> StandardResponse:
+        """Return other responses of the same rows."""
+        return self._of_values(self.family, np.ascontiguousarray(t), self.terms, sample_weight)
+
+    def __getitem__(self, rows: npt.NDArray[Any]) -> StandardResponse:
+        """Return the response of some rows."""
+        row_term, first = (None if a is None else a[rows] for a in (self.row_term, self.first_predictor))
+        working = self.working[rows]
+        return StandardResponse(self.family, self.t[rows], self.terms[rows], row_term, first, working)
+
+    @property
+    def of_core(self) -> tuple[Floats | None, ...]:
+        """Offset, trials, row term and first predictor, as the core's EmData takes them after the units."""
+        return self.terms.offset, self.terms.n_trials, self.row_term, self.first_predictor
+
+    @property
+    def value(self) -> Floats:
+        """A number for each row, (n,), the same where y and the terms are the same."""
+        if not self.terms.given:
+            return self.t
+        known = np.column_stack([self.t, *self.terms.given])
+        return np.unique(known, axis=0, return_inverse=True)[1].ravel().astype(np.float64)

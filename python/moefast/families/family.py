@@ -1,0 +1,173 @@
+r"""What a family is: the law :math:`f(y \mid \eta)` of a response around a predictor.
+
+.. math::
+
+    \eta_i = a_i \cdot x + b_i + \text{offset}
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast._typing import Floats
+from moefast.samples import RowTerms
+
+__all__ = ["Family", "Predictors"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictors:
+    """What the experts say of some rows.
+
+    Attributes
+    ----------
+    eta : ndarray of shape (n, k)
+        The predictors, with the offset.
+    sigma : ndarray of shape (k,)
+        Read by families with a scale.
+    shape : ndarray of shape (k,)
+        Read by families with a shape.
+    n_trials : ndarray of shape (n, 1), or 1.0
+        Read by the binomial.
+    """
+
+    eta: Floats
+    sigma: Floats
+    shape: Floats
+    n_trials: Floats | float = 1.0
+
+    def moved(self, eta: Floats) -> Predictors:
+        """Return the same with other predictors."""
+        return Predictors(eta, self.sigma, self.shape, self.n_trials)
+
+    def transposed(self) -> Predictors:
+        """Return the same by rows of experts, (k, n), along which numpy is fast."""
+        trials = self.n_trials if isinstance(self.n_trials, float) else self.n_trials.T
+        eta = np.ascontiguousarray(self.eta.T)
+        return Predictors(eta, self.sigma[:, None], self.shape[:, None], trials)
+
+    def of_expert(self, i: int) -> Predictors:
+        """Return what expert i says, (n, 1)."""
+        one = slice(i, i + 1)
+        return Predictors(self.eta[:, one], self.sigma[one], self.shape[one], self.n_trials)
+
+    def chosen(self, experts: npt.NDArray[np.intp]) -> Predictors:
+        """Return what one expert says of each row, (n, 1)."""
+        eta = np.take_along_axis(self.eta, experts[:, None], axis=1)
+        return Predictors(eta, self.sigma[experts, None], self.shape[experts, None], self.n_trials)
+
+
+class Family(ABC):
+    """The law of a response around a predictor.
+
+    Densities, distribution functions and draws take arrays that broadcast against predictors of shape (n, k).
+
+    Attributes
+    ----------
+    name : str
+    is_location : bool
+        eta is where y lies: y may be shifted and rescaled together with it.
+    absorbs_offset : bool
+        y less the offset has the same law around the predictor without it.
+    has_scale : bool
+        There is an s, `sigma` of a mixture.
+    shape_name : str or None
+        What the field calls the shape, where there is one.
+    takes_trials : bool
+        y counts successes among `n_trials`.
+    is_discrete : bool
+        y is a whole number.
+    """
+
+    name: str
+    is_location: ClassVar[bool] = False
+    absorbs_offset: ClassVar[bool] = False
+    has_scale: ClassVar[bool] = False
+    takes_trials: ClassVar[bool] = False
+    is_discrete: ClassVar[bool] = False
+    initial_shape: float = 1.0
+
+    @property
+    def shape_name(self) -> str | None:
+        """What the field calls the shape; None where there is none to fit."""
+        return None
+
+    @property
+    def predicts(self) -> str:
+        """What the predictor is of, in words."""
+        return "y" if self.is_location else "log E[y]"
+
+    @property
+    def in_words(self) -> str:
+        """What the response is, for titles."""
+        return f"{self.name.replace('_', ' ')} responses"
+
+    @property
+    @abstractmethod
+    def core(self) -> tuple[Any, ...] | Callable[..., Any] | None:
+        """What the C++ core is told of the family; None stands for normal responses."""
+
+    @abstractmethod
+    def check(self, y: Floats, terms: RowTerms) -> None:
+        """Raise ValueError, naming row and value, for a response that the family cannot have."""
+
+    def row_term(self, y: Floats, terms: RowTerms) -> Floats | None:
+        """Return what log f has of the rows alone, as the core reads it, shape (n,)."""
+        return None
+
+    @abstractmethod
+    def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
+        """Return the predictor that fits each y alone, a little towards the middle: finite, shape (n,)."""
+
+    @abstractmethod
+    def mean(self, of: Predictors) -> Floats:
+        """Return E[y | expert i], (n, k)."""
+
+    @abstractmethod
+    def std(self, of: Predictors) -> Floats:
+        """Return the standard deviation of y given expert i, (n, k)."""
+
+    @abstractmethod
+    def log_density(self, of: Predictors, y: Floats) -> Floats:
+        """Return log f(y | expert i), (n, k)."""
+
+    @abstractmethod
+    def cdf(self, of: Predictors, y: Floats) -> Floats:
+        """Return P(Y <= y | expert i), (n, k)."""
+
+    @abstractmethod
+    def quantile(self, of: Predictors, level: float) -> Floats:
+        """Return the smallest y with P(Y <= y | expert i) >= level, (n, k)."""
+
+    @abstractmethod
+    def draw(self, of: Predictors, rng: np.random.Generator) -> Floats:
+        """Return one y of each expert, (n, k)."""
+
+    def in_units(self, shift: float, scale: float) -> Family:
+        """Return the family of (y - shift) / scale, of families of location."""
+        return self
+
+    def at_limits(self, y: Floats, t: Floats, standard: Family) -> Floats:
+        """Return t, y in the units of the family `standard`, at the limits of that where y is at a limit."""
+        return t
+
+    def is_density(self, y: Floats) -> npt.NDArray[np.bool_] | bool:
+        """Whether log f is a density at y, and so depends on the unit of y, of families of location."""
+        return True
+
+    def refuse(self, bad: Any, y: Floats, what: str) -> None:
+        """Raise ValueError naming the first row that is bad, if any."""
+        if np.any(bad):
+            row = int(np.argmax(bad))
+            raise ValueError(f"y must be {what} for family={self.name!r}, got {y[row]:.6g} at row {row}")
+
+    def refuse_trials(self, terms: RowTerms) -> None:
+        """Raise ValueError for trials that the family does not know."""
+        if terms.n_trials is not None and not self.takes_trials:
+            raise ValueError(f"n_trials is for family='binomial', not for {self.name!r}; leave it out")

@@ -1,0 +1,80 @@
+"""Counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gammaln, pdtr
+
+from moefast._typing import Floats
+from moefast.families.family import Family, Predictors
+from moefast.samples import RowTerms
+
+__all__ = ["CountFamily", "Poisson"]
+
+# Of a count of 0, whose logarithm is not finite: that of R's glm.
+_FIRST_SHIFT = 0.1
+
+
+class CountFamily(Family):
+    """Whole numbers from 0 on, whose mean is exp(eta)."""
+
+    is_discrete = True
+
+    def check(self, y: Floats, terms: RowTerms) -> None:
+        """Refuse what is no count."""
+        self.refuse_trials(terms)
+        self.refuse((y < 0) | (y != np.floor(y)), y, "whole numbers not below 0")
+
+    def row_term(self, y: Floats, terms: RowTerms) -> Floats:
+        """Return -log y!."""
+        return np.asarray(-gammaln(y + 1.0))
+
+    def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
+        """Return log(y + 0.1)."""
+        return np.asarray(np.log(y + _FIRST_SHIFT))
+
+    def mean(self, of: Predictors) -> Floats:
+        """Return exp(eta)."""
+        return np.asarray(np.exp(of.eta))
+
+
+class Poisson(CountFamily):
+    r"""Counts: :math:`\log E[y] = \eta`, the variance is the mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from moefast.families import Poisson, Predictors
+    >>> of = Predictors(np.array([[np.log(2.0)]]), np.ones(1), np.ones(1))
+    >>> Poisson().mean(of).round(3), Poisson().quantile(of, 0.5)
+    (array([[2.]]), array([[2.]]))
+    """
+
+    name = "poisson"
+
+    @property
+    def core(self) -> tuple[str]:
+        """Built in."""
+        return ("poisson",)
+
+    def std(self, of: Predictors) -> Floats:
+        """Return the root of the mean."""
+        return np.asarray(np.exp(0.5 * of.eta))
+
+    def log_density(self, of: Predictors, y: Floats) -> Floats:
+        """Return y eta - exp(eta) - log y!."""
+        return np.asarray(y * of.eta - np.exp(of.eta) - gammaln(y + 1.0))
+
+    def cdf(self, of: Predictors, y: Floats) -> Floats:
+        """Return P(Y <= y)."""
+        return np.where(y >= 0, pdtr(np.floor(np.maximum(y, 0.0)), np.exp(of.eta)), 0.0)
+
+    def quantile(self, of: Predictors, level: float) -> Floats:
+        """Return the smallest count that is large enough."""
+        from scipy.stats import poisson
+
+        return np.asarray(poisson.ppf(level, np.exp(of.eta)))
+
+    def draw(self, of: Predictors, rng: np.random.Generator) -> Floats:
+        """Return counts."""
+        return rng.poisson(np.exp(of.eta)).astype(np.float64)
