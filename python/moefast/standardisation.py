@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
 
 import moefast._core as _core
 from moefast._typing import AnyFloats, Floats
 from moefast.samples import Samples
 
-__all__ = ["Spread", "Standardisation", "location_and_scale"]
+__all__ = ["Spread", "Standardisation", "location_and_scale", "median_and_scale"]
 
 
 # What becomes of a column: mean 0 and standard deviation 1; its standard deviation, or its root mean square, is
@@ -47,8 +48,8 @@ class Spread:
     y_deviation: float
 
     @classmethod
-    def of(cls, samples: Samples) -> Spread:
-        """Measure samples.
+    def of(cls, samples: Samples, *, outliers: bool = False) -> Spread:
+        """Measure samples; where y has outliers, its median and middle half are measured.
 
         Raises
         ------
@@ -57,6 +58,10 @@ class Spread:
         """
         x_mean, x_deviation = location_and_scale(samples.X, samples.sample_weight)
         y_mean, y_deviation = location_and_scale(samples.y[:, None], samples.sample_weight)
+        if outliers:
+            median, scale = median_and_scale(samples.y, samples.sample_weight)
+            if scale > 0:  # else more than half of all y are the same
+                y_mean, y_deviation = np.array([median]), np.array([scale])
         if 0 < y_deviation[0] < np.finfo(np.float64).tiny:
             raise OverflowError(
                 f"y has a standard deviation of {y_deviation[0]:.3g}, where float64 loses its digits and the "
@@ -154,6 +159,15 @@ def _shift_and_unit(units: Units, mean: Floats, deviation: Floats) -> tuple[Floa
         return np.zeros_like(mean), np.ones_like(mean)
     scale = np.hypot(deviation, mean) if units == "root mean square" else deviation
     return mean if units == "centred" else np.zeros_like(mean), np.where(scale > 0, scale, 1.0)
+
+
+def median_and_scale(y: Floats, weight: Floats) -> tuple[float, float]:
+    """Weighted median, and the range of the middle half in units of a normal distribution's standard deviation."""
+    order = np.argsort(y, kind="stable")
+    below = np.cumsum(weight[order])
+    at = np.searchsorted(below, np.array([0.25, 0.5, 0.75]) * below[-1])
+    low, median, high = y[order][np.minimum(at, len(y) - 1)]
+    return float(median), float((high - low) / (2.0 * ndtri(0.75)))
 
 
 def location_and_scale(columns: AnyFloats, weight: Floats) -> tuple[Floats, Floats]:

@@ -11,9 +11,12 @@ import numpy.typing as npt
 from moefast._typing import Floats
 from moefast.families import Family, Gaussian
 from moefast.samples import NO_TERMS, RowTerms, Samples
-from moefast.standardisation import Standardisation, location_and_scale
+from moefast.standardisation import Standardisation, location_and_scale, median_and_scale
 
 __all__ = ["StandardResponse", "absorb_offset"]
+
+# Standard deviations of the middle half beyond which a response says nothing more of where experts are.
+_FAR = 4.0
 
 
 def absorb_offset(samples: Samples, family: Family) -> Samples:
@@ -66,6 +69,10 @@ class StandardResponse:
         row_term, first = family.row_term(t, terms), family.first_predictor(t, terms)
         if terms.offset is not None:
             first = first - terms.offset
+        if family.has_outliers:
+            median, scale = median_and_scale(first, sample_weight)
+            if scale > 0:
+                first = np.clip(first, median - _FAR * scale, median + _FAR * scale)
         mean, deviation = location_and_scale(first[:, None], sample_weight)
         working = (first - mean[0]) / (deviation[0] or 1.0)
         contiguous = None if row_term is None else np.ascontiguousarray(row_term)

@@ -86,7 +86,7 @@ class StandardSamples:
                 raise ValueError(f"{name} has column {beyond[0]}, X has {samples.n_features} columns")
         self.sample_weight = np.ascontiguousarray(samples.sample_weight)
         centre_x = options.fit_intercept and options.fit_gate_intercept
-        spread = Spread.of(samples)
+        spread = Spread.of(samples, outliers=family.has_outliers)
         self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
         self.response_std = spread.y_deviation or 1.0
         y_units: Units = "centred" if options.fit_intercept and link.is_linear else "root mean square"

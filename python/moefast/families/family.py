@@ -75,6 +75,8 @@ class Family(ABC):
         eta is where y lies: y may be shifted and rescaled together with it.
     absorbs_offset : bool
         y less the offset has the same law around the predictor without it.
+    has_outliers : bool
+        Some y may lie anywhere: neither they nor their squares tell where the others are.
     has_scale : bool
         There is an s, `sigma` of a mixture.
     shape_name : str or None
@@ -88,6 +90,7 @@ class Family(ABC):
     name: str
     is_location: ClassVar[bool] = False
     absorbs_offset: ClassVar[bool] = False
+    has_outliers: ClassVar[bool] = False
     has_scale: ClassVar[bool] = False
     takes_trials: ClassVar[bool] = False
     is_discrete: ClassVar[bool] = False

@@ -41,6 +41,7 @@ class StudentT(Family):
     name = "student_t"
     is_location = True
     absorbs_offset = True
+    has_outliers = True
     has_scale = True
     initial_shape = 5.0
 

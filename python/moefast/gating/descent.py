@@ -51,8 +51,8 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
     ----------
     Barzilai, Borwein, "Two-point step size gradient methods", IMA Journal of Numerical Analysis, 1988.
     """
-    start, (experts, gates, variance) = problem._parameters(start, update_noise=False)
-    objective = _Objective(problem, experts, variance, means)
+    start, (experts, gates, dispersion) = problem._parameters(start, update_noise=False)
+    objective = _Objective(problem, experts, dispersion, means)
     value, slope, totals = objective(gates)
     trace, step, n_settled = [value], 1.0, 0
     status = "iteration_limit" if np.isfinite(value) else "degenerate"
@@ -76,7 +76,8 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
         {
             "experts": experts,
             "gates": gates,
-            "variance": variance,
+            "variance": dispersion[:, 0],
+            "shape": dispersion[:, 1],
             "log_likelihood": objective.log_likelihood(gates, value),
             "trace": np.array(trace) * problem.total_weight,
             "totals": totals,
@@ -91,8 +92,8 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
 class _Objective:
     """Mean log-likelihood less the ridge, its gradient by the gates and the experts' totals."""
 
-    def __init__(self, problem: EmProblem, experts: Floats, variance: Floats, means: Floats) -> None:
-        self._problem, self._experts, self._variance = problem, experts, variance
+    def __init__(self, problem: EmProblem, experts: Floats, dispersion: Floats, means: Floats) -> None:
+        self._problem, self._experts, self._dispersion = problem, experts, dispersion
         self._data: Any = problem._data(means)
         self._settings: Any = problem._settings(update_noise=False)
         width = problem.gate_design.width + 1
@@ -104,7 +105,7 @@ class _Objective:
 
     def __call__(self, gates: Floats) -> tuple[float, Floats, Floats]:
         p = self._problem
-        at = (self._experts, gates, self._variance, None, None)
+        at = (self._experts, gates, self._dispersion, None, None)
         sums = _core.e_step(self._data, at, self._settings, "gradient")
         value = float(sums["log_likelihood"]) - self._ridge(gates)
         slope = sums["gate_slope"] - self._alpha * (gates - gates.mean(axis=0))
