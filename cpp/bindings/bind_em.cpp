@@ -70,6 +70,9 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
   out["shape_curvatures"] = make_array(stats.shape_curvatures, {k});
   out["products"] = make_products(stats.products, expert_dim);
   out["gate_products"] = make_products(stats.gate_products, gate_dim);
+  if (data.view.grouped())
+    out["group_totals"] =
+        make_array(stats.group_totals, {static_cast<py::ssize_t>(stats.group_totals.size())});
   return out;
 }
 
@@ -123,13 +126,14 @@ void bind_em(py::module_& m) {
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
       .def(py::init<FeatureArray, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns,
                     std::optional<Array>, std::optional<Array>, std::optional<Array>, std::optional<Array>,
-                    std::optional<Array>, std::optional<Array>>(),
+                    std::optional<Array>, std::optional<Array>, std::optional<Starts>>(),
            py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
            py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
            py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
            py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none(),
            py::arg("offset").noconvert() = py::none(), py::arg("trials").noconvert() = py::none(),
-           py::arg("row_term").noconvert() = py::none(), py::arg("first_predictor").noconvert() = py::none());
+           py::arg("row_term").noconvert() = py::none(), py::arg("first_predictor").noconvert() = py::none(),
+           py::arg("group_starts").noconvert() = py::none());
 
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         py::arg("sums") = "all",

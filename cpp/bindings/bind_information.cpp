@@ -15,6 +15,7 @@ using ParameterTuple = std::tuple<Array, Array, Array>;
 
 MixtureParameters parameters_of(const BoundData& data, const ParameterTuple& given) {
   if (data.view.frozen()) throw py::value_error("data must not have means nor log_densities");
+  data.refuse_groups();
   const auto& [experts, gates, variance] = given;
   return make_parameters(data.view, experts, gates, variance);
 }

@@ -29,6 +29,8 @@ const char* to_string(Curvature curvature) {
 
 py::dict run(const BoundData& data, const ParameterTuple& start, const EmSettings& settings,
              const NewtonSettings& newton, const BoundData* sample) {
+  data.refuse_groups();
+  if (sample) sample->refuse_groups();
   const auto& [experts, gates, variance] = start;
   MixtureParameters parameters = make_parameters(data.view, experts, gates, variance);
   Metric metric;

@@ -15,6 +15,7 @@ inline std::vector<double> to_vector(const Array& array) {
   return {array.data(), array.data() + array.size()};
 }
 
+using Starts = PlainArray<std::int64_t>;
 using Columns = std::optional<std::vector<index_t>>;
 
 // The samples, with the arrays that hold them.
@@ -23,12 +24,14 @@ struct BoundData {
   Array y, w;
   std::optional<Array> means, log_densities, centre, inverse_scale;
   std::optional<Array> offset, trials, row_term, first_predictor;
+  std::vector<index_t> group_starts;  // a copy, checked: other threads may change the array that was given
   EmData view;
 
   BoundData(FeatureArray X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
             Columns expert_columns, Columns gate_columns, std::optional<Array> centre,
             std::optional<Array> inverse_scale, std::optional<Array> offset, std::optional<Array> trials,
-            std::optional<Array> row_term, std::optional<Array> first_predictor)
+            std::optional<Array> row_term, std::optional<Array> first_predictor,
+            const std::optional<Starts>& group_starts)
       : X(std::move(X)),
         y(std::move(y)),
         w(std::move(w)),
@@ -66,8 +69,21 @@ struct BoundData {
     view.offset = of_rows(this->offset, "offset"), view.trials = of_rows(this->trials, "trials");
     view.row_term = of_rows(this->row_term, "row_term");
     view.first_predictor = of_rows(this->first_predictor, "first_predictor");
+    if (group_starts) {
+      require_ndim(*group_starts, "group_starts", 1);
+      if (group_starts->size() < 2) throw py::value_error("group_starts must have at least two entries");
+      this->group_starts.assign(group_starts->data(), group_starts->data() + group_starts->size());
+      view.group_starts = this->group_starts.data();
+      view.n_groups = static_cast<index_t>(this->group_starts.size()) - 1;
+      view.check_groups();
+    }
     if (this->means) view.means = this->means->data();
     if (this->log_densities) view.log_densities = this->log_densities->data();
+  }
+
+  // For what knows rows by themselves only.
+  void refuse_groups() const {
+    if (view.grouped()) throw py::value_error("group_starts must be left out here: rows count by themselves");
   }
 
   void require_experts(index_t k) const {

@@ -18,7 +18,7 @@ class _BuildInfo(TypedDict):
     instruction_sets: list[str]
     super_block_rows: int
 
-class _EmStatistics(TypedDict):
+class _RowStatistics(TypedDict):
     log_likelihood: float
     totals: _Floats
     squares: _Floats
@@ -28,6 +28,9 @@ class _EmStatistics(TypedDict):
     shape_curvatures: _Floats
     products: _Floats
     gate_products: _Floats
+
+class _EmStatistics(_RowStatistics, total=False):
+    group_totals: _Floats  # with groups
 
 # experts, gates, variances (k,) or with shapes (k, 2), responsibilities, labels
 _EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
@@ -93,6 +96,7 @@ class EmData:
         trials: _Floats | None = None,
         row_term: _Floats | None = None,
         first_predictor: _Floats | None = None,
+        group_starts: NDArray[np.int64] | None = None,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...

@@ -46,21 +46,29 @@ struct EmData {
   const double* log_densities = nullptr;
   index_t n = 0;
   index_t d = 0;
+  // n_groups + 1, from 0 to n, increasing, or null: rows group_starts[g] .. group_starts[g + 1] - 1 share one
+  // expert, of whom the gates say p_i(v) at the first of them; their weights are the same, that of the group:
+  // L = sum_g w_g log sum_i p_i(v_g) prod_n f_i(y_n | x_n). See em/grouped_e_step.hpp.
+  const index_t* group_starts = nullptr;
+  index_t n_groups = 0;
   // The columns of X that experts and gates see, increasing; none: all.
   std::optional<std::vector<index_t>> expert_columns, gate_columns;
   index_t expert_dim() const {
     return 1 + (expert_columns ? static_cast<index_t>(expert_columns->size()) : d);
   }
   index_t gate_dim() const { return 1 + (gate_columns ? static_cast<index_t>(gate_columns->size()) : d); }
-  // Whether u = v: both have the same columns.
+  // Whether u = v: both have the same columns, and the same rows.
   bool one_design() const {
-    return expert_dim() == gate_dim() && (expert_dim() == d + 1 || expert_columns == gate_columns);
+    return !grouped() && expert_dim() == gate_dim() &&
+           (expert_dim() == d + 1 || expert_columns == gate_columns);
   }
   // Whether the gates are intercepts alone: then their M-step is in closed form and needs no products.
   bool constant_gates() const { return gate_dim() == 1; }
   bool frozen() const { return means || log_densities; }
+  bool grouped() const { return group_starts != nullptr; }
   void check(const EmSettings& settings) const;  // throws std::invalid_argument
   void check_columns() const;                    // likewise
+  void check_groups() const;                     // likewise
 };
 
 struct MixtureParameters {
@@ -76,6 +84,7 @@ struct MixtureParameters {
 struct Assignment {
   const double* responsibilities = nullptr;  // n x k
   const std::int32_t* labels = nullptr;      // n: one expert, 0 .. k - 1, takes the whole sample; checked
+  // Of rows in groups the first of each speaks for all.
   // The experts are still to be made, and are 0: with a family, the statistics are those that lead to them.
   bool experts_unknown = false;
   explicit operator bool() const { return responsibilities || labels; }
@@ -139,6 +148,9 @@ struct EmStatistics {
   // Where u differs from v, likewise: sum_n w p_i (delta_ij - p_j) v_a v_b for every pair i <= j < k - 1 of
   // gates; none for constant gates.
   std::vector<double> gate_products;
+  // Where rows are in groups, k: sum_g w r_i, and gate_slope and gate_products are sums over groups too; else
+  // empty.
+  std::vector<double> group_totals;
 };
 
 // The E-step and the statistics of the M-step, in one pass. `assignment` replaces the posterior

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "aligned.hpp"
+#include "em/grouped_e_step.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
@@ -74,6 +75,18 @@ void add(std::vector<double>& to, const std::vector<double>& from) {
 
 }  // namespace
 
+index_t expert_of(const std::int32_t* labels, index_t row, index_t k) {
+  const std::int32_t value = static_cast<const volatile std::int32_t*>(labels)[row];
+  if (value >= 0 && value < k) return value;
+  throw std::invalid_argument("labels must be from 0 to " + std::to_string(k - 1) + ", got " +
+                              std::to_string(value));
+}
+
+std::unique_ptr<AnyEStep> make_e_step(const SamplePanels& samples, const EmSettings& settings, index_t k) {
+  if (samples.data().grouped()) return std::make_unique<GroupedEStep>(samples, settings, k);
+  return std::make_unique<EStep>(samples, settings, k);
+}
+
 // What all lanes of a pass read.
 struct EStep::Pass {
   const MixtureParameters& parameters;
@@ -83,6 +96,7 @@ struct EStep::Pass {
   // below each other.
   std::vector<double> coefficients;
   std::vector<double> inverse_sigma, log_scale;
+  double* row_weights = nullptr;  // n x k, where w r_i of each row is wanted
 
   Pass(const MixtureParameters& p, const Assignment& given, const ProductColumns& columns, bool one_design)
       : parameters(p), given(given), columns(columns) {
@@ -140,11 +154,11 @@ class EStep::Lane {
       checkpoint.check();
       const Chunk chunk = samples_.chunk(start, room_);
       if (pass.given) assign(pass, chunk);
-      score(pass, chunk);
-      for (index_t i = 0; link_ && i < k_; ++i)
-        link_->apply(chunk.padded, scores_ + i * kStride, link_slopes_ + i * kStride);
-      if (family_) densities(pass, chunk);
+      predict(pass, chunk);
       expectation(pass, chunk);
+      if (pass.row_weights) {
+        SamplePanels::transpose_back(weights_.data(), k_, chunk, pass.row_weights);
+      }
       if (link_) linearise(chunk.padded);
       if (family_) weigh(pass, chunk, out);
       products(pass, chunk, out, checkpoint);
@@ -163,7 +177,32 @@ class EStep::Lane {
     std::copy_n(residual_sums_, k_ * u_dim_, out.residuals.data());
   }
 
+  // out, n x k: log f_i(y | x) of rows first .. last - 1.
+  void log_densities(const Pass& pass, index_t first, index_t last, double* out, Checkpoint& checkpoint) {
+    for (index_t start = first; start < last; start += SamplePanels::kChunk) {
+      checkpoint.check();
+      const Chunk chunk = samples_.chunk(start, room_);
+      predict(pass, chunk);
+      for (index_t i = 0; i < k_ && !data_.log_densities && !family_; ++i) {
+        double* const score = scores_ + i * kStride;
+        for (index_t s = 0; s < chunk.rows; ++s) {
+          const double z = (chunk.y[s] - score[s]) * pass.inverse_sigma[i];
+          score[s] = -(0.5 * z * z + pass.log_scale[i]);
+        }
+      }
+      SamplePanels::transpose_back(scores_, k_, chunk, out);
+    }
+  }
+
  private:
+  // scores_: what the experts say of a chunk, log f where there is a family, and the logits.
+  void predict(const Pass& pass, const Chunk& chunk) {
+    score(pass, chunk);
+    for (index_t i = 0; link_ && i < k_; ++i)
+      link_->apply(chunk.padded, scores_ + i * kStride, link_slopes_ + i * kStride);
+    if (family_) densities(pass, chunk);
+  }
+
   // The responsibilities of a chunk, where they are given.
   void assign(const Pass& pass, const Chunk& chunk) {
     double* const r = responsibilities_.data();
@@ -172,16 +211,8 @@ class EStep::Lane {
       return;
     }
     for (index_t i = 0; i < k_; ++i) std::fill_n(r + i * kStride, chunk.padded, 0.0);
-    for (index_t s = 0; s < chunk.rows; ++s) r[label(pass.given.labels, chunk.first + s) * kStride + s] = 1;
-  }
-
-  // The expert of a row. The array is the caller's and may change under our hands: it is read once, and what
-  // was read is what is checked.
-  index_t label(const std::int32_t* labels, index_t row) const {
-    const std::int32_t value = static_cast<const volatile std::int32_t*>(labels)[row];
-    if (value >= 0 && value < k_) return value;
-    throw std::invalid_argument("labels must be from 0 to " + std::to_string(k_ - 1) + ", got " +
-                                std::to_string(value));
+    for (index_t s = 0; s < chunk.rows; ++s)
+      r[expert_of(pass.given.labels, chunk.first + s, k_) * kStride + s] = 1;
   }
 
   void score(const Pass& pass, const Chunk& chunk) {
@@ -381,22 +412,45 @@ std::unique_ptr<EStep::Lane> EStep::take_lane() {
   return lane;
 }
 
-void EStep::operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
-                       const Poll& poll, EmStatistics& out) {
-  const EmData& data = samples_.data();
-  const index_t k = parameters.k;
-  const ProductColumns columns(data, k, sums);
-  const Pass pass(parameters, assignment, columns, data.one_design());
-  const int threads = data.n < kRowsForThreads ? 1 : settings_.usable_threads();
+void EStep::for_lanes(index_t k, const Poll& poll, const LaneWork& work) {
+  const index_t n = samples_.data().n;
+  const int threads = n < kRowsForThreads ? 1 : settings_.usable_threads();
   parallel_for(n_lanes_, threads, poll, [&](index_t i, Checkpoint& checkpoint) {
     std::unique_ptr<Lane> lane = take_lane();
     if (!lane) lane = std::make_unique<Lane>(samples_, settings_, k);
-    EmStatistics& own = n_lanes_ > 1 ? lane_sums_[i] : out;
-    reset(own, data, k, columns);
-    lane->sum(pass, std::min(data.n, i * lane_rows_), std::min(data.n, (i + 1) * lane_rows_), own,
-              checkpoint);
+    work(*lane, i, std::min(n, i * lane_rows_), std::min(n, (i + 1) * lane_rows_), checkpoint);
     const std::lock_guard<std::mutex> lock(mutex_);
     idle_.push_back(std::move(lane));
+  });
+}
+
+void EStep::log_densities(const MixtureParameters& parameters, const Assignment& assignment, const Poll& poll,
+                          double* out) {
+  const EmData& data = samples_.data();
+  const Pass pass(parameters, assignment, ProductColumns(data, parameters.k, PassSums::gradient),
+                  data.one_design());
+  for_lanes(parameters.k, poll,
+            [&](Lane& lane, index_t, index_t first, index_t last, Checkpoint& checkpoint) {
+              lane.log_densities(pass, first, last, out, checkpoint);
+            });
+}
+
+void EStep::operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
+                       const Poll& poll, EmStatistics& out) {
+  (*this)(parameters, assignment, sums, poll, out, nullptr);
+}
+
+void EStep::operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
+                       const Poll& poll, EmStatistics& out, double* row_weights) {
+  const EmData& data = samples_.data();
+  const index_t k = parameters.k;
+  const ProductColumns columns(data, k, sums);
+  Pass pass(parameters, assignment, columns, data.one_design());
+  pass.row_weights = row_weights;
+  for_lanes(k, poll, [&](Lane& lane, index_t i, index_t first, index_t last, Checkpoint& checkpoint) {
+    EmStatistics& own = n_lanes_ > 1 ? lane_sums_[i] : out;
+    reset(own, data, k, columns);
+    lane.sum(pass, first, last, own, checkpoint);
   });
   out.sums = sums;
   if (n_lanes_ == 1) return;
@@ -418,7 +472,7 @@ EmStatistics e_step(const EmData& data, const MixtureParameters& parameters, con
                     const Assignment& assignment, const Poll& poll, PassSums sums) {
   const SamplePanels samples(data, 0);  // for one pass there is nothing to keep
   EmStatistics out;
-  EStep(samples, settings, parameters.k)(parameters, assignment, sums, poll, out);
+  (*make_e_step(samples, settings, parameters.k))(parameters, assignment, sums, poll, out);
   return out;
 }
 

@@ -50,7 +50,7 @@ std::vector<EmResult> em_run_batch(const EmData& data, const std::vector<EmStart
   const double iterations = std::min(settings.max_iter + 1, kReckonedIterations);
   const bool worth_it = share_passes || of_passes * iterations >= kWorkForThreads;
   const int n_threads = worth_it ? settings.usable_threads() : 1;
-  const SamplePanels samples(data);
+  const SamplePanels samples(data, data.grouped() ? 0 : SamplePanels::kMostKept);  // groups keep their own
   EmSettings each = settings;
   each.n_threads = share_passes ? n_threads : 1;
   const int threads = share_passes ? 1 : n_threads;

@@ -34,7 +34,8 @@ EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& s
                 const Assignment& assignment, const Poll& poll) {
   settings.check();
   data.check(settings);
-  return em_run(SamplePanels(data), std::move(start), settings, assignment, poll);
+  return em_run(SamplePanels(data, data.grouped() ? 0 : SamplePanels::kMostKept), std::move(start), settings,
+                assignment, poll);
 }
 
 void EmSettings::check() const {
@@ -71,6 +72,16 @@ void EmData::check_columns() const {
   };
   require(expert_columns, "expert_columns");
   require(gate_columns, "gate_columns");
+}
+
+void EmData::check_groups() const {
+  if (!grouped()) return;
+  bool good = n_groups >= 1 && group_starts[0] == 0 && group_starts[n_groups] == n;
+  for (index_t g = 0; good && g < n_groups; ++g) good = group_starts[g] < group_starts[g + 1];
+  if (!good) {
+    throw std::invalid_argument("group_starts must increase from 0 to the number of rows, " +
+                                std::to_string(n));
+  }
 }
 
 void EmData::check(const EmSettings& settings) const {

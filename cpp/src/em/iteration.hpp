@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <memory>
 #include <vector>
 
 #include "em/anderson.hpp"
@@ -53,7 +54,7 @@ class Iteration {
 
   const EmSettings& settings_;
   const Poll& poll_;
-  EStep e_step_;
+  std::unique_ptr<AnyEStep> e_step_;
   MStep m_step_;
   Point current_, next_;                // next_: where a step is tried
   MixtureParameters proposal_;          // by the M-step at current_

@@ -18,6 +18,12 @@ constexpr double kLongestShapeStep = 1;
 // Systems of this size poll while they are filled.
 constexpr index_t kPolled = 128;
 
+double sum_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
 }  // namespace
 
 MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
@@ -92,9 +98,9 @@ void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats
   const index_t free = p.k - 1, dim = p.gate_dim, m = dim - 1 + (settings_.fit_gate_intercept ? 1 : 0);
   if (m == 0) return;
   if (data_.constant_gates()) {
-    const auto log_share = [&](index_t i) {
-      return std::log(std::max(stats.totals[i], kSmallestShare * weight_));
-    };
+    const std::vector<double>& totals = data_.grouped() ? stats.group_totals : stats.totals;
+    const double least = kSmallestShare * (data_.grouped() ? sum_of(totals) : weight_);
+    const auto log_share = [&](index_t i) { return std::log(std::max(totals[i], least)); };
     for (index_t i = 0; i < free; ++i) direction[i] = log_share(i) - log_share(free) - p.gates[i];
     return;
   }
@@ -156,9 +162,8 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
 void MStep::update_noise(MixtureParameters& p, const std::vector<double>& squares,
                          const std::vector<double>& totals) const {
   if (settings_.shared_noise) {
-    double sum = 0;
-    for (double s : squares) sum += s;
-    std::fill(p.variance.begin(), p.variance.end(), std::max(settings_.variance_floor, sum / weight_));
+    const double common = std::max(settings_.variance_floor, sum_of(squares) / weight_);
+    std::fill(p.variance.begin(), p.variance.end(), common);
     return;
   }
   for (index_t i = 0; i < p.k; ++i) {

@@ -78,4 +78,11 @@ void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& c
   }
 }
 
+void SamplePanels::transpose_back(const double* panel, index_t columns, const Chunk& chunk, double* rows) {
+  for (index_t s = 0; s < chunk.rows; ++s) {
+    double* row = rows + (chunk.first + s) * columns;
+    for (index_t j = 0; j < columns; ++j) row[j] = panel[j * kStride + s];
+  }
+}
+
 }  // namespace moefast

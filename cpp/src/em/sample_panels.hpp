@@ -43,6 +43,8 @@ class SamplePanels {
   // `panel` = rows first .. first + n - 1 of a row-major array with so many columns, transposed and padded
   // with 0.
   static void transpose(const double* rows, index_t columns, const Chunk& chunk, double* panel);
+  // The other way, without the padding.
+  static void transpose_back(const double* panel, index_t columns, const Chunk& chunk, double* rows);
 
  private:
   Chunk place(index_t first, const double* panels) const;
