@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
+from moefast.groups import RowGroups
 
 __all__ = ["NO_TERMS", "RowTerms", "Samples"]
 
@@ -58,6 +59,9 @@ class Samples:
         Of the columns of X, for messages; None where they have none.
     terms : RowTerms
         Offset and trials of the rows.
+    groups : RowGroups or None
+        Where several rows are of one expert, their groups, by which rows are sorted; rows of a group have the same
+        weight, that of the group. None where each row is by itself.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class Samples:
     sample_weight: Floats
     names: tuple[str, ...] | None = None
     terms: RowTerms = NO_TERMS
+    groups: RowGroups | None = None
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2:
@@ -80,6 +85,8 @@ class Samples:
                 raise ValueError(f"{what} must have shape ({len(self.X)},), got {values.shape}")
         if self.names is not None and len(self.names) != self.X.shape[1]:
             raise ValueError(f"names must name the {self.X.shape[1]} columns of X, got {self.names}")
+        if self.groups is not None and self.groups.starts[-1] != len(self.X):
+            raise ValueError(f"groups must have {len(self.X)} rows, got {self.groups.starts[-1]}")
 
     @property
     def n_rows(self) -> int:
@@ -94,7 +101,21 @@ class Samples:
     def of_columns(self, columns: npt.NDArray[np.intp]) -> Samples:
         """Return the samples with some of the columns, given by position."""
         names = None if self.names is None else tuple(self.names[j] for j in columns)
-        return Samples(np.ascontiguousarray(self.X[:, columns]), self.y, self.sample_weight, names, self.terms)
+        return replace(self, X=np.ascontiguousarray(self.X[:, columns]), names=names)
+
+    @property
+    def unit_weight(self) -> Floats:
+        """The weights of what is independent: of rows, shape (n,), or of groups, shape (G,)."""
+        return self.sample_weight if self.groups is None else self.sample_weight[self.groups.first]
+
+    def rows_of(self, units: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the rows of some of them, by position."""
+        return units if self.groups is None else self.groups.rows_of(units)
+
+    @property
+    def n_units(self) -> int:
+        """How many rows, or groups, there are."""
+        return self.n_rows if self.groups is None else self.groups.n_groups
 
     @property
     def share(self) -> Floats:

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from moefast._typing import Floats
+from moefast.groups import RowGroups, group_labels
 from moefast.samples import NO_TERMS, RowTerms, Samples
 
 __all__ = [
@@ -252,22 +253,23 @@ def check_samples(
     *,
     single: bool = False,
     terms: RowTerms = NO_TERMS,
+    groups: Any = None,
 ) -> Samples:
     """Check (X, y, sample_weight) for the plain functions of the package and for estimators.
 
     `convert` is that of :func:`check_features`. With `single` an X of float32 stays so. `terms` are those of all
-    rows.
+    rows, and `groups` has a label for each where several rows are of one expert.
 
     Returns
     -------
     Samples
         Without the rows of weight zero, so that these cannot influence anything. X is C-ordered whatever it was:
-        sums by BLAS differ in the last bit between memory layouts.
+        sums by BLAS differ in the last bit between memory layouts. Rows in groups are sorted by group.
 
     Raises
     ------
     ValueError, TypeError
-        For wrong shapes, values that are not numbers, NaN, infinity and bad weights; the message names
+        For wrong shapes, values that are not numbers, NaN, infinity, bad weights and bad groups; the message names
         the column.
     """
     names = column_names(X)
@@ -278,11 +280,33 @@ def check_samples(
         check_consistent_length(X, y)
     y = check_response(y, len(X))
     weights = check_weights(sample_weight, len(y))
+    labels = None if groups is None else group_labels(groups, len(y))
     keep = weights > 0
     if not keep.all():
         X, y, weights, terms = X[keep], y[keep], weights[keep], terms[keep]
+        labels = None if labels is None else labels[keep]
+    of_rows = None if labels is None else _checked_groups(labels, weights)
+    if of_rows is not None:
+        order = of_rows.order
+        X, y, weights, terms = X[order], y[order], weights[order], terms[order]
     of_columns = None if names is None else tuple(names)
-    return Samples(np.ascontiguousarray(X), np.ascontiguousarray(y), weights, of_columns, terms)
+    return Samples(np.ascontiguousarray(X), np.ascontiguousarray(y), weights, of_columns, terms, of_rows)
+
+
+def _checked_groups(labels: npt.NDArray[Any], weights: Floats) -> RowGroups | None:
+    """Return the groups of rows of positive weight, or None where each row has a label of its own."""
+    groups = RowGroups.of(labels)
+    if groups.n_groups == len(labels):
+        return None
+    g = groups.varying(weights[groups.order])
+    if g is not None:
+        first, *others = weights[groups.order][groups.starts[g] : groups.starts[g + 1]]
+        other = next(w for w in others if w != first)
+        raise ValueError(
+            "sample_weight must be the same for all rows of a group, whose log-likelihood it multiplies, got "
+            f"{first:g} and {other:g} in group {groups.name(g)}"
+        )
+    return groups
 
 
 def check_terms(offset: Any, n_trials: Any, n_samples: int) -> RowTerms:

@@ -47,11 +47,15 @@ class NewtonEnd:
 
 
 def takes_newton(problem: EmProblem, n_experts: int) -> bool:
-    """Whether Newton's method is for this problem: linear experts, and coefficients that can be told apart."""
+    """Whether Newton's method is for this problem.
+
+    Linear experts, rows by themselves, and coefficients that can be told apart.
+    """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
     return (
-        problem.link.is_linear
+        problem.groups is None
+        and problem.link.is_linear
         and problem.family is GAUSSIAN
         and full
         and problem.n_parameters(n_experts) <= _MOST_PARAMETERS

@@ -30,11 +30,13 @@ from moefast._typing import Floats
 from moefast.em.collapse import collapsed_experts
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, HardAssignment
+from moefast.em.grouped_information import grouped_derivatives
 from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
 from moefast.em.standard_samples import StandardSamples
 from moefast.families import GAUSSIAN, Family
 from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
+from moefast.repeated import group_responsibilities
 from moefast.samples import Samples
 from moefast.threads import resolve_threads
 
@@ -95,17 +97,23 @@ class EmProblem(StandardSamples):
     def _core_data(
         self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
     ) -> Any:
-        columns = (self.expert_design.columns, self.gate_design.columns)
-        units = self.features.core_units
+        centre, inverse_scale = self.features.core_units
+        offset, trials, row_term, first_predictor = self.response.of_core
         return _core.EmData(
             self.features.values,
             self.t,
             sample_weight,
             means,
             log_densities,
-            *columns,
-            *units,
-            *self.response.of_core,
+            expert_columns=self.expert_design.columns,
+            gate_columns=self.gate_design.columns,
+            centre=centre,
+            inverse_scale=inverse_scale,
+            offset=offset,
+            trials=trials,
+            row_term=row_term,
+            first_predictor=first_predictor,
+            group_starts=None if self.groups is None else self.groups.starts,
         )
 
     def run(
@@ -144,6 +152,8 @@ class EmProblem(StandardSamples):
             if responsibilities is None:
                 raise ValueError("either start or responsibilities must be given")
             start = self._blank(responsibilities.shape[1])
+        if responsibilities is not None:
+            responsibilities = self.of_groups(responsibilities)
         update_noise = update_noise and log_densities is None
         start, parameters = self._parameters(start, update_noise)
         settings = self._settings(max_iter, update_noise)
@@ -206,7 +216,8 @@ class EmProblem(StandardSamples):
         Parameters
         ----------
         starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k)
-            In standard units; experts may differ in number.
+            In standard units; experts may differ in number. Of rows in groups the mean assignment of each group
+            counts.
         update_noise : bool
             False keeps the noise of the starts, which is 1 for an assignment.
         max_iter : int, optional
@@ -230,11 +241,13 @@ class EmProblem(StandardSamples):
         mixtures, tuples = [], []
         for start in starts:
             responsibilities = labels = None
+            if self.groups is not None and isinstance(start, HardAssignment):
+                start = np.eye(start.n_experts)[start.labels]
             if isinstance(start, HardAssignment):
                 labels = np.ascontiguousarray(start.labels, dtype=np.int32)
                 start = self._blank(start.n_experts)
             elif isinstance(start, np.ndarray):
-                responsibilities = np.ascontiguousarray(start, dtype=np.float64)
+                responsibilities = np.ascontiguousarray(self.of_groups(start), dtype=np.float64)
                 start = self._blank(start.shape[1])
             mixture, parameters = self._parameters(start, update_noise)
             mixtures.append(mixture)
@@ -288,7 +301,7 @@ class EmProblem(StandardSamples):
 
         def responsibilities() -> Floats:
             if log_densities is None:
-                return mixture.responsibilities(self.Z, self.t, self.response.terms, means)
+                return self.responsibilities(mixture, means)
             return np.asarray(softmax(mixture.log_gates(self.Z) + log_densities, axis=1))
 
         return EmFit(
@@ -314,6 +327,16 @@ class EmProblem(StandardSamples):
             shape=out["shape"],
         )
 
+    def responsibilities(self, mixture: Mixture, means: Floats | None = None) -> Floats:
+        """Return P(expert i | x, y) of each row, or of its group where it has one, (n, k).
+
+        The mixture is in standard units; `means` replaces what the experts predict.
+        """
+        if self.groups is None:
+            return mixture.responsibilities(self.Z, self.t, self.response.terms, means)
+        of_groups = group_responsibilities(mixture, self.Z, self.t, self.groups, self.response.terms, means)
+        return self.groups.spread(of_groups)
+
     def n_parameters(self, n_experts: int, n_gates: int | None = None) -> int:
         """Count what can be told apart of `n_experts` experts, of free gate rows (default one less) and of noise.
 
@@ -323,10 +346,6 @@ class EmProblem(StandardSamples):
         dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
         noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
         return n_experts * self.expert_design.rank + n_gates * self.gate_design.rank + noise
-
-    def responsibilities(self, mixture: Mixture) -> Floats:
-        """Return P(expert i | row), shape (n, k); the mixture is in standard units."""
-        return mixture.responsibilities(self.Z, self.t, self.response.terms)
 
     def residuals(self, mixture: Mixture) -> Floats:
         """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""
@@ -338,6 +357,8 @@ class EmProblem(StandardSamples):
     def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:
         """Return the score, the Hessian and the sum of w_n s_n s_n' of the log-likelihood without its ridges.
 
+        Of rows in groups the sum of w_g s_g s_g' over these.
+
         They are by the coefficients of all experts, of all gates but the last, and log s_i (one log s where the
         noise is shared), P of them in this order, and exact. Columns that are not seen have none.
 
@@ -346,6 +367,8 @@ class EmProblem(StandardSamples):
         mixture : Mixture
             In standard units.
         """
+        if self.groups is not None:
+            return grouped_derivatives(self, mixture)
         curvature = None
         if not self.link.is_linear:
             curvature = self.link.curvature(self.Z @ mixture.coef.T + mixture.intercept)
@@ -356,7 +379,7 @@ class EmProblem(StandardSamples):
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
         other = copy(self)
         other._take(rows)
-        other.sample_weight = self.sample_weight[rows]
+        other.sample_weight, other.groups = self.sample_weight[rows], None
         _, parameters = self._parameters(mixture)
         return _core.row_scores(other._data(), parameters, self._settings())
 

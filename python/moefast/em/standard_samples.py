@@ -17,6 +17,7 @@ from moefast.em.rows import row_groups
 from moefast.em.standard_features import StandardFeatures
 from moefast.em.standard_response import StandardResponse, absorb_offset
 from moefast.families import GAUSSIAN, Family
+from moefast.groups import RowGroups
 from moefast.links import Link
 from moefast.samples import Samples
 from moefast.standardisation import Spread, Standardisation, Units
@@ -66,6 +67,8 @@ class StandardSamples:
     constant, collinear : list of int
         Columns that do not vary, and columns that depend linearly on the others, among those that experts or gates
         see.
+    groups : RowGroups or None
+        Where several rows are of one expert, by which rows are sorted.
     row_group : ndarray of shape (n,), intp, or None
         A number for each row, the same for rows of the same values; None where all rows differ.
     weight_per_row : float
@@ -84,6 +87,9 @@ class StandardSamples:
             beyond = [j for j in getattr(options, name) or () if j >= samples.n_features]
             if beyond:
                 raise ValueError(f"{name} has column {beyond[0]}, X has {samples.n_features} columns")
+        self.groups = samples.groups
+        if self.groups is not None:
+            _refuse_varying_gates(samples, self.groups, options.gate_columns)
         self.sample_weight = np.ascontiguousarray(samples.sample_weight)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         spread = Spread.of(samples, outliers=family.has_outliers)
@@ -167,6 +173,29 @@ class StandardSamples:
         return float(self.sample_weight.sum())
 
     @property
+    def total_unit_weight(self) -> float:
+        """The same of what is independent, rows or groups."""
+        return float(self.unit_weight.sum())
+
+    @property
+    def unit_weight(self) -> Floats:
+        """The weights of rows, shape (n,), or of groups, shape (G,)."""
+        return self.sample_weight if self.groups is None else self.sample_weight[self.groups.first]
+
+    @property
+    def n_units(self) -> int:
+        """How many rows, or groups, there are."""
+        return self.n_rows if self.groups is None else self.groups.n_groups
+
+    def for_rows(self, of_units: Floats) -> Floats:
+        """Return what belongs to each row or group, shape (n,) or (G,), for each row."""
+        return of_units if self.groups is None else self.groups.spread(of_units)
+
+    def of_groups(self, values: Floats) -> Floats:
+        """Return for each row the mean of its group's values, (n, ...); its own where rows are by themselves."""
+        return values if self.groups is None else self.groups.means(values)
+
+    @property
     def expert_samples(self) -> Samples:
         """The rows with the columns that experts see, in standard units."""
         return Samples(self.expert_design.take(self.Z), self.t, self.sample_weight)
@@ -182,6 +211,7 @@ class StandardSamples:
         other = copy(self)
         other._take(rows)
         other.sample_weight = self.sample_weight[rows]
+        other.groups = None if self.groups is None else self.groups.subset(rows)
         if self.row_group is not None:
             other.row_group = np.unique(self.row_group[rows], return_inverse=True)[1]
         return other
@@ -194,3 +224,15 @@ class StandardSamples:
     def n_distinct(self) -> int:
         """The number of different rows."""
         return self.n_rows if self.row_group is None else int(self.row_group.max()) + 1
+
+
+def _refuse_varying_gates(samples: Samples, groups: RowGroups, gate_columns: tuple[int, ...] | None) -> None:
+    """Raise ValueError, naming column and group, for a column of gates that varies within a group."""
+    for j in range(samples.n_features) if gate_columns is None else gate_columns:
+        g = groups.varying(samples.X[:, j])
+        if g is not None:
+            column = f"column {j}" if samples.names is None else f"column {samples.names[j]!r}"
+            raise ValueError(
+                f"X {column} varies within group {groups.name(g)}, so gates cannot see it: one expert has all "
+                "rows of a group; give gate_features that are the same within each group, or [] for none"
+            )

@@ -59,7 +59,14 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     verbose: int
 
     def fit(
-        self: Estimator, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+        self: Estimator,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
+        groups: Any = None,
     ) -> Estimator:
         """Fit the mixture.
 
@@ -70,12 +77,16 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         y : array-like of shape (n,)
         sample_weight : array-like of shape (n,), optional
             Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as
-            repeating it.
+            repeating it: with `groups`, as repeating the whole group, whose rows have to have the same weight.
         offset : float or array-like of shape (n,), optional
             Added to the predictor a_i.x + b_i of every expert, with linear experts. For counts of an exposure
             (time at risk, area) it is the logarithm of the exposure.
         n_trials : int or array-like of shape (n,), optional
             For ``family="binomial"``: of how many y counts the successes.
+        groups : array-like of shape (n,), optional
+            A label for each row, numbers or texts: all rows of a group, such as one subject seen several times,
+            are of one expert. Gates then see columns that are the same in all rows of a group, which
+            `gate_features` name. For flat gates.
 
         Returns
         -------
@@ -88,7 +99,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         """
         before = dict(vars(self))
         try:
-            for warning in self._checked_fit(X, y, sample_weight, offset, n_trials):
+            for warning in self._checked_fit(X, y, sample_weight, offset, n_trials, groups):
                 warnings.warn(warning, stacklevel=2)
         except BaseException:  # also Ctrl-C: an earlier fit stays as it was
             self.__dict__.clear()
@@ -96,23 +107,27 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             raise
         return self
 
-    def _checked_fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any) -> list[Warning]:
+    def _checked_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
+    ) -> list[Warning]:
         options = self._checked_parameters()
         given = offset is not None or n_trials is not None
         terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
-        samples = check_samples(X, y, sample_weight, partial(validate_data, self), single=True, terms=terms)
+        convert = partial(validate_data, self)
+        samples = check_samples(X, y, sample_weight, convert, single=True, terms=terms, groups=groups)
         self._check_response(samples)
         k, asked_for = self._asked_for()
-        if samples.n_rows < k:
+        if samples.n_units < k:
+            units = f"n_samples={samples.n_rows} rows" if samples.groups is None else f"{samples.n_units} groups"
             raise ValueError(
-                f"n_samples={samples.n_rows} rows of positive weight are fewer than {asked_for}; "
-                "ask for fewer experts or give more data"
+                f"{units} of positive weight are fewer than {asked_for}; ask for fewer experts or give more data"
             )
         start = None
         if not isinstance(self.start, str):
             rows = check_weights(sample_weight, _num_samples(X)) > 0
             wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
             start = given_start(self.start, rows, wanted)
+            start = start if samples.groups is None else start.in_order(samples.groups.order)
         outcome = self._fit(samples, self._with_columns(options, samples), start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
@@ -194,7 +209,8 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         self.shares_ = fit.totals[outcome.order] / fit.totals.sum()
         self.log_likelihood_ = float(fit.log_likelihood)
         self.n_samples_fit_, self.n_parameters_ = problem.n_rows, outcome.n_parameters
-        self.training_weight_, self.response_std_ = problem.total_weight, problem.response_std
+        self.n_groups_fit_ = problem.n_units
+        self.training_weight_, self.response_std_ = problem.total_unit_weight, problem.response_std
         self._set_criteria()
         self.n_iter_, self.converged_ = fit.n_iter, outcome.converged
         self.fit_report_ = replace(outcome.report, collapsed=outcome.collapsed)

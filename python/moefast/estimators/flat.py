@@ -137,7 +137,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     log_likelihood_ : float
         Of the training data: natural log, summed with the sample weights, all constants included.
     aic_, bic_ : float
-        Akaike's and Schwarz's criterion on the training data; the latter counts the sum of the weights as n.
+        Akaike's and Schwarz's criterion on the training data; the latter counts the sum of the weights as n, and
+        groups, not their rows, where there are any.
     entropy_ : float
         Of the responsibilities r, :math:`-\sum_n w_n \sum_i r_{ni} \log r_{ni}`: 0 where every row clearly belongs
         to one expert.
@@ -161,8 +162,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
         dependence of the columns leaves undetermined do not count.
+    n_groups_fit_ : int
+        Groups of rows that share an expert; ``n_samples_fit_`` where each row is by itself.
     training_weight_, response_std_ : float
-        Sum of the weights and standard deviation of the training response.
+        Sum of the weights, of groups where there are any, and standard deviation of the training response.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had column names.
@@ -257,6 +260,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
             )
             fit = problem.to_units(fit)
         else:
+            if samples.groups is not None:
+                raise ValueError("groups need polish=True: the moments know rows by themselves only")
             fit, report = self._fit_unpolished(problem, samples, rng)
         order = _canonical_order(fit)
         return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)

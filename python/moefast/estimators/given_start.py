@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,6 +70,13 @@ class GivenStart:
         if isinstance(self.value, Mixture) and self.value.n_experts != n_experts:
             return self.value.to_standard(standardisation)
         return None
+
+    def in_order(self, order: npt.NDArray[np.intp]) -> GivenStart:
+        """Return it for rows in another order."""
+        value = self.value
+        if isinstance(value, HardAssignment):
+            return replace(self, value=replace(value, labels=value.labels[order]))
+        return replace(self, value=value[order]) if isinstance(value, np.ndarray) else self
 
     def standard(self, standardisation: Standardisation) -> Start:
         """Return it in standard units."""

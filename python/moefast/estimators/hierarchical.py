@@ -114,6 +114,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     n_samples_fit_, n_parameters_ : int
         Training rows of positive weight, and free parameters as AIC and BIC count them: coefficients that linear
         dependence of the columns leaves undetermined do not count.
+    n_groups_fit_ : int
+        The same as ``n_samples_fit_``: trees of gates know no groups.
     training_weight_, response_std_ : float
         Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
@@ -186,6 +188,8 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self.verbose = verbose
 
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
+        if samples.groups is not None:
+            raise ValueError("groups are for flat gates (MixtureOfExpertsRegressor); leave them out")
         branches = tuple(int(b) for b in self.branches)
         flat = EmProblem(samples, options)
         problem = HierarchicalProblem(flat, branches)

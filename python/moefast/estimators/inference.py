@@ -6,6 +6,7 @@ from abc import abstractmethod
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast.em.options import EmOptions
@@ -53,7 +54,8 @@ class MixtureInference(MixturePredictions):
             "nonrobust" (observed information) needs the model to be right. "cluster" allows for rows that depend
             on each other within `groups`.
         groups : array-like of shape (n,), optional
-            A label for each row, for "cluster" alone.
+            A label for each row. For "cluster"; and for a model that was fitted with groups those of the fit, of
+            which each counts as one observation, whatever depends on what within it: there "robust" is by group.
 
         Returns
         -------
@@ -71,8 +73,19 @@ class MixtureInference(MixturePredictions):
             without a finite estimate, whose standard errors are NaN.
         """
         check_is_fitted(self)
-        samples = check_samples(X, y, sample_weight, partial(validate_data, self, reset=False))
-        weights = check_weights(sample_weight, len(y))
-        of_rows = check_groups(cov_type, groups, weights)
+        convert = partial(validate_data, self, reset=False)
+        if self.n_groups_fit_ < self.n_samples_fit_:
+            if groups is None:
+                raise ValueError("the model was fitted with groups, so inference needs them: give the same groups")
+            if cov_type == "cluster":
+                raise ValueError(
+                    'cov_type="cluster" is for models without groups; for one fitted with groups take "robust", '
+                    "which is by group"
+                )
+            check_groups(cov_type, None, np.ones(0))
+            samples, of_rows = check_samples(X, y, sample_weight, convert, groups=groups), None
+        else:
+            samples = check_samples(X, y, sample_weight, convert)
+            of_rows = check_groups(cov_type, groups, check_weights(sample_weight, len(y)))
         options = self._with_columns(self._checked_parameters(), samples)
         return infer(self, samples, of_rows, options=options, cov_type=cov_type)

@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from moefast._typing import Floats
 from moefast.families import Family, Gaussian
+from moefast.groups import RowGroups, group_labels
 from moefast.links import Link
-from moefast.mixture import GatedExperts
+from moefast.mixture import GatedExperts, Mixture
 from moefast.randomness import RandomState, get_generator
+from moefast.repeated import group_log_density, group_responsibilities
 from moefast.samples import RowTerms
 from moefast.search.report import FitReport
 from moefast.validation import (
@@ -22,6 +24,7 @@ from moefast.validation import (
     check_levels,
     check_number,
     check_response,
+    check_samples,
     check_terms,
     check_weights,
 )
@@ -49,6 +52,7 @@ class MixturePredictions:
     icl_: float
     entropy_: float
     n_samples_fit_: int
+    n_groups_fit_: int
     n_parameters_: int
     training_weight_: float
     response_std_: float
@@ -91,22 +95,45 @@ class MixturePredictions:
         X = self._checked_features(X)
         return in_range(self.mixture_.gates, X)
 
-    def responsibilities(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
+    def responsibilities(
+        self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None, groups: Any = None
+    ) -> Floats:
+        """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k).
+
+        With `groups`, a label for each row as in `fit`, after all rows of the group are seen: the same for each of
+        them.
+        """
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
-        return in_range(self.mixture_.responsibilities, X, y, terms=terms)
+        of_rows = self._checked_groups(groups, X)
+        if of_rows is None:
+            return in_range(self.mixture_.responsibilities, X, y, terms=terms)
+        order = of_rows.order
+        r = np.empty((len(X), self.mixture_.n_experts))
+        r[order] = in_range(
+            lambda X, y: of_rows.spread(group_responsibilities(self.mixture_, X, y, of_rows, terms[order])),
+            X[order],
+            y[order],
+        )
+        return r
 
     def predict_experts(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""
         X, terms = self._checked_rows(X, offset, n_trials)
         return in_range(self.mixture_.expert_means, X, terms=terms)
 
-    def assign(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> npt.NDArray[np.intp]:
-        """Return the likeliest expert of each row, before y is seen or, where it is given, after; shape (n,)."""
-        if y is None:
-            likely = self.predict_gates(X)
+    def assign(
+        self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None, groups: Any = None
+    ) -> npt.NDArray[np.intp]:
+        """Return the likeliest expert of each row, before y is seen or, where it is given, after; shape (n,).
+
+        With `groups`, which need y, after all rows of the group are seen.
+        """
+        if y is not None:
+            likely = self.responsibilities(X, y, offset=offset, n_trials=n_trials, groups=groups)
+        elif groups is not None:
+            raise ValueError("groups need y: before it is seen each row speaks for itself")
         else:
-            likely = self.responsibilities(X, y, offset=offset, n_trials=n_trials)
+            likely = self.predict_gates(X)
         return np.asarray(likely.argmax(axis=1))
 
     def predict_quantile(self, X: Any, q: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
@@ -172,24 +199,73 @@ class MixturePredictions:
         return in_range(self.mixture_.log_density, X, y, terms=terms)
 
     def log_likelihood(
-        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
+        groups: Any = None,
     ) -> float:
-        """Return the sum of log P(y | x) over the rows, with their weights."""
-        values = self.score_samples(X, y, offset=offset, n_trials=n_trials)
-        return float(values @ check_weights(sample_weight, len(values)))
+        """Return the sum of log P(y | x) over the rows, or over `groups` as in `fit`, with their weights."""
+        terms = {"offset": offset, "n_trials": n_trials}
+        values, weights = self._log_density_of_units(X, y, sample_weight, terms, groups)
+        return float(values @ weights)
 
-    def aic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def aic(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
+        groups: Any = None,
+    ) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
-        log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
-        return aic(log_likelihood, self.n_parameters_)
+        terms = {"offset": offset, "n_trials": n_trials}
+        values, weights = self._log_density_of_units(X, y, sample_weight, terms, groups)
+        return aic(float(values @ weights), self.n_parameters_)
 
-    def bic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def bic(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
+        groups: Any = None,
+    ) -> float:
         """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
 
-        n is the sum of the weights.
+        n is the sum of the weights, of rows or, with `groups`, of these.
         """
-        log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
-        return bic(log_likelihood, self.n_parameters_, float(check_weights(sample_weight, len(X)).sum()))
+        terms = {"offset": offset, "n_trials": n_trials}
+        values, weights = self._log_density_of_units(X, y, sample_weight, terms, groups)
+        return bic(float(values @ weights), self.n_parameters_, float(weights.sum()))
+
+    def _log_density_of_units(
+        self, X: Any, y: Any, sample_weight: Any, terms: dict[str, Any], groups: Any
+    ) -> tuple[Floats, Floats]:
+        """Return log P and the weight of each row, or of each group in the order of their labels."""
+        if groups is None:
+            values = self.score_samples(X, y, **terms)
+            return values, check_weights(sample_weight, len(values))
+        X, y, of_given = self._checked_samples(X, y, **terms)
+        samples = check_samples(X, y, sample_weight, terms=of_given, groups=groups)
+        of_rows = samples.groups
+        if of_rows is None:
+            values = in_range(self.mixture_.log_density, samples.X, samples.y, terms=samples.terms)
+            return values, samples.sample_weight
+        self._refuse_varying_gates(samples.X, of_rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = group_log_density(self.mixture_, samples.X, samples.y, of_rows, samples.terms)
+        if not np.isfinite(values).all():
+            g = int(np.argmin(np.isfinite(values)))
+            raise OverflowError(f"the log-likelihood of group {of_rows.name(g)} leaves the range of float64")
+        return values, samples.unit_weight
 
     def sample(
         self, X: Any, random_state: RandomState = None, *, offset: Any = None, n_trials: Any = None
@@ -208,6 +284,25 @@ class MixturePredictions:
     def _checked_features(self, X: Any) -> Floats:
         check_is_fitted(self)
         return check_features(X, partial(validate_data, self, reset=False))
+
+    def _checked_groups(self, groups: Any, X: Floats) -> RowGroups | None:
+        """Return the groups of checked rows, once sorted; None where each row is by itself."""
+        if groups is None:
+            return None
+        found = RowGroups.of(group_labels(groups, len(X)))
+        if found.n_groups == len(X):
+            return None
+        self._refuse_varying_gates(X[found.order], found)
+        return found
+
+    def _refuse_varying_gates(self, X: Floats, groups: RowGroups) -> None:
+        """Raise ValueError where the gates are not the same in all rows of a group."""
+        if not isinstance(self.mixture_, Mixture):
+            raise ValueError("groups are for flat gates (MixtureOfExpertsRegressor)")
+        for j in np.flatnonzero((self.mixture_.gate_coef != 0).any(axis=0)):
+            g = groups.varying(X[:, j])
+            if g is not None:
+                raise ValueError(f"X column {j}, which gates see, varies within group {groups.name(g)}")
 
     def _checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
         X = self._checked_features(X)

@@ -18,6 +18,7 @@ from moefast.inference.fit import Fit
 from moefast.mixture import Mixture
 from moefast.progress import progress_bar
 from moefast.randomness import RandomState, get_generator
+from moefast.repeated import draw_groups
 from moefast.search.given_starts import best_of_starts
 from moefast.search.random_starts import RandomStarts
 from moefast.search.settings import SearchSettings
@@ -128,20 +129,22 @@ def aligned(mixture: Mixture, problem: EmProblem, posterior: Floats) -> Mixture:
 
 
 def _weighted(fit: Fit, rng: np.random.Generator) -> EmProblem:
-    """A row of weight w is w copies, each with an exponential weight: together a gamma variable of shape w."""
+    """A row of weight w is w copies, each with an exponential weight: together a gamma variable of shape w.
+
+    Likewise a group of rows that share an expert.
+    """
     problem = fit.problem
     if fit.groups is None:
-        return problem.reweighted(rng.standard_gamma(problem.sample_weight))
+        return problem.reweighted(problem.for_rows(rng.standard_gamma(problem.unit_weight)))
     return problem.reweighted(problem.sample_weight * rng.standard_exponential(_n_groups(fit.groups))[fit.groups])
 
 
 def _pairs(fit: Fit, rng: np.random.Generator) -> EmProblem:
     problem = fit.problem
     if fit.groups is None:
-        n = round(problem.total_weight)
-        return problem.reweighted(
-            rng.multinomial(n, problem.sample_weight / problem.total_weight).astype(np.float64)
-        )
+        total = problem.total_unit_weight
+        drawn = rng.multinomial(round(total), problem.unit_weight / total).astype(np.float64)
+        return problem.reweighted(problem.for_rows(drawn))
     n_groups = _n_groups(fit.groups)
     return problem.reweighted(
         problem.sample_weight * rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups))[fit.groups]
@@ -149,7 +152,10 @@ def _pairs(fit: Fit, rng: np.random.Generator) -> EmProblem:
 
 
 def _parametric(fit: Fit, rng: np.random.Generator) -> EmProblem:
-    return fit.problem.with_response(fit.mixture.draw(fit.problem.Z, rng))
+    problem = fit.problem
+    if problem.groups is not None:
+        return problem.with_response(draw_groups(fit.mixture, problem.Z, problem.groups, rng))
+    return problem.with_response(fit.mixture.draw(problem.Z, rng))
 
 
 KINDS: dict[str, Resample] = {"weighted": _weighted, "pairs": _pairs, "parametric": _parametric}

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.em.problem import EmProblem
+from moefast.groups import RowGroups, group_labels
 from moefast.inference.estimable import Precision
 from moefast.inference.information import Information, cluster_products
 from moefast.mixture import Mixture
@@ -63,17 +64,9 @@ def check_groups(cov_type: str, groups: Any, sample_weight: Floats) -> npt.NDArr
         return None
     if groups is None:
         raise ValueError('cov_type="cluster" needs groups: a label for each row')
-    labels, n_samples = np.asarray(groups), len(sample_weight)
-    if labels.shape != (n_samples,):
-        raise ValueError(f"groups must have one label per row: expected ({n_samples},), got {labels.shape}")
-    missing = labels != labels  # NaN, also among objects
-    missing = np.asarray(missing | np.array([value is None for value in labels.tolist()]))
-    if missing.any():
-        raise ValueError(f"groups has no label at row {int(np.argmax(missing))}")
-    try:
-        found, numbers = np.unique(labels[sample_weight > 0], return_inverse=True)
-    except TypeError as error:
-        raise TypeError(f"groups must be labels of one kind: {error}") from None
-    if len(found) < 2:
-        raise ValueError(f"groups must have at least 2 different labels, got only {found[0]!r}")
-    return np.asarray(numbers, dtype=np.intp)
+    found = RowGroups.of(group_labels(groups, len(sample_weight))[sample_weight > 0])
+    if found.n_groups < 2:
+        raise ValueError(f"groups must have at least 2 different labels, got only {found.name(0)}")
+    numbers = np.empty(len(found.order), dtype=np.intp)
+    numbers[found.order] = found.of_rows
+    return numbers

@@ -256,7 +256,8 @@ class InferenceResult:
         kind : {"weighted", "pairs", "parametric"}
             "weighted" gives each row an exponential weight of mean 1: no row is lost and none appears twice.
             "pairs" draws rows with replacement. "parametric" draws new responses from the fit: right only where
-            the model is. With groups, whole groups get a weight or are drawn.
+            the model is. With groups, whole groups get a weight or are drawn; where they are those of the
+            fit, "parametric" draws an expert for each.
         start : {"warm", "cold"}
             "warm" begins each refit at the fit: some milliseconds, but blind for other optima. "cold" begins at
             random assignments too and takes the best, as a new analysis of the resampled data would.

@@ -80,6 +80,7 @@ _PARAMETERS: dict[str, Field] = {
 }
 _FIGURES: dict[str, tuple[type, Field]] = {
     "n_samples_fit_": (int, Whole(1)),
+    "n_groups_fit_": (int, Whole(1)),
     "n_parameters_": (int, Whole(1)),
     "log_likelihood_": (float, Number()),
     "n_iter_": (int, Whole()),

@@ -2,6 +2,7 @@
 
 Each is a function of the values of the rows and of their weights, see :mod:`moefast.em.rows`: rows that are equal
 go together, and neither the order of the rows nor writing a row twice (weight 2 or two copies) changes a start.
+Rows of a group go together too: to whom they cost least in all.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def _as_labels(numbers: npt.NDArray[Any]) -> Labels:
     return np.asarray(numbers, dtype=np.int32)
 
 
+def _cheapest(problem: EmProblem, costs: Floats) -> Labels:
+    """Return for each row the column of the least cost, in all rows of its group; `costs` has shape (n, k)."""
+    return _as_labels(problem.of_groups(costs).argmin(axis=1))
+
+
 def _assignment(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Every row goes to an expert drawn at random."""
     return _as_labels(np.minimum(k * row_phase(problem, rng), k - 1))
@@ -63,20 +69,20 @@ def _assignment(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
 def _hyperplanes(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """The largest of k random linear forms."""
     d = problem.Z.shape[1]
-    return _as_labels((problem.Z @ rng.normal(size=(d, k)) + 0.5 * np.sqrt(d) * rng.normal(size=k)).argmax(axis=1))
+    return _cheapest(problem, -(problem.Z @ rng.normal(size=(d, k)) + 0.5 * np.sqrt(d) * rng.normal(size=k)))
 
 
 def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """A few iterations of k-means on randomly scaled (x, y), from random rows."""
     points = _scaled_points(problem, rng)
     centres = points[_random_rows(problem, k, rng)]
-    labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
+    labels = _cheapest(problem, cdist(points, centres, "sqeuclidean"))
     for _ in range(_LLOYD_ITERATIONS):
         member = (labels[:, None] == np.arange(len(centres))) * problem.sample_weight[:, None]
         totals = member.sum(axis=0)
         centres = np.where(totals[:, None] > 0, member.T @ points / np.maximum(totals, 1e-300)[:, None], centres)
-        labels = cdist(points, centres, "sqeuclidean").argmin(axis=1)
-    return _as_labels(labels)
+        labels = _cheapest(problem, cdist(points, centres, "sqeuclidean"))
+    return labels
 
 
 def _regression(problem: EmProblem, share: Floats) -> Floats:
@@ -90,8 +96,8 @@ def _regression(problem: EmProblem, share: Floats) -> Floats:
 
 def _nearest_line(problem: EmProblem, weights: list[Floats]) -> Labels:
     """The regression of the smallest residual."""
-    residuals = np.stack([_regression(problem, problem.sample_weight * w) for w in weights])
-    return _as_labels(np.abs(residuals).argmin(axis=0))
+    residuals = np.column_stack([_regression(problem, problem.sample_weight * w) for w in weights])
+    return _cheapest(problem, np.abs(residuals))
 
 
 def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
@@ -102,7 +108,7 @@ def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
-    share = min(1.0, 3 * (problem.expert_design.width + 2) / problem.n_distinct)
+    share = min(1.0, max(3 * (problem.expert_design.width + 2) / problem.n_distinct, 2 / problem.n_units))
     return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
 
 
@@ -127,8 +133,8 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
     Z = problem.Z.astype(np.float32)
     with config_context(skip_parameter_validation=True):
         tree.fit(Z, target[:, None], sample_weight=problem.sample_weight, check_input=False)
-    _, labels = np.unique(tree.apply(Z, check_input=False), return_inverse=True)
-    return _as_labels(labels)
+    leaves, labels = np.unique(tree.apply(Z, check_input=False), return_inverse=True)
+    return _as_labels(labels) if problem.groups is None else _cheapest(problem, -np.eye(len(leaves))[labels])
 
 
 KINDS: dict[str, Callable[[EmProblem, int, np.random.Generator], Labels]] = {

@@ -25,7 +25,7 @@ Sides: TypeAlias = Callable[[int], npt.NDArray[np.bool_]]
 def hyperplane_sides(optimum: LocalOptimum, rng: np.random.Generator) -> Sides:
     """Return the sides of a random hyperplane, moved to the centre of the expert's rows."""
     problem = optimum.problem
-    form = problem.Z @ rng.normal(size=problem.Z.shape[1])
+    form = problem.of_groups(problem.Z @ rng.normal(size=problem.Z.shape[1]))
 
     def side(split: int) -> npt.NDArray[np.bool_]:
         share = problem.sample_weight * optimum.responsibilities[:, split]
@@ -36,8 +36,9 @@ def hyperplane_sides(optimum: LocalOptimum, rng: np.random.Generator) -> Sides:
 
 
 def residual_sides(optimum: LocalOptimum) -> Sides:
-    """Return the sides by the sign of the expert's residual."""
-    return lambda split: optimum.residuals[:, split] > 0
+    """Return the sides by the sign of the expert's residual, of its mean over a group."""
+    residuals = optimum.problem.of_groups(optimum.residuals)
+    return lambda split: residuals[:, split] > 0
 
 
 def split_by_hyperplane(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:

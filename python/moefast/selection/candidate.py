@@ -32,10 +32,10 @@ class Candidate:
         Of the responsibilities r, - sum of w r log r over rows and experts: 0 where each row is of one expert
         beyond doubt.
     cv_log_likelihood : float
-        Mean log P(y | x) for each unit of weight, every row by a fit that has not seen it; NaN without
-        cross-validation.
+        Mean log P(y | x) for each unit of weight, every row, or group of rows, by a fit that has not seen it; NaN
+        without cross-validation.
     cv_standard_error : float
-        Of `cv_log_likelihood`, over rows.
+        Of `cv_log_likelihood`, over rows or groups.
     smallest_share : float
         Of the weight, that the smallest expert is responsible for.
     collapsed : tuple of int

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.selection.path import fit_all
 from moefast.selection.tasks import run_all
@@ -19,7 +20,7 @@ from moefast.selection.tasks import run_all
 __all__ = ["HeldOut", "Split", "cross_validate", "k_folds"]
 
 Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
-"""Rows to fit on and rows to hold out."""
+"""Rows to fit on and rows to hold out, or groups where rows are in some."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class HeldOut:
     ----------
     mean : float
     standard_error : float
-        Of the mean, over rows: a weight of 3 counts as three rows.
+        Of the mean, over rows or groups: a weight of 3 counts as three.
     """
 
     mean: float
@@ -67,7 +68,7 @@ def cross_validate(
         Those of each are fitted along a path, see :mod:`moefast.selection.path`. Not changed.
     samples : Samples
     splits : sequence of Split
-        Each row is held out once.
+        Each row, or group of rows, is held out once.
     n_jobs : int or None
     shown : bool
         Whether there is a progress bar.
@@ -77,10 +78,10 @@ def cross_validate(
     found = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
     results = []
     for i, path in enumerate(paths):
-        log_density = np.empty((len(path), samples.n_rows))
+        log_density = np.empty((len(path), samples.n_units))
         for j, (_, out) in enumerate(splits):
             log_density[:, out] = found[i * len(splits) + j]
-        results += [HeldOut.of(of_model, samples.sample_weight) for of_model in log_density]
+        results += [HeldOut.of(of_model, samples.unit_weight) for of_model in log_density]
     return results
 
 
@@ -94,12 +95,17 @@ def _with_names(samples: Samples) -> Any:
 
 
 def _held_out(path: Sequence[MixtureOfExpertsRegressor], X: Any, samples: Samples, split: Split) -> Floats:
-    """Return log P(y | x) of the rows held out, shape (number of models, number of rows held out)."""
-    rows, out = split
-    y, weights = samples.y, samples.sample_weight
-    # What is wrong with a fold's fit shows in the result.
-    fits = fit_all(path, _rows(X, rows), y[rows], weights[rows])
-    return np.stack([fitted.score_samples(_rows(X, out), y[out]) for fitted, _ in fits])
+    """Return log P(y | x) of what is held out, shape (number of models, number of rows or groups held out)."""
+    rows, out = (samples.rows_of(units) for units in split)
+    y, weights, groups = samples.y, samples.sample_weight, samples.groups
+    if groups is None:
+        # What is wrong with a fold's fit shows in the result.
+        fits = fit_all(path, _rows(X, rows), y[rows], weights[rows])
+        return np.stack([fitted.score_samples(_rows(X, out), y[out]) for fitted, _ in fits])
+    fits = fit_all(path, _rows(X, rows), y[rows], weights[rows], groups.of_rows[rows])
+    held_out = np.asarray(_rows(X, out), dtype=np.float64)
+    of_out = groups.take(split[1])
+    return np.stack([group_log_density(fitted.mixture_, held_out, y[out], of_out) for fitted, _ in fits])
 
 
 def _rows(X: Any, rows: npt.NDArray[np.intp]) -> Any:

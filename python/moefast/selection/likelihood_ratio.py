@@ -19,6 +19,7 @@ from moefast.estimators.features import check_features, feature_columns
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
+from moefast.repeated import draw_groups
 from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.portfolio import StartOptions
@@ -83,6 +84,7 @@ def lr_test(
     n_replicates: int = 99,
     n_init: int = 20,
     sample_weight: Any = None,
+    groups: Any = None,
     random_state: RandomState = None,
     n_jobs: int | None = None,
     n_threads: int | None = None,
@@ -111,6 +113,8 @@ def lr_test(
         higher.
     sample_weight : array-like of shape (n,), optional
         Whole numbers: a row of weight 3 stands for three, for which three responses are drawn.
+    groups : array-like of shape (n,), optional
+        As for :meth:`MixtureOfExpertsRegressor.fit`: rows of a group are of one expert, also in the replicates.
     random_state : int, Generator, RandomState or None
     n_jobs : int or None
         Processes, as in joblib: replicates are shared among them. The result does not depend on it.
@@ -153,12 +157,13 @@ def lr_test(
         check_integer(name, value, low=low)
     check_jobs(n_jobs)
     check_verbose(verbose)
-    samples = _rows_of_weight_one(check_samples(X, y, sample_weight))
+    samples = _rows_of_weight_one(check_samples(X, y, sample_weight, groups=groups))
     em = _em_options(parameters, n_threads, samples)
     k = int(n_experts)
-    if samples.n_rows < k + 1:
+    unit = "rows" if samples.groups is None else "groups"
+    if samples.n_units < k + 1:
         raise ValueError(
-            f"n_experts={k} is to be tested against {k + 1} experts, more than the {samples.n_rows} rows of "
+            f"n_experts={k} is to be tested against {k + 1} experts, more than the {samples.n_units} {unit} of "
             "positive weight; test fewer experts or give more data"
         )
     rng = get_generator(random_state)
@@ -187,8 +192,9 @@ def lr_test(
 def _replicate(samples: Samples, null: Mixture, n_init: int, options: EmOptions, seed: int) -> float:
     """Return the statistic on responses drawn from the null hypothesis."""
     rng = np.random.default_rng(seed)
-    drawn = replace(samples, y=null.draw(samples.X, rng))
-    return NestedFits.of(drawn, null, n_init, options, rng).statistic
+    of_rows = samples.groups
+    y = null.draw(samples.X, rng) if of_rows is None else draw_groups(null, samples.X, of_rows, rng)
+    return NestedFits.of(replace(samples, y=y), null, n_init, options, rng).statistic
 
 
 def _best_mixture(samples: Samples, k: int, options: EmOptions, rng: np.random.Generator) -> Mixture:
@@ -214,8 +220,8 @@ def _em_options(parameters: dict[str, Any], n_threads: int | None, samples: Samp
 
 
 def _rows_of_weight_one(samples: Samples) -> Samples:
-    """Write rows out as often as their weight says."""
-    weights = samples.sample_weight
+    """Write rows out as often as their weight says, or whole groups of them."""
+    weights = samples.unit_weight
     if np.all(weights == 1):
         return samples
     if not np.all(weights == np.round(weights)):
@@ -223,5 +229,12 @@ def _rows_of_weight_one(samples: Samples) -> Samples:
         raise ValueError(
             f"sample_weight must be whole numbers, which say how many responses to draw for a row, got {bad!r}"
         )
-    rows = np.repeat(np.arange(samples.n_rows), weights.astype(np.intp))
-    return replace(samples, X=samples.X[rows], y=samples.y[rows], sample_weight=np.ones(len(rows)))
+    units = np.repeat(np.arange(samples.n_units), weights.astype(np.intp))
+    rows, groups = samples.rows_of(units), samples.groups
+    return replace(
+        samples,
+        X=samples.X[rows],
+        y=samples.y[rows],
+        sample_weight=np.ones(len(rows)),
+        groups=None if groups is None else groups.take(units),
+    )

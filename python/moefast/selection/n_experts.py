@@ -29,6 +29,7 @@ def select_n_experts(
     *,
     criterion: Literal["bic", "cv", "icl"] = "bic",
     sample_weight: Any = None,
+    groups: Any = None,
     n_folds: int | None = 5,
     one_standard_error: bool = False,
     path: bool = True,
@@ -54,6 +55,9 @@ def select_n_experts(
     sample_weight : array-like of shape (n,), optional
         As for :meth:`MixtureOfExpertsRegressor.fit`; rows held out count with their weight. Copies of a row
         written out may fall into different folds, a weight cannot.
+    groups : array-like of shape (n,), optional
+        As for :meth:`MixtureOfExpertsRegressor.fit`: rows of a group are of one expert. BIC counts groups, and
+        folds are made of whole ones.
     n_folds : int or None
         Parts of the rows, drawn at random, each held out once. The fits for it are most of the work: None leaves
         cross-validation out.
@@ -115,16 +119,17 @@ def select_n_experts(
     check_verbose(verbose)
     if "n_experts" in parameters:
         raise TypeError("n_experts is what is chosen; give candidates")
-    samples = check_samples(X, y, sample_weight)
-    splits = _checked_splits(samples.n_rows, criterion, n_folds, get_generator(random_state))
-    counts = _checked_candidates(candidates, samples.n_rows, splits)
+    samples = check_samples(X, y, sample_weight, groups=groups)
+    n, unit = samples.n_units, "rows" if samples.groups is None else "groups"
+    splits = _checked_splits(n, unit, criterion, n_folds, get_generator(random_state))
+    counts = _checked_candidates(candidates, n, unit, splits)
     if not isinstance(random_state, (int, np.integer)):  # one seed for all fits
         random_state = int(get_generator(random_state).integers(2**31))
     models = [
         MixtureOfExpertsRegressor(k, random_state=random_state, n_threads=n_threads, **parameters) for k in counts
     ]
     paths = paths_through(models, wanted=path)
-    tasks = [(along, X, y, sample_weight) for along in paths]
+    tasks = [(along, X, y, sample_weight, groups) for along in paths]
     fits = list(chain(*run_all(fit_all, tasks, n_jobs, desc="fitting", shown=bool(verbose))))
     table = [Candidate.of(model) for model, _ in fits]
     if splits:
@@ -144,7 +149,7 @@ def select_n_experts(
     )
 
 
-def _checked_candidates(candidates: Iterable[int], n_rows: int, splits: Sequence[Split]) -> list[int]:
+def _checked_candidates(candidates: Iterable[int], n: int, unit: str, splits: Sequence[Split]) -> list[int]:
     """Return the candidates in increasing order."""
     if not np.iterable(candidates) or isinstance(candidates, (str, bytes)):
         raise TypeError(f"candidates must be numbers of experts, such as (1, 2, 3), got {candidates!r}")
@@ -157,26 +162,28 @@ def _checked_candidates(candidates: Iterable[int], n_rows: int, splits: Sequence
     twice = [k for k, following in pairwise(counts) if k == following]
     if twice:
         raise ValueError(f"candidates has {twice[0]} more than once")
-    fewest = min([n_rows, *(len(rows) for rows, _ in splits)])
+    fewest = min([n, *(len(rows) for rows, _ in splits)])
     if counts[-1] > fewest:
         without = f" outside a fold of {len(splits)}" if splits else ""
         raise ValueError(
-            f"candidates has {counts[-1]} experts, more than the {fewest} rows of positive weight{without}; ask "
+            f"candidates has {counts[-1]} experts, more than the {fewest} {unit} of positive weight{without}; ask "
             "for fewer experts or give more data"
         )
     return counts
 
 
-def _checked_splits(n_rows: int, criterion: str, n_folds: int | None, rng: np.random.Generator) -> list[Split]:
+def _checked_splits(
+    n: int, unit: str, criterion: str, n_folds: int | None, rng: np.random.Generator
+) -> list[Split]:
     """Return the splits of cross-validation, none without it."""
     if n_folds is None:
         if criterion == "cv":
             raise ValueError('criterion="cv" needs a number of folds, got n_folds=None')
         return []
     check_integer("n_folds", n_folds, low=2)
-    if n_folds > n_rows:
+    if n_folds > n:
         raise ValueError(
-            f"n_folds={n_folds} is more than the {n_rows} rows of positive weight; take fewer, or None for no "
+            f"n_folds={n_folds} is more than the {n} {unit} of positive weight; take fewer, or None for no "
             "cross-validation"
         )
-    return k_folds(n_rows, int(n_folds), int(rng.integers(2**31)))
+    return k_folds(n, int(n_folds), int(rng.integers(2**31)))

@@ -46,25 +46,28 @@ def _searches(model: MixtureOfExpertsRegressor) -> bool:
     return open_start and model.polish and model.time_budget is None and get_link(model.link).is_linear
 
 
-def fit_all(models: Sequence[MixtureOfExpertsRegressor], X: Any, y: Any, sample_weight: Any) -> list[Fitted]:
+def fit_all(
+    models: Sequence[MixtureOfExpertsRegressor], X: Any, y: Any, sample_weight: Any, groups: Any = None
+) -> list[Fitted]:
     """Return fitted copies of the models, of one expert more each, and what they warn of.
 
     The first is searched for from nothing, the others from the splits of the one before. Then all but the last are
     tried from the merges of the one behind, and the better of both is kept; one expert has nothing to gain.
     """
+    data = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups}
     fits: list[Fitted] = []
     for model in models:
-        fits.append(_fit(model, X, y, sample_weight, fits[-1][0] if fits else None))
+        fits.append(_fit(model, data, fits[-1][0] if fits else None))
     for i in range(len(models) - 2, -1, -1):
         if models[i].n_experts > 1:
-            other = _fit(models[i], X, y, sample_weight, fits[i + 1][0])
+            other = _fit(models[i], data, fits[i + 1][0])
             if _better(other[0], fits[i][0]):
                 fits[i] = other
     return fits
 
 
 def _fit(
-    model: MixtureOfExpertsRegressor, X: Any, y: Any, sample_weight: Any, begin: MixtureOfExpertsRegressor | None
+    model: MixtureOfExpertsRegressor, data: dict[str, Any], begin: MixtureOfExpertsRegressor | None
 ) -> Fitted:
     """Return a fitted copy, with the parameters of the model whatever it began at."""
     fitted = clone(model)
@@ -73,7 +76,7 @@ def _fit(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", DataConversionWarning)  # told before any fit
-        fitted.fit(X, y, sample_weight)
+        fitted.fit(**data)
     if begin is not None:  # a copy of the result is to search, not to hold all fits before it
         fitted.set_params(start=model.start)
     return fitted, [warning.message for warning in caught if isinstance(warning.message, Warning)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import entr
+from scipy.special import entr, softmax
 
 from moefast._typing import Floats
+from moefast.groups import RowGroups
 from moefast.mixture import GatedExperts
+from moefast.repeated import joint_of_groups
 from moefast.samples import RowTerms, Samples
 
 __all__ = ["Membership"]
@@ -26,14 +28,14 @@ class Membership:
     ----------
     prior : ndarray of shape (k,)
         Mean of the gates p_i(x). With intercepts in gates without a ridge it is the posterior share,
-        ``shares_``, at an optimum.
+        ``shares_``, at an optimum. Of rows in groups, over these.
     size : ndarray of shape (k,)
         Weight of the rows of which expert i has the largest responsibility.
     support : ndarray of shape (k,)
         Weight of the rows of which its responsibility exceeds 1e-4 (flexmix's "post>0").
     entropy : float
         :math:`-\sum_{n,i} w_n r_{ni} \log r_{ni}` of the responsibilities: 0 where every row has one owner,
-        n log k where nobody knows. ICL is BIC plus twice this.
+        n log k where nobody knows. ICL is BIC plus twice this. Of rows in groups, the sum over these.
 
     Examples
     --------
@@ -59,6 +61,8 @@ class Membership:
     @classmethod
     def of(cls, mixture: GatedExperts, samples: Samples) -> Membership:
         """Return the membership of the samples' rows in the mixture, both in the same units."""
+        if samples.groups is not None:
+            return cls._of_groups(mixture, samples, samples.groups)
         k = mixture.n_experts
         prior, size, support, entropy = np.zeros(k), np.zeros(k), np.zeros(k), 0.0
         for first in range(0, samples.n_rows, _BLOCK_ROWS):
@@ -72,6 +76,17 @@ class Membership:
             entropy += float(entr(r).sum(axis=0) @ weights)
         entropy = max(0.0, entropy)  # rounding of r = 1
         return cls(prior / samples.sample_weight.sum(), size, support, entropy)
+
+    @classmethod
+    def _of_groups(cls, mixture: GatedExperts, samples: Samples, groups: RowGroups) -> Membership:
+        X, k = np.asarray(samples.X, dtype=np.float64), mixture.n_experts
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            r = softmax(joint_of_groups(mixture, X, samples.y, groups, samples.terms), axis=1)
+        weights = samples.unit_weight
+        of_rows = np.asarray(weights * groups.sizes, dtype=np.float64)
+        prior = weights @ mixture.gates(X[groups.first]) / weights.sum()
+        size = np.asarray(np.bincount(r.argmax(axis=1), of_rows, minlength=k), dtype=np.float64)
+        return cls(prior, size, of_rows @ (r > _POSITIVE), max(0.0, float(weights @ entr(r).sum(axis=1))))
 
 
 def _gates_and_posterior(mixture: GatedExperts, X: Floats, y: Floats, terms: RowTerms) -> tuple[Floats, Floats]:
