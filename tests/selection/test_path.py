@@ -77,10 +77,10 @@ def test_the_better_of_both_ways_is_kept(monkeypatch):
     for upwards, downwards in ((poor, good), (good, poor)):
         found = {1: upwards, 3: downwards}
 
-        def fit(model, X, y, w, begin, found=found):
+        def fit(model, data, begin, found=found):
             if model.n_experts == 2:
                 return found[begin.n_experts], []
-            return first(model, X, y, w, begin)
+            return first(model, data, begin)
 
         monkeypatch.setattr(path, "_fit", fit)
         fits = fit_all([model(k) for k in (1, 2, 3)], X, Y, None)
