@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.families import Gaussian
 from moefast.groups import RowGroups
 from moefast.mixture import Mixture
 from moefast.repeated import group_responsibilities
@@ -43,11 +44,13 @@ def grouped_derivatives(problem: EmProblem, mixture: Mixture) -> tuple[Floats, F
     """
     groups, options, k = problem.groups, problem.options, mixture.n_experts
     assert groups is not None
+    if not isinstance(problem.family, Gaussian):
+        raise ValueError(f"inference of a fit with groups needs family='gaussian', got {problem.family.name!r}")
     Z, w = problem.Z, problem.unit_weight
     U = _design(problem.expert_design.take(Z), options.fit_intercept)
     V = _design(problem.gate_design.take(Z[groups.first]), options.fit_gate_intercept)
     p = mixture.gates(Z[groups.first])
-    r = group_responsibilities(mixture, Z, problem.t, groups)
+    r = group_responsibilities(mixture, Z, problem.t, groups, problem.response.terms)
     x, B = _own_derivatives(problem, mixture, U, r, groups)
     m = U.shape[1] + 1  # coefficients, and log s
     scores = np.hstack([(r[:, :, None] * x).reshape(len(w), k * m), _products(r - p, V)])

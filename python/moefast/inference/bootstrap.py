@@ -154,7 +154,9 @@ def _pairs(fit: Fit, rng: np.random.Generator) -> EmProblem:
 def _parametric(fit: Fit, rng: np.random.Generator) -> EmProblem:
     problem = fit.problem
     if problem.groups is not None:
-        return problem.with_response(draw_groups(fit.mixture, problem.Z, problem.groups, rng))
+        return problem.with_response(
+            draw_groups(fit.mixture, problem.Z, problem.groups, rng, problem.response.terms)
+        )
     return problem.with_response(fit.mixture.draw(problem.Z, rng))
 
 

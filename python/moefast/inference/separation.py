@@ -6,6 +6,7 @@ import numpy as np
 
 from moefast.em.options import GATE_ALPHA_AUTO
 from moefast.em.problem import EmProblem
+from moefast.families import Gaussian
 from moefast.inference.estimable import Precision
 from moefast.inference.information import Information
 from moefast.inference.layout import ParameterLayout
@@ -39,10 +40,12 @@ def separated_coefficients(
     -------
     tuple of (int, int), or None
         Expert and column; column d is the intercept. The gate of the last expert is 0. None where it is not known:
-        for a tree of gates, under a ridge chosen strong, or for steep gates of hundreds of parameters.
+        for a tree of gates, under a ridge chosen strong, for steep gates of hundreds of parameters, or for rows in
+        groups whose responses are not normal.
     """
     strong = problem.options.gate_ridge > _STRONG_RIDGE * GATE_ALPHA_AUTO * problem.weight_per_row
-    if strong or not isinstance(mixture, Mixture):
+    unknown_law = problem.groups is not None and not isinstance(problem.family, Gaussian)
+    if strong or unknown_law or not isinstance(mixture, Mixture):
         return None
     standard = mixture.to_standard(problem.standardisation)
     W = standard.gate_coef
