@@ -110,6 +110,7 @@ void bind_em(py::module_& m) {
       .def_readwrite("fit_gate_intercept", &EmSettings::fit_gate_intercept)
       .def_readwrite("update_noise", &EmSettings::update_noise)
       .def_readwrite("shared_noise", &EmSettings::shared_noise)
+      .def_readwrite("common_columns", &EmSettings::common_columns)
       .def_readwrite("variance_floor", &EmSettings::variance_floor)
       .def_readwrite("alpha", &EmSettings::alpha)
       .def_readwrite("gate_alpha", &EmSettings::gate_alpha)

@@ -68,6 +68,7 @@ class EmSettings:
     fit_gate_intercept: bool
     update_noise: bool
     shared_noise: bool
+    common_columns: Sequence[int]
     variance_floor: float
     alpha: float
     gate_alpha: float

@@ -98,6 +98,9 @@ struct EmSettings {
   bool fit_gate_intercept = true;
   bool update_noise = true;
   bool shared_noise = false;  // s_1 = ... = s_k
+  // Columns of u, increasing, whose coefficients all experts have in common; not with a link. The starts'
+  // have to be equal.
+  std::vector<index_t> common_columns;
   double variance_floor = 0;  // smallest s_i^2
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
   double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off, c is free

@@ -56,6 +56,8 @@ void EmSettings::check() const {
   require(inverse_temperature > 0 && inverse_temperature <= 1, "inverse_temperature", "lie in (0, 1]",
           inverse_temperature);
   require(!std::isnan(to_beat), "to_beat", "be a number", to_beat);
+  if (link && !common_columns.empty())
+    throw std::invalid_argument("common_columns need linear experts, without a link");
   require(n_threads >= 1, "n_threads", "be at least 1", n_threads);
 }
 
@@ -85,6 +87,14 @@ void EmData::check_groups() const {
 }
 
 void EmData::check(const EmSettings& settings) const {
+  index_t least = 0;
+  for (const index_t j : settings.common_columns) {
+    if (j < least || j >= expert_dim()) {
+      throw std::invalid_argument("common_columns must be increasing columns of the experts, from 0 to " +
+                                  std::to_string(expert_dim() - 1) + ", got " + std::to_string(j));
+    }
+    least = j + 1;
+  }
   if (means && log_densities) throw std::invalid_argument("give either means or log_densities, not both");
   if (log_densities && settings.update_noise) {
     throw std::invalid_argument("update_noise must be false with log_densities: there is no noise to fit");

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace moefast {
 namespace {
@@ -64,31 +65,95 @@ double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
 }
 
 void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) {
-  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
-  const double alpha = settings_.alpha;
   squares_ = stats.squares;
-  for (index_t i = 0; i < p.k && !data_.frozen(); ++i) {
+  if (!data_.frozen()) {
+    if (settings_.common_columns.empty()) {
+      move_each(p, stats, damping);
+    } else {
+      move_together(p, stats);
+    }
+  }
+  if (settings_.fits_scale()) update_noise(p, squares_, stats.totals);
+  if (settings_.fits_shape()) update_shape(p, stats);
+}
+
+void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double damping) {
+  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
+  for (index_t i = 0; i < p.k; ++i) {
     if (stats.totals[i] <= kSmallestShare * weight_) continue;
     Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
-    const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
     const double trace = fill(stats, i, m);
-    target_ = slope;
-    target_.head(d) -= alpha * a.head(d);
+    target_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[i * p.expert_dim], m);
+    target_.head(d) -= settings_.alpha * a.head(d);
     if (settings_.link) {
-      squares_[i] += alpha * a.head(d).squaredNorm();
+      squares_[i] += settings_.alpha * a.head(d).squaredNorm();
       if (m > 0) expert_.matrix(m).diagonal().array() += damping * trace / static_cast<double>(m);
     }
     expert_.factor(poll_);
     delta_ = target_;
     expert_.solve(delta_, poll_);
-    a += delta_;
-    if (settings_.link) continue;
-    // delta' G delta = delta' (target - alpha delta), whether or not G has full rank
-    const double change = delta_.dot(target_) - alpha * delta_.head(d).squaredNorm() - 2 * delta_.dot(slope);
-    squares_[i] = std::max(0.0, squares_[i] + change) + alpha * a.head(d).squaredNorm();
+    if (settings_.link) {
+      a += delta_;
+    } else {
+      move(p, stats, i, delta_.dot(target_));  // whether or not the system has full rank
+    }
   }
-  if (settings_.fits_scale()) update_noise(p, squares_, stats.totals);
-  if (settings_.fits_shape()) update_shape(p, stats);
+}
+
+// Adds delta_ to the expert; `quadratic` is delta' (G + alpha) delta. The squares become those after the
+// step.
+void MStep::move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic) {
+  const index_t d = p.expert_dim - 1, m = delta_.size();
+  Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
+  const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
+  a += delta_;
+  const double change = quadratic - settings_.alpha * delta_.head(d).squaredNorm() - 2 * delta_.dot(slope);
+  squares_[i] = std::max(0.0, squares_[i] + change) + settings_.alpha * a.head(d).squaredNorm();
+}
+
+bool MStep::is_common(index_t column) const {
+  const auto& common = settings_.common_columns;
+  return std::binary_search(common.begin(), common.end(), column);
+}
+
+// The systems of all experts, each over its s_i^2, with the common part of delta the same in all: own parts
+// are eliminated (O: own columns, X: own times common), which leaves
+//
+//     sum_i (C_i - X_i' O_i^-1 X_i) / s_i^2  delta_c  =  sum_i (t_c - X_i' O_i^-1 t_o) / s_i^2
+void MStep::move_together(MixtureParameters& p, const EmStatistics& stats) {
+  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
+  std::vector<Eigen::Index> own, common;
+  for (index_t j = 0; j < m; ++j) (is_common(j) ? common : own).push_back(j);
+  const index_t n_own = static_cast<index_t>(own.size()), n_common = static_cast<index_t>(common.size());
+  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(n_common, n_common);
+  Eigen::VectorXd right = Eigen::VectorXd::Zero(n_common);
+  std::vector<Eigen::MatrixXd> systems, weights;  // G_i + alpha, O_i^-1 X_i
+  std::vector<Eigen::VectorXd> steps;             // O_i^-1 t_o
+  for (index_t i = 0; i < p.k; ++i) {
+    const Eigen::Map<const Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
+    fill(stats, i, m);
+    const Eigen::MatrixXd G = expert_.matrix(m).selfadjointView<Eigen::Lower>();
+    Eigen::VectorXd target = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[i * p.expert_dim], m);
+    target.head(d) -= settings_.alpha * a.head(d);
+    Eigen::MatrixXd weight = G(own, common);
+    Eigen::VectorXd step = target(own);
+    own_.matrix(n_own) = G(own, own);
+    own_.factor(poll_);
+    own_.solve(step, poll_);
+    for (index_t j = 0; j < n_common; ++j) own_.solve(weight.col(j), poll_);
+    sum += (G(common, common) - G(common, own) * weight) / p.variance[i];
+    right += (Eigen::VectorXd(target(common)) - G(common, own) * step) / p.variance[i];
+    systems.push_back(G), weights.push_back(std::move(weight)), steps.push_back(std::move(step));
+  }
+  common_.matrix(n_common) = sum;
+  common_.factor(poll_);
+  common_.solve(right, poll_);
+  for (index_t i = 0; i < p.k; ++i) {
+    delta_.resize(m);
+    delta_(common) = right;
+    delta_(own) = steps[i] - weights[i] * right;
+    move(p, stats, i, delta_.dot(systems[i] * delta_));
+  }
 }
 
 void MStep::gate_direction(const MixtureParameters& p, const EmStatistics& stats,
@@ -131,12 +196,21 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   const index_t expert_d = p.expert_dim - 1, gate_d = p.gate_dim - 1;
   const index_t of_gate = gate_d + (settings_.fit_gate_intercept ? 1 : 0),
                 of_expert = data_.frozen() ? 0 : expert_d + (settings_.fit_intercept ? 1 : 0);
+  for (const index_t j : data_.frozen() ? std::vector<index_t>() : settings_.common_columns) {
+    double slope = 0, precision = 0;
+    for (index_t i = 0; i < p.k; ++i) {
+      const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
+      slope += (stats.residuals[i * p.expert_dim + j] - ridge * a) / p.variance[i];
+      precision += 1 / p.variance[i];
+    }
+    if (j < of_expert) see(slope / std::sqrt(precision));
+  }
   for (index_t i = 0; i < p.k; ++i) {
     const double s = std::sqrt(p.variance[i]);
     double squares = stats.squares[i];
     for (index_t j = 0; j < of_expert; ++j) {
       const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
-      see((stats.residuals[i * p.expert_dim + j] - ridge * a) / s);
+      if (!is_common(j)) see((stats.residuals[i * p.expert_dim + j] - ridge * a) / s);
       squares += ridge * a * a;
     }
     for (index_t j = 0; j < of_gate; ++j) {

@@ -8,6 +8,7 @@
 //     families delta_i likewise, with the sums that a family makes: a Newton step, or one of EM; log shape
 //     goes
 //              its Newton step, of limited length
+//     common   coefficients that all experts share: the same systems over s_i^2, solved together
 //     gates    (H + ridge)^-1 (sum w (r - p) v - ridge W), H in (k - 1) x (k - 1) blocks of m x m; constant
 //              gates have p_i = sum w r_i / sum w
 //
@@ -52,6 +53,11 @@ class MStep {
 
  private:
   double fill(const EmStatistics& stats, index_t i, index_t m);
+  // Adds delta to the experts, one by one or together; `squares_` follows.
+  void move_each(MixtureParameters& p, const EmStatistics& stats, double damping);
+  void move_together(MixtureParameters& p, const EmStatistics& stats);
+  void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);
+  bool is_common(index_t column) const;
   void update_noise(MixtureParameters& p, const std::vector<double>& squares,
                     const std::vector<double>& totals) const;
   void update_shape(MixtureParameters& p, const EmStatistics& stats) const;
@@ -62,7 +68,7 @@ class MStep {
   double weight_ = 0;
   GateMetric metric_;
   // Room for the systems, one after another.
-  SemidefiniteSystem expert_;
+  SemidefiniteSystem expert_, own_, common_;
   Eigen::VectorXd target_, delta_, gate_step_;
   std::vector<double> squares_;
 };

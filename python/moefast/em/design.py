@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,11 @@ class Design:
     def uses(self) -> set[int]:
         """The columns as a set."""
         return set(range(self.n_features) if self.columns is None else map(int, self.columns))
+
+    def positions(self, columns: Sequence[int]) -> list[int]:
+        """Return where columns, given by their position among the features, stand among those that are seen."""
+        seen = range(self.n_features) if self.columns is None else [int(j) for j in self.columns]
+        return [list(seen).index(j) for j in columns]
 
     def take(self, values: Floats) -> Floats:
         """Return the columns of (..., D) that are seen, (..., c)."""

@@ -56,6 +56,7 @@ def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     return (
         problem.groups is None
         and problem.link.is_linear
+        and not problem.options.common_columns
         and problem.family is GAUSSIAN
         and full
         and problem.n_parameters(n_experts) <= _MOST_PARAMETERS

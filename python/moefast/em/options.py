@@ -37,6 +37,8 @@ class EmOptions:
     expert_columns, gate_columns : sequence of int, optional
         Positions of the columns that experts and gates see, all by default. The coefficients of the others are 0;
         without any columns gates are constant.
+    common_columns : sequence of int
+        Positions of columns, among those that experts see, whose coefficients all experts have in common.
     alpha : float
         Ridge of the experts, in standard units.
     gate_alpha : float or "auto"
@@ -59,6 +61,7 @@ class EmOptions:
     fit_gate_intercept: bool = True
     expert_columns: tuple[int, ...] | None = None
     gate_columns: tuple[int, ...] | None = None
+    common_columns: tuple[int, ...] = ()
     alpha: float = 0.0
     gate_alpha: float | Literal["auto"] = "auto"
     noise_floor: float = 0.02
@@ -81,8 +84,14 @@ class EmOptions:
             raise ValueError(f"max_iter must be an integer not below 1 nor above 2^31, got {self.max_iter!r}")
         for name in ("fit_intercept", "fit_gate_intercept", "accelerate"):
             check_flag(name, getattr(self, name))
-        for name in ("expert_columns", "gate_columns"):
+        for name in ("expert_columns", "gate_columns", "common_columns"):
             object.__setattr__(self, name, _checked_columns(name, getattr(self, name)))
+        if self.common_columns is None:
+            object.__setattr__(self, "common_columns", ())
+        if self.expert_columns is not None:
+            beyond = [j for j in self.common_columns if j not in self.expert_columns]
+            if beyond:
+                raise ValueError(f"common_columns must be among expert_columns, got {beyond[0]}")
         resolve_threads(self.n_threads)
 
     @classmethod

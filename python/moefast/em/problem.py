@@ -78,6 +78,7 @@ class EmProblem(StandardSamples):
             fit_gate_intercept=bool(o.fit_gate_intercept),
             update_noise=bool(update_noise),
             shared_noise=o.noise == "shared",
+            common_columns=self.expert_design.positions(o.common_columns),
             variance_floor=self.variance_floor,
             alpha=float(o.alpha),
             gate_alpha=o.gate_ridge,
@@ -286,7 +287,12 @@ class EmProblem(StandardSamples):
             variance = np.ones(k)
         if self.options.noise == "shared" and update_noise:
             variance, shape = np.full(k, variance.mean()), np.full(k, np.exp(np.log(shape).mean()))
-        experts = np.column_stack([self.expert_design.take(start.coef), intercept])
+        coef = self.expert_design.take(start.coef)
+        common = self.expert_design.positions(self.options.common_columns)
+        if common:
+            coef = coef.copy()
+            coef[:, common] = coef[:, common].mean(axis=0)
+        experts = np.column_stack([coef, intercept])
         return start, (
             experts,
             np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
@@ -345,7 +351,9 @@ class EmProblem(StandardSamples):
         n_gates = n_experts - 1 if n_gates is None else n_gates
         dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
         noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
-        return n_experts * self.expert_design.rank + n_gates * self.gate_design.rank + noise
+        common = len(set(self.options.common_columns) - set(self.expert_design.dependent))
+        experts = n_experts * self.expert_design.rank - (n_experts - 1) * common
+        return experts + n_gates * self.gate_design.rank + noise
 
     def residuals(self, mixture: Mixture) -> Floats:
         """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""

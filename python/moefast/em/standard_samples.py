@@ -83,7 +83,7 @@ class StandardSamples:
                 f"link must be 'linear' for family={family.name!r}, which has a link of its own, got {link.name!r}"
             )
         samples = absorb_offset(samples, family)
-        for name in ("expert_columns", "gate_columns"):
+        for name in ("expert_columns", "gate_columns", "common_columns"):
             beyond = [j for j in getattr(options, name) or () if j >= samples.n_features]
             if beyond:
                 raise ValueError(f"{name} has column {beyond[0]}, X has {samples.n_features} columns")

@@ -13,7 +13,7 @@ from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
-from moefast.estimators.features import Features
+from moefast.estimators.features import Features, check_features, feature_columns
 from moefast.estimators.given_start import GivenStart, StartParameter
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.summary import GateTable
@@ -68,6 +68,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
+    common_features : sequence of str, int or bool, optional
+        Columns, of those that experts see, whose coefficients all experts have in common: effects that do not
+        depend on the expert. Default: none. A coefficient that is known is fixed by ``offset`` in ``fit``.
     noise : {"per_expert", "shared"}
         Each expert has an s_i, and a shape of its law, of its own, or all have one.
     fit_intercept : bool
@@ -202,6 +205,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         link: str | Link | Callable[[Any], Any] = "linear",
         expert_features: Features = None,
         gate_features: Features = None,
+        common_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
@@ -223,6 +227,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.link = link
         self.expert_features = expert_features
         self.gate_features = gate_features
+        self.common_features = common_features
         self.noise = noise
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
@@ -297,12 +302,26 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
                 raise ValueError(
                     f"start='spectral', start='l4' and polish=False need family='gaussian', got {family.name!r}"
                 )
+        check_features("common_features", self.common_features)
+        if self.common_features is not None and not (link.is_linear and self.polish):
+            raise ValueError("common_features need link='linear' and polish=True")
         check_flag("polish", self.polish)
         if not self.polish and not isinstance(self.start, str):
             raise ValueError("a start that is given needs polish=True: without EM nothing is done with it")
         if not self.polish and self.start == "random":
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
+
+    def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
+        options = super()._with_columns(options, samples)
+        if self.common_features is None:
+            return options
+        common = feature_columns("common_features", self.common_features, samples) or ()
+        unseen = [j for j in common if options.expert_columns is not None and j not in options.expert_columns]
+        if unseen:
+            which = unseen[0] if samples.names is None else repr(samples.names[unseen[0]])
+            raise ValueError(f"common_features must be of the columns that experts see, got {which}")
+        return replace(options, common_columns=tuple(common))
 
     def _family(self) -> Family:
         return get_family(self.family)

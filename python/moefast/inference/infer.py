@@ -62,6 +62,8 @@ def infer(
         raise ValueError(
             "inference is for maximum likelihood, and a fit with polish=False is none; fit with polish=True"
         )
+    if options.common_columns:
+        raise ValueError("inference with common_features is not there yet; use the bootstrap of your own refits")
     return _inference(model, EmProblem(samples, options, model.mixture_.link), groups, cov_type)
 
 

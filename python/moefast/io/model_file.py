@@ -62,6 +62,7 @@ _PARAMETERS: dict[str, Field] = {
     "link": Choice(tuple(LINKS)),
     "expert_features": _FEATURES,
     "gate_features": _FEATURES,
+    "common_features": _FEATURES,
     "noise": Choice(("per_expert", "shared")),
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
@@ -187,7 +188,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     if not isinstance(model.start, str):
         parameters["start"] = None
     seed, separated = parameters["random_state"], model.separated_gates_
-    for name in ("expert_features", "gate_features"):
+    for name in ("expert_features", "gate_features", "common_features"):
         if parameters[name] is not None:
             parameters[name] = [e.item() if isinstance(e, np.generic) else e for e in parameters[name]]
     parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
