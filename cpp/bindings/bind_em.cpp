@@ -64,7 +64,7 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
   out["log_likelihood"] = stats.log_likelihood;
   out["totals"] = make_array(stats.totals, {k});
   out["squares"] = make_array(stats.squares, {k});
-  out["residuals"] = make_array(stats.residuals, {k, expert_dim});
+  out["residuals"] = make_array(stats.residuals, {k * start.parameters.n_predictors, expert_dim});
   out["gate_slope"] = make_array(stats.gate_slope, {k, gate_dim});
   out["shape_slopes"] = make_array(stats.shape_slopes, {k});
   out["shape_curvatures"] = make_array(stats.shape_curvatures, {k});

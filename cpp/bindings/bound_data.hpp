@@ -96,8 +96,12 @@ struct BoundData {
 inline MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
                                          const Array& dispersion) {
   require_ndim(experts, "experts", 2);
-  const py::ssize_t k = experts.shape(0), expert_dim = data.expert_dim(), gate_dim = data.gate_dim();
-  require_shape(experts, "experts", {k, expert_dim});
+  require_ndim(gates, "gates", 2);
+  // Rows of experts beyond one for each gate are those of further predictors.
+  const py::ssize_t rows = experts.shape(0), expert_dim = data.expert_dim(), gate_dim = data.gate_dim();
+  const bool several = gates.shape(0) > 0 && rows > gates.shape(0) && rows % gates.shape(0) == 0;
+  const py::ssize_t k = several ? gates.shape(0) : rows;
+  require_shape(experts, "experts", {rows, expert_dim});
   require_shape(gates, "gates", {k, gate_dim});
   const bool shapes = dispersion.ndim() == 2;
   require_shape(dispersion, "variance",
@@ -109,7 +113,8 @@ inline MixtureParameters make_parameters(const EmData& data, const Array& expert
                       to_vector(experts),
                       to_vector(gates),
                       std::vector<double>(static_cast<std::size_t>(k)),
-                      std::vector<double>(static_cast<std::size_t>(k), 1.0)};
+                      std::vector<double>(static_cast<std::size_t>(k), 1.0),
+                      k > 0 ? rows / k : 1};
   const double* next = dispersion.data();
   for (std::size_t i = 0; i < p.variance.size(); ++i) {
     p.variance[i] = *next++;

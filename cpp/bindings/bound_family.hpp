@@ -56,6 +56,7 @@ inline std::shared_ptr<const Family> make_family(const py::object& family) {
   const std::string name = given[0].cast<std::string>();
   if (name == "poisson") return poisson_family();
   if (name == "binomial") return binomial_family();
+  if (name == "multinomial") return multinomial_family(given[1].cast<index_t>());
   if (name == "gamma") return gamma_family();
   if (name == "negative_binomial") return negative_binomial_family();
   if (name == "student_t") return student_t_family(given[1].cast<std::optional<double>>());

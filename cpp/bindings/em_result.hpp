@@ -9,7 +9,7 @@ namespace moefast::bindings {
 inline py::dict to_dict(const EmResult& result) {
   const MixtureParameters& p = result.parameters;
   py::dict out;
-  out["experts"] = make_array(p.experts, {p.k, p.expert_dim});
+  out["experts"] = make_array(p.experts, {p.k * p.n_predictors, p.expert_dim});
   out["gates"] = make_array(p.gates, {p.k, p.gate_dim});
   out["variance"] = make_array(p.variance, {p.k});
   out["shape"] = make_array(p.shape, {p.k});

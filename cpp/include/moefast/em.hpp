@@ -74,10 +74,11 @@ struct EmData {
 struct MixtureParameters {
   index_t k = 0;
   index_t expert_dim = 0, gate_dim = 0;  // of u and v
-  std::vector<double> experts;           // k x expert_dim: a_i, b_i
+  std::vector<double> experts;           // k q x expert_dim: a_i, b_i, of q predictors a row each
   std::vector<double> gates;             // k x gate_dim: W_i, c_i; the last row stays 0
   std::vector<double> variance;          // k: s_i^2, 1 for families without a scale
   std::vector<double> shape;             // k: of families that have one, else 1
+  index_t n_predictors = 1;              // q, of an expert; see Family
 };
 
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
@@ -140,7 +141,7 @@ struct EmStatistics {
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
   std::vector<double> squares;     // k: sum_n w r_i e_i^2
-  std::vector<double> residuals;   // k x expert_dim: sum_n w r_i g'_i e_i u
+  std::vector<double> residuals;   // k q x expert_dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
   // k each, of families with a shape: sum_n w r_i times the derivatives by log shape.
   std::vector<double> shape_slopes, shape_curvatures;

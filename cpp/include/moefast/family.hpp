@@ -34,7 +34,12 @@ struct ResponseRows {
 // `square` (families with a scale) has the mean s^2 given the weights where d log-likelihood / d log s = 0:
 // d log f / d log s = square / s^2 - 1. `shape_slope` and `shape_curvature` (families with a shape) are the
 // derivatives of log f by the logarithm of the shape.
+//
+// With several predictors eta_a an expert, `eta` and `slope` have a row for each, `stride` numbers apart, and
+// `weight` is that of all: the second derivatives are about -weight M for a fixed matrix M, whose inverse
+// Family::precondition applies.
 struct FamilyTerms {
+  index_t stride = 0;
   double *log_density = nullptr, *slope = nullptr, *weight = nullptr;
   double *square = nullptr, *shape_slope = nullptr, *shape_curvature = nullptr;
 };
@@ -50,6 +55,11 @@ struct FamilyDerivatives {
 class Family {
  public:
   virtual ~Family() = default;
+
+  // Linear forms of an expert.
+  virtual index_t n_predictors() const { return 1; }
+  // v becomes M^-1 v, for one number a predictor.
+  virtual void precondition(double*) const {}
 
   // Whether s^2 and the shape are fitted.
   virtual bool has_scale() const { return false; }
@@ -69,6 +79,8 @@ class Family {
 std::shared_ptr<const Family> poisson_family();
 // y successes of `trials`, log odds = eta; row_term: log of the binomial coefficient
 std::shared_ptr<const Family> binomial_family();
+// y is a class, 0 .. n_classes - 1: eta_a is the log odds of class a + 1 against class 0
+std::shared_ptr<const Family> multinomial_family(index_t n_classes);
 // log mean = eta, variance = mean^2 / shape; row_term: log y
 std::shared_ptr<const Family> gamma_family();
 // log mean = eta, variance = mean + mean^2 / shape; row_term: -log y!

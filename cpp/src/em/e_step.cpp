@@ -34,8 +34,8 @@ constexpr index_t kCheckedWork = index_t{1} << 26;
 // does: 64 MiB beside one set of statistics.
 constexpr index_t kLaneNumbers = index_t{1} << 23;
 
-// Rows that a family fills for an expert; see Lane::family_terms.
-constexpr index_t kFamilyRows = 5;
+// Rows that a family fills for an expert besides the slopes of its predictors; see Lane::family_terms.
+constexpr index_t kFamilyRows = 4;
 
 index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
 
@@ -56,12 +56,13 @@ struct ProductColumns {
   }
 };
 
-void reset(EmStatistics& s, const EmData& data, index_t k, const ProductColumns& columns) {
+void reset(EmStatistics& s, const EmData& data, const MixtureParameters& p, const ProductColumns& columns) {
+  const index_t k = p.k;
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
   s.squares.assign(size(k), 0);
-  s.residuals.assign(size(k * data.expert_dim()), 0);
+  s.residuals.assign(p.experts.size(), 0);
   s.gate_slope.assign(size(k * data.gate_dim()), 0);
   s.shape_slopes.assign(size(k), 0);
   s.shape_curvatures.assign(size(k), 0);
@@ -98,18 +99,22 @@ struct EStep::Pass {
   std::vector<double> inverse_sigma, log_scale;
   double* row_weights = nullptr;  // n x k, where w r_i of each row is wanted
 
-  Pass(const MixtureParameters& p, const Assignment& given, const ProductColumns& columns, bool one_design)
+  Pass(const MixtureParameters& p, const Assignment& given, const ProductColumns& columns, const EmData& data)
       : parameters(p), given(given), columns(columns) {
-    const index_t k = p.k, ld = one_design ? 2 * k : k;
-    coefficients.resize(static_cast<std::size_t>((p.expert_dim + p.gate_dim) * k));
+    const bool one_design = data.one_design();
+    const index_t k = p.k, predictors = data.frozen() ? k : k * p.n_predictors;
+    const index_t ld = one_design ? predictors + k : predictors, gate_ld = one_design ? ld : k;
+    coefficients.resize(static_cast<std::size_t>(p.expert_dim * predictors + p.gate_dim * k));
     inverse_sigma.resize(p.variance.size());
     log_scale.resize(p.variance.size());
-    double* const of_gates = coefficients.data() + (one_design ? k : p.expert_dim * k);
-    for (index_t i = 0; i < k; ++i) {
+    double* const of_gates = coefficients.data() + (one_design ? predictors : p.expert_dim * predictors);
+    for (index_t i = 0; i < predictors; ++i) {
       for (index_t j = 0; j < p.expert_dim; ++j) {
         coefficients[j * ld + i] = p.experts[i * p.expert_dim + j];
       }
-      for (index_t j = 0; j < p.gate_dim; ++j) of_gates[j * ld + i] = p.gates[i * p.gate_dim + j];
+    }
+    for (index_t i = 0; i < k; ++i) {
+      for (index_t j = 0; j < p.gate_dim; ++j) of_gates[j * gate_ld + i] = p.gates[i * p.gate_dim + j];
       inverse_sigma[i] = 1 / std::sqrt(p.variance[i]);
       log_scale[i] = 0.5 * std::log(2 * std::numbers::pi * p.variance[i]);
     }
@@ -128,19 +133,24 @@ class EStep::Lane {
         family_(data_.frozen() ? nullptr : settings.family.get()),
         inverse_temperature_(settings.inverse_temperature),
         k_(k),
+        predictors_(k * (family_ ? family_->n_predictors() : 1)),
         one_design_(data_.one_design()),
         u_dim_(data_.expert_dim()),
         v_dim_(data_.gate_dim()),
-        numbers_(static_cast<std::size_t>(
-            samples.room() + (4 * k_ + (link_ ? k_ : 0) + (family_ ? kFamilyRows * k_ : 0)) * kStride)),
+        numbers_(
+            static_cast<std::size_t>(samples.room() + (3 * k_ + predictors_ + (link_ ? k_ : 0) +
+                                                       (family_ ? kFamilyRows * k_ + 2 * predictors_ : 0)) *
+                                                          kStride)),
         room_(numbers_.data()),
         scores_(room_ + samples.room()),
         slopes_(scores_ + 2 * k_ * kStride),
         residuals_(slopes_ + k_ * kStride),
-        link_slopes_(residuals_ + k_ * kStride),
+        link_slopes_(residuals_ + predictors_ * kStride),
         family_rows_(link_slopes_),
+        family_slopes_(family_rows_ + (family_ ? kFamilyRows * k_ * kStride : 0)),
+        forms_(predictors_ == k_ ? scores_ : family_slopes_ + predictors_ * kStride),
         lane_sums_(static_cast<std::size_t>((2 * k_ + 1) * kernels::kSampleStep)),
-        gate_sums_(static_cast<std::size_t>(k_ * (u_dim_ + v_dim_))),
+        gate_sums_(static_cast<std::size_t>(predictors_ * u_dim_ + k_ * v_dim_)),
         residual_sums_(gate_sums_.data() + k_ * v_dim_) {}
 
   // Rows first .. last - 1; `first` is a multiple of the chunk, and so is `last` unless it is the last of
@@ -174,7 +184,7 @@ class EStep::Lane {
     }
     out.log_likelihood = total(2 * k_);
     std::copy_n(gate_sums_.data(), k_ * v_dim_, out.gate_slope.data());
-    std::copy_n(residual_sums_, k_ * u_dim_, out.residuals.data());
+    std::copy_n(residual_sums_, predictors_ * u_dim_, out.residuals.data());
   }
 
   // out, n x k: log f_i(y | x) of rows first .. last - 1.
@@ -223,6 +233,15 @@ class EStep::Lane {
     }
     for (index_t i = from; i < 2 * k_; ++i) std::fill_n(scores_ + i * kStride, padded, 0.0);
     const double* const coefficients = pass.coefficients.data();
+    if (predictors_ != k_) {
+      for (index_t i = 0; i < predictors_; ++i) std::fill_n(forms_ + i * kStride, padded, 0.0);
+      const index_t ld = one_design_ ? predictors_ + k_ : predictors_, gate_ld = one_design_ ? ld : k_;
+      const double* const of_gates = coefficients + predictors_ * (one_design_ ? 1 : u_dim_);
+      kernels::rank_update(predictors_, padded, u_dim_, coefficients, ld, chunk.U, kStride, forms_, kStride);
+      kernels::rank_update(k_, padded, v_dim_, of_gates, gate_ld, chunk.V, kStride, scores_ + k_ * kStride,
+                           kStride);
+      return;
+    }
     if (one_design_) {
       kernels::rank_update(2 * k_ - from, padded, u_dim_, coefficients + from, 2 * k_, chunk.U, kStride,
                            scores_ + from * kStride, kStride);
@@ -273,26 +292,32 @@ class EStep::Lane {
     double* rows = family_rows_ + i * kFamilyRows * kStride;
     const auto take = [&rows] { return std::exchange(rows, rows + kStride); };
     FamilyTerms terms;
+    terms.stride = kStride;
     terms.log_density = scores_ + i * kStride;
-    terms.slope = take(), terms.weight = take(), terms.square = take();
+    terms.slope = family_slopes_ + i * (predictors_ / k_) * kStride;
+    terms.weight = take(), terms.square = take();
     terms.shape_slope = take(), terms.shape_curvature = take();
     return terms;
   }
 
-  // The predictors in `scores_` become log f; around experts that are still unknown, those that fit y alone.
+  // The predictors in `forms_` become log f in `scores_`; around experts that are still unknown, those that
+  // fit y alone.
   void densities(const Pass& pass, const Chunk& chunk) {
     // Rows that fill up the chunk have no response that the family could take.
     const ResponseRows rows = {chunk.rows, chunk.y, chunk.trials, chunk.row_term};
     const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
+    const index_t q = predictors_ / k_;
     for (index_t i = 0; i < k_; ++i) {
-      double* const eta = scores_ + i * kStride;
+      double* const eta = forms_ + i * q * kStride;
       if (first) std::copy_n(first, chunk.padded, eta);
       for (index_t s = 0; chunk.offset && s < chunk.padded; ++s) eta[s] += chunk.offset[s];
       const FamilyTerms terms = family_terms(i);
       family_->terms(rows, {pass.parameters.variance[i], pass.parameters.shape[i]}, eta, terms);
-      for (double* row : {terms.log_density, terms.slope, terms.weight, terms.square, terms.shape_slope,
-                          terms.shape_curvature})
+      for (double* row :
+           {terms.log_density, terms.weight, terms.square, terms.shape_slope, terms.shape_curvature})
         std::fill(row + chunk.rows, row + chunk.padded, 0.0);
+      for (index_t a = 0; a < q; ++a)
+        std::fill(terms.slope + a * kStride + chunk.rows, terms.slope + a * kStride + chunk.padded, 0.0);
     }
   }
 
@@ -302,7 +327,8 @@ class EStep::Lane {
     const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
     for (index_t i = 0; i < k_; ++i) {
       const FamilyTerms terms = family_terms(i);
-      double *const weight = weights_.data() + i * kStride, *const residual = residuals_ + i * kStride;
+      const index_t q = predictors_ / k_;
+      double *const weight = weights_.data() + i * kStride, *const residual = residuals_ + i * q * kStride;
       const bool scale = family_->has_scale(), shape = family_->has_shape();
       double square = 0, slope = 0, curvature = 0;
       if (shape && !first) {
@@ -314,10 +340,12 @@ class EStep::Lane {
       if (scale && !first) {
         for (index_t s = 0; s < chunk.padded; ++s) square += weight[s] * terms.square[s];
       }
-      for (index_t s = 0; s < chunk.padded; ++s) {
-        residual[s] = weight[s] * terms.slope[s];
-        weight[s] *= terms.weight[s];
+      for (index_t a = 0; a < q; ++a) {
+        const double* const of_predictor = terms.slope + a * kStride;
+        double* const to = residual + a * kStride;
+        for (index_t s = 0; s < chunk.padded; ++s) to[s] = weight[s] * of_predictor[s];
       }
+      for (index_t s = 0; s < chunk.padded; ++s) weight[s] *= terms.weight[s];
       if (first) {
         for (index_t s = 0; s < chunk.padded; ++s) {
           residual[s] += weight[s] * first[s];
@@ -339,15 +367,16 @@ class EStep::Lane {
     const index_t first = data_.frozen() || pass.columns.experts == 0 ? k_ : 0;
     const index_t last = k_ + pass.columns.gates;
     if (one_design_) {
-      dot_update(2 * k_ - from, u_dim_, padded, slopes_, kStride, nullptr, chunk.U, kStride, gate_sums,
-                 u_dim_);
+      dot_update(k_ + predictors_ - from, u_dim_, padded, slopes_, kStride, nullptr, chunk.U, kStride,
+                 gate_sums, u_dim_);
       pair_products(chunk.U, padded, u_dim_, {first, last}, out.products, checkpoint);
       return;
     }
     dot_update(k_, v_dim_, padded, slopes_, kStride, nullptr, chunk.V, kStride, gate_sums, v_dim_);
     pair_products(chunk.V, padded, v_dim_, {k_, last}, out.gate_products, checkpoint);
     if (data_.frozen()) return;
-    dot_update(k_, u_dim_, padded, residuals_, kStride, nullptr, chunk.U, kStride, residual_sums, u_dim_);
+    dot_update(predictors_, u_dim_, padded, residuals_, kStride, nullptr, chunk.U, kStride, residual_sums,
+               u_dim_);
     pair_products(chunk.U, padded, u_dim_, {first, k_}, out.products, checkpoint);
   }
 
@@ -377,16 +406,17 @@ class EStep::Lane {
   const Link* link_;      // null: linear, or frozen experts
   const Family* family_;  // null: normal, or frozen experts
   double inverse_temperature_;
-  index_t k_;
+  index_t k_, predictors_;  // of one expert, and of all: as many where each has one
   bool one_design_;
   index_t u_dim_, v_dim_;
   AlignedVector<double> numbers_;
   double *room_, *scores_, *slopes_, *residuals_, *link_slopes_;
-  double* family_rows_;                               // kFamilyRows rows an expert
+  double *family_rows_, *family_slopes_;  // kFamilyRows rows an expert, and one a predictor
+  double* forms_;                         // a_i.u of all predictors; where these are k, in scores_
   AlignedVector<double> weights_, responsibilities_;  // as large as passes have asked for
   AlignedVector<double> lane_sums_;                   // of the expectation kernel
   std::vector<double> gate_sums_;                     // k x gate_dim: gate slopes; then residuals
-  double* residual_sums_;                             // k x expert_dim
+  double* residual_sums_;                             // k q x expert_dim
 };
 
 EStep::EStep(const SamplePanels& samples, const EmSettings& settings, index_t k)
@@ -424,11 +454,18 @@ void EStep::for_lanes(index_t k, const Poll& poll, const LaneWork& work) {
   });
 }
 
+void EStep::check(const MixtureParameters& parameters) const {
+  const index_t wanted = settings_.family ? settings_.family->n_predictors() : 1;
+  if (samples_.data().frozen() || parameters.n_predictors == wanted) return;
+  throw std::invalid_argument("experts must have " + std::to_string(wanted) + " row(s) an expert, got " +
+                              std::to_string(parameters.n_predictors));
+}
+
 void EStep::log_densities(const MixtureParameters& parameters, const Assignment& assignment, const Poll& poll,
                           double* out) {
   const EmData& data = samples_.data();
-  const Pass pass(parameters, assignment, ProductColumns(data, parameters.k, PassSums::gradient),
-                  data.one_design());
+  check(parameters);
+  const Pass pass(parameters, assignment, ProductColumns(data, parameters.k, PassSums::gradient), data);
   for_lanes(parameters.k, poll,
             [&](Lane& lane, index_t, index_t first, index_t last, Checkpoint& checkpoint) {
               lane.log_densities(pass, first, last, out, checkpoint);
@@ -445,16 +482,17 @@ void EStep::operator()(const MixtureParameters& parameters, const Assignment& as
   const EmData& data = samples_.data();
   const index_t k = parameters.k;
   const ProductColumns columns(data, k, sums);
-  Pass pass(parameters, assignment, columns, data.one_design());
+  check(parameters);
+  Pass pass(parameters, assignment, columns, data);
   pass.row_weights = row_weights;
   for_lanes(k, poll, [&](Lane& lane, index_t i, index_t first, index_t last, Checkpoint& checkpoint) {
     EmStatistics& own = n_lanes_ > 1 ? lane_sums_[i] : out;
-    reset(own, data, k, columns);
+    reset(own, data, parameters, columns);
     lane.sum(pass, first, last, own, checkpoint);
   });
   out.sums = sums;
   if (n_lanes_ == 1) return;
-  reset(out, data, k, columns);
+  reset(out, data, parameters, columns);
   for (const EmStatistics& lane : lane_sums_) {
     out.log_likelihood += lane.log_likelihood;
     add(out.totals, lane.totals);

@@ -35,14 +35,15 @@ MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
 double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) const {
   double value = stats.log_likelihood;
   const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim),
-      experts(p.experts.data(), p.k, p.expert_dim);
+      experts(p.experts.data(), p.k * p.n_predictors, p.expert_dim);
   if (settings_.gate_alpha > 0) {
     const auto slopes = gates.leftCols(p.gate_dim - 1);
     value -= 0.5 * settings_.gate_alpha * (slopes.rowwise() - slopes.colwise().mean()).squaredNorm();
   }
   if (settings_.alpha > 0 && !data_.frozen()) {
-    for (index_t i = 0; i < p.k; ++i) {
-      value -= 0.5 * settings_.alpha * experts.row(i).head(p.expert_dim - 1).squaredNorm() / p.variance[i];
+    for (index_t i = 0; i < experts.rows(); ++i) {
+      const double variance = p.variance[i / p.n_predictors];
+      value -= 0.5 * settings_.alpha * experts.row(i).head(p.expert_dim - 1).squaredNorm() / variance;
     }
   }
   return value;
@@ -67,7 +68,9 @@ double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
 void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) {
   squares_ = stats.squares;
   if (!data_.frozen()) {
-    if (settings_.common_columns.empty()) {
+    if (p.n_predictors > 1) {
+      move_predictors(p, stats);
+    } else if (settings_.common_columns.empty()) {
       move_each(p, stats, damping);
     } else {
       move_together(p, stats);
@@ -96,6 +99,29 @@ void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double da
       a += delta_;
     } else {
       move(p, stats, i, delta_.dot(target_));  // whether or not the system has full rank
+    }
+  }
+}
+
+// Experts of several predictors: one system for all of an expert's, then across them the inverse of the fixed
+// matrix that their second derivatives have in common.
+void MStep::move_predictors(MixtureParameters& p, const EmStatistics& stats) {
+  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0), q = p.n_predictors;
+  RowMatrix steps(m, q);
+  for (index_t i = 0; i < p.k; ++i) {
+    if (stats.totals[i] <= kSmallestShare * weight_) continue;
+    fill(stats, i, m);
+    expert_.factor(poll_);
+    for (index_t a = 0; a < q; ++a) {
+      const index_t row = (i * q + a) * p.expert_dim;
+      delta_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[row], m);
+      delta_.head(d) -= settings_.alpha * Eigen::Map<const Eigen::VectorXd>(&p.experts[row], d);
+      expert_.solve(delta_, poll_);
+      steps.col(a) = delta_;
+    }
+    for (index_t j = 0; j < m; ++j) {
+      settings_.family->precondition(&steps(j, 0));
+      for (index_t a = 0; a < q; ++a) p.experts[(i * q + a) * p.expert_dim + j] += steps(j, a);
     }
   }
 }
@@ -196,6 +222,12 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   const index_t expert_d = p.expert_dim - 1, gate_d = p.gate_dim - 1;
   const index_t of_gate = gate_d + (settings_.fit_gate_intercept ? 1 : 0),
                 of_expert = data_.frozen() ? 0 : expert_d + (settings_.fit_intercept ? 1 : 0);
+  for (index_t row = 0; row < p.k * p.n_predictors && p.n_predictors > 1; ++row) {
+    for (index_t j = 0; j < of_expert; ++j) {
+      const index_t at = row * p.expert_dim + j;
+      see(stats.residuals[at] - (j < expert_d ? settings_.alpha : 0) * p.experts[at]);
+    }
+  }
   for (const index_t j : data_.frozen() ? std::vector<index_t>() : settings_.common_columns) {
     double slope = 0, precision = 0;
     for (index_t i = 0; i < p.k; ++i) {
@@ -208,7 +240,7 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   for (index_t i = 0; i < p.k; ++i) {
     const double s = std::sqrt(p.variance[i]);
     double squares = stats.squares[i];
-    for (index_t j = 0; j < of_expert; ++j) {
+    for (index_t j = 0; j < of_expert && p.n_predictors == 1; ++j) {
       const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
       if (!is_common(j)) see((stats.residuals[i * p.expert_dim + j] - ridge * a) / s);
       squares += ridge * a * a;

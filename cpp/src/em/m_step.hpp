@@ -55,6 +55,7 @@ class MStep {
   double fill(const EmStatistics& stats, index_t i, index_t m);
   // Adds delta to the experts, one by one or together; `squares_` follows.
   void move_each(MixtureParameters& p, const EmStatistics& stats, double damping);
+  void move_predictors(MixtureParameters& p, const EmStatistics& stats);
   void move_together(MixtureParameters& p, const EmStatistics& stats);
   void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);
   bool is_common(index_t column) const;
