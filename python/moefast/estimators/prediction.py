@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.estimators.model_data import ModelData
 from moefast.families import Family, Gaussian
 from moefast.links import Link
 from moefast.mixture import GatedExperts
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import RowTerms
 from moefast.search.report import FitReport
-from moefast.validation import (
-    check_features,
-    check_levels,
-    check_number,
-    check_response,
-    check_terms,
-    check_weights,
-)
+from moefast.validation import check_levels, check_number, check_response, check_terms, check_weights
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
 
-class MixturePredictions:
-    """The methods of a fitted estimator; it brings the attributes with a trailing underscore."""
+class MixturePredictions(ModelData):
+    """The methods of a fitted estimator; it brings the attributes with a trailing underscore.
+
+    With a formula X is a data frame with the columns that the formula reads, and y may be left out where they hold
+    the response.
+    """
 
     # What fit sets: the parameters (`_set_parameters`), the figures of the fit, and what scikit-learn keeps of X.
     mixture_: GatedExperts
@@ -91,7 +88,7 @@ class MixturePredictions:
         X = self._checked_features(X)
         return in_range(self.mixture_.gates, X)
 
-    def responsibilities(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def responsibilities(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k)."""
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
         return in_range(self.mixture_.responsibilities, X, y, terms=terms)
@@ -148,7 +145,7 @@ class MixturePredictions:
         levels = [0.5 * (1.0 - level), 0.5 * (1.0 + level)]
         return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials)
 
-    def cdf(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def cdf(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return P(Y <= y | x) for each row, (n,): uniform on continuous responses that follow the model."""
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
         return in_range(self.mixture_.cdf, X, y, terms=terms)
@@ -166,24 +163,24 @@ class MixturePredictions:
             return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid, terms), X)
         return self.mixture_.log_density_grid(X, grid, terms)  # 0 where the family cannot have a y: log 0 is right
 
-    def score_samples(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def score_samples(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,)."""
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
         return in_range(self.mixture_.log_density, X, y, terms=terms)
 
     def log_likelihood(
-        self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
     ) -> float:
         """Return the sum of log P(y | x) over the rows, with their weights."""
         values = self.score_samples(X, y, offset=offset, n_trials=n_trials)
         return float(values @ check_weights(sample_weight, len(values)))
 
-    def aic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def aic(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
         log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
         return aic(log_likelihood, self.n_parameters_)
 
-    def bic(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def bic(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
         """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
 
         n is the sum of the weights.
@@ -205,10 +202,6 @@ class MixturePredictions:
         X, terms = self._checked_rows(X, offset, n_trials)
         return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
 
-    def _checked_features(self, X: Any) -> Floats:
-        check_is_fitted(self)
-        return check_features(X, partial(validate_data, self, reset=False))
-
     def _checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
         X = self._checked_features(X)
         terms = check_terms(offset, n_trials, len(X))
@@ -218,6 +211,8 @@ class MixturePredictions:
     def _checked_samples(
         self, X: Any, y: Any, offset: Any = None, n_trials: Any = None
     ) -> tuple[Floats, Floats, RowTerms]:
+        check_is_fitted(self)
+        y = self._response(X, y)
         X, terms = self._checked_rows(X, offset, n_trials)
         y = check_response(y, len(X))
         self.mixture_.family.check(y, terms)
