@@ -11,30 +11,44 @@ from moefast._typing import Floats
 from moefast.formulas.fitted import FittedFormula
 from moefast.formulas.formula import check_formula
 from moefast.formulas.table import names_of_table, some_rows
-from moefast.validation import check_response, check_weights
+from moefast.samples import Samples
+from moefast.validation import check_response, check_samples, check_weights
 
-__all__ = ["check_formula_alone", "design", "learnt", "response"]
+__all__ = ["check_formula_alone", "design", "learnt", "response", "samples_of"]
 
 # How far a y that is given may be from the formula's response: further than float32 rounds.
 _SAME = 1e-6
 
 
-def check_formula_alone(formula: Any, others: Mapping[str, tuple[Any, Any, str]]) -> None:
-    """Raise unless the formula is None, or a text and what it says is not said by other parameters too.
+# What a formula says in place of parameters: these with their defaults.
+_INSTEAD = {
+    "expert_features": (None, "the experts' terms before the bar"),
+    "gate_features": (None, "the gates' terms behind the bar"),
+    "fit_intercept": (True, "'- 1' before the bar"),
+    "fit_gate_intercept": (True, "'- 1' behind the bar"),
+}
 
-    Parameters
-    ----------
-    formula : str or None
-    others : mapping of a parameter's name to its value, its default and what the formula has in its place
-    """
+
+def check_formula_alone(parameters: Mapping[str, Any]) -> None:
+    """Raise unless there is no formula, or it is a text and what it says is not said by other parameters too."""
+    formula = parameters.get("formula")
     if formula is None:
         return
     check_formula(formula)
-    for name, (value, default, instead) in others.items():
+    for name, (default, instead) in _INSTEAD.items():
+        value = parameters.get(name, default)
         if value is not default:
             raise ValueError(
-                f"{name}={value!r} and a formula: leave {name} out and write {instead}, got {formula!r}"
+                f"{name}={value!r} and formula={formula!r}: leave {name} out and write {instead} in the formula"
             )
+
+
+def samples_of(X: Any, y: Any, sample_weight: Any, formula: str | None) -> tuple[Samples, FittedFormula | None]:
+    """Return checked samples of positive weight, by way of a formula where there is one, and what it learnt."""
+    if formula is None:
+        return check_samples(X, y, sample_weight), None
+    fitted = learnt(formula, X, sample_weight)
+    return check_samples(*design(fitted, X, y, sample_weight), sample_weight), fitted
 
 
 def learnt(formula: str, data: Any, sample_weight: Any) -> FittedFormula:
