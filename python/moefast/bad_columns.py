@@ -37,20 +37,19 @@ def missing_values_error(missing: npt.NDArray[np.bool_], labels: Sequence[str], 
     >>> import numpy as np
     >>> X = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, 4.0]])
     >>> print(missing_values_error(np.isnan(X), ["'age'", "'bmi'"]))  # doctest: +NORMALIZE_WHITESPACE
-    X has missing values (NaN): 1 in 'age', 2 in 'bmi' (2 of 3 rows, the first is row 0); drop these rows
+    X has missing values (NaN): 1 in 'age', 2 in 'bmi' (2 of 3 rows, first at row 0); drop these rows
     (data.dropna()) or impute them (sklearn.impute.SimpleImputer in a Pipeline)
     """
     n = len(missing)
     table = missing.reshape(n, -1)
     bad = np.flatnonzero(table.any(axis=1))
-    rows = f"{len(bad)} of {n} rows, the first is row {bad[0]}"
-    if missing.ndim == 1:
-        return ValueError(f"{what} has missing values (NaN): {rows}; drop these rows")
-    counts = [f"{int(n)} in {label}" for n, label in zip(table.sum(axis=0), labels, strict=True) if n]
-    return ValueError(
-        f"{what} has missing values (NaN): {listed(counts)} ({rows}); drop these rows (data.dropna()) or impute "
-        "them (sklearn.impute.SimpleImputer in a Pipeline)"
-    )
+    rows = f"{len(bad)} of {n} rows, first at row {bad[0]}"
+    counts = [f"{int(m)} in {label}" for m, label in zip(table.sum(axis=0), labels, strict=True) if m]
+    remedy = "remove or replace these rows"
+    if what == "X":
+        remedy = "drop these rows (data.dropna()) or impute them (sklearn.impute.SimpleImputer in a Pipeline)"
+    where = rows if missing.ndim == 1 else f"{listed(counts)} ({rows})"
+    return ValueError(f"{what} has missing values (NaN): {where}; {remedy}")
 
 
 def categories_error(columns: Mapping[Any, str], cause: Exception | None = None) -> Exception:
@@ -62,14 +61,15 @@ def categories_error(columns: Mapping[Any, str], cause: Exception | None = None)
     cause : Exception, optional
         What was said when they were to be turned into numbers.
     """
-    found = listed([f"{name!r} ({holds})" if holds else repr(name) for name, holds in columns.items()])
-    several = len(columns) > 1
-    kind = ValueError if cause is None else type(cause)
+    named = [(repr(name), f" ({holds})" if holds else "") for name, holds in columns.items()]
+    if len(named) == 1:
+        (name, holds), *_ = named
+        found = f"X column {name} is not numeric{holds}"
+    else:
+        found = f"X columns {listed([name + holds for name, holds in named])} are not numeric"
     why = "" if cause is None else f": {cause}"
-    return kind(
-        f"X column{'s' if several else ''} {found} {'are' if several else 'is'} not numeric{why}; "
-        + _TO_COLUMNS.format(columns=list(columns))
-    )
+    kind = ValueError if cause is None else type(cause)
+    return kind(f"{found}{why}; {_TO_COLUMNS.format(columns=list(columns))}")
 
 
 def listed(words: Sequence[str]) -> str:
