@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from moefast._typing import Floats
 from moefast.bad_columns import listed
+from moefast.formulas.evaluation import Columns, Learnt, evaluate
 from moefast.formulas.formula import Formula, needs_columns
 from moefast.formulas.table import names_of_table, table_of
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["FittedFormula"]
-
-_INTERCEPT = "Intercept"  # formulaic's name of its column of ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +54,19 @@ class FittedFormula:
         ValueError, TypeError
             When it cannot be read, or not on these data.
         """
-        columns = tuple(names_of_table(data)) if needs_columns(text) else ()
-        formula = Formula.read(text, columns)
+        dot = tuple(names_of_table(data)) if needs_columns(text) else ()
+        formula = Formula.read(text, dot)
         parts = {"experts": formula.experts, "gates": formula.gates}
         if formula.response is not None:
             parts["response"] = formula.response
         table = table_of(data, sorted({*formula.variables, *formula.response_variables}), text)
-        evaluation = _Evaluation(text, table, parts)
-        experts, gates = (tuple(evaluation.columns(part)) for part in ("experts", "gates"))
-        return cls(text, experts, gates, evaluation.levels, evaluation.state, columns)
+        columns, learnt = _evaluate(text, table, parts)
+        if formula.response is not None:
+            term = str(formula.response[0])
+            if term in learnt.levels or len(columns["response"]) != 1:
+                raise ValueError(f"formula {text!r}: the response {term} must be one column of numbers")
+        names = (tuple(columns["experts"]), tuple(columns["gates"]))
+        return cls(text, *names, learnt.levels, learnt.state, dot)
 
     @cached_property
     def formula(self) -> Formula:
@@ -105,14 +106,14 @@ class FittedFormula:
         import pandas as pd
 
         parts = {"experts": self.formula.experts, "gates": self.formula.gates}
-        evaluation = self._evaluated(data, self.formula.variables, parts)
+        of_parts = self._evaluated(data, self.formula.variables, parts)
         names = self.names
-        found = {**evaluation.columns("gates"), **evaluation.columns("experts")}
+        found = {**of_parts["gates"], **of_parts["experts"]}
         if found.keys() != set(names):
             raise ValueError(
                 f"formula {self.text!r} has the columns {sorted(found)} on X, at its fit {sorted(names)}"
             )
-        values = np.empty((len(evaluation.table), len(names)))
+        values = np.empty((len(data), len(names)))
         for j, name in enumerate(names):
             values[:, j] = found[name]
         bad = np.isnan(values)
@@ -139,88 +140,19 @@ class FittedFormula:
         """
         if self.formula.response is None:
             raise ValueError(f"formula {self.text!r} has no response before its ~, so y is needed")
-        evaluation = self._evaluated(data, self.formula.response_variables, {"response": self.formula.response})
-        (values,) = evaluation.columns("response").values()
+        parts = {"response": self.formula.response}
+        (values,) = self._evaluated(data, self.formula.response_variables, parts)["response"].values()
         return np.array(values, dtype=np.float64)
 
-    def _evaluated(self, data: Any, variables: Sequence[str], parts: Mapping[str, Any]) -> _Evaluation:
+    def _evaluated(self, data: Any, variables: Sequence[str], parts: Mapping[str, Any]) -> dict[str, Columns]:
         table = table_of(data, variables, self.text)
-        return _Evaluation(self.text, table, parts, self.levels, self.state)
+        return _evaluate(self.text, table, parts, Learnt(self.levels, self.state))[0]
 
 
-class _Evaluation:
-    """Parts of a formula on a table: their columns, and what was learnt or is given of them."""
-
-    def __init__(
-        self,
-        text: str,
-        table: DataFrame,
-        parts: Mapping[str, Any],
-        levels: Mapping[str, tuple[Any, ...]] | None = None,
-        state: Mapping[str, Any] | None = None,
-    ) -> None:
-        from formulaic import ModelSpec, ModelSpecs
-        from formulaic.errors import FormulaicError
-        from formulaic.materializers import PandasMaterializer
-        from formulaic.parser.types import Factor
-
-        self.text, self.table = text, table
-        if _INTERCEPT in table:
-            raise ValueError(f"formula {text!r}: a column cannot be called {_INTERCEPT!r}; rename it")
-        kind = Factor.Kind.CATEGORICAL
-        known = {term: (kind, {"categories": list(of)}) for term, of in (levels or {}).items()}
-        given = deepcopy(dict(state or {}))
-        specs = {
-            name: ModelSpec(
-                part, na_action="ignore", output="pandas", transform_state=given, encoder_state=dict(known)
-            )
-            for name, part in parts.items()
-        }
-        evaluator = PandasMaterializer(table, context={})
-        failure = None
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # NaN and unseen levels are errors, below
-                matrices = evaluator.get_model_matrix(ModelSpecs(**specs))
-        except (FormulaicError, ValueError, TypeError, KeyError, NameError, AttributeError, IndexError) as error:
-            failure = error
-        for term in known.keys() & evaluator.factor_cache.keys():
-            self._check_levels(term, evaluator.factor_cache[term].values, known[term][1]["categories"])
-        if failure is not None:
-            raise ValueError(f"formula {text!r} cannot be evaluated on X: {failure}") from failure
-        self._parts = {name: getattr(matrices, name) for name in parts}
-        self.levels, self.state = self._learnt(kind)
-        if state is not None and not self.state.keys() <= state.keys():
-            raise ValueError(
-                f"formula {text!r}: rename columns whose names differ in signs alone, such as 'a b', 'a_b'"
-            )
-
-    def columns(self, part: str) -> dict[str, Any]:
-        """Return the columns of a part by name, without that of the intercept."""
-        matrix = self._parts[part]
-        return {str(name): matrix[name].to_numpy() for name in matrix.columns if name != _INTERCEPT}
-
-    def _learnt(self, categorical: Any) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
-        levels: dict[str, tuple[Any, ...]] = {}
-        state: dict[str, Any] = {}
-        for matrix in self._parts.values():
-            spec = matrix.model_spec
-            state |= dict(sorted(spec.transform_state.items()))
-            levels |= {
-                t: tuple(s["categories"]) for t, (kind, s) in spec.encoder_state.items() if kind is categorical
-            }
-        return levels, state
-
-    def _check_levels(self, term: str, values: Any, known: Sequence[Any]) -> None:
-        """Raise for levels that are not among those known."""
-        import pandas as pd
-
-        found = pd.Series(getattr(values, "__wrapped__", values)).astype(object)
-        unseen = [level for level in pd.unique(found) if level not in known]
-        if unseen:
-            rows = int(found.isin(unseen).sum())
-            raise ValueError(
-                f"formula {self.text!r}: {term} has levels in X that it had not at the fit: "
-                f"{listed([repr(level) for level in unseen])} ({rows} of {len(found)} rows); known are "
-                f"{listed([repr(level) for level in known])}"
-            )
+def _evaluate(
+    text: str, table: DataFrame, parts: Mapping[str, Any], learnt: Learnt | None = None
+) -> tuple[dict[str, Columns], Learnt]:
+    try:
+        return evaluate(table, parts, learnt)
+    except ValueError as error:
+        raise ValueError(f"formula {text!r}: {error}") from error

@@ -60,7 +60,7 @@ class Formula:
         if left is not None:
             _check_response(text, left)
         formula = cls(text, left, parts[0], parts[-1])
-        if not any(_has_columns(part) for part in (formula.experts, formula.gates)):
+        if not formula.variables:
             raise ValueError(f"formula {text!r} has no column: experts or gates need at least one")
         return formula
 
@@ -138,10 +138,6 @@ def _is_number(factor: Any) -> bool:
 
 def _has_intercept(part: Iterable[Any]) -> bool:
     return any(all(_is_number(factor) for factor in term.factors) for term in part)
-
-
-def _has_columns(part: Iterable[Any]) -> bool:
-    return any(not _is_number(factor) for term in part for factor in term.factors)
 
 
 def _checked(text: str, expression: str) -> set[str]:
