@@ -36,6 +36,17 @@ class FittedFormula:
         Centres, scales, knots of the terms that have them.
     columns : tuple of str
         Of the data of the fit, where the formula has a ``.``, which stands for them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from moefast.formulas import FittedFormula
+    >>> data = pd.DataFrame({"y": [1.0, 2.0, 4.0], "x": [0.0, 1.0, 2.0], "site": ["b", "a", "c"]})
+    >>> fitted = FittedFormula.learn("y ~ center(x) | site", data)
+    >>> fitted.expert_names, fitted.gate_names, fitted.levels
+    (('center(x)',), ('site[T.b]', 'site[T.c]'), {'site': ('a', 'b', 'c')})
+    >>> fitted.matrix(pd.DataFrame({"x": [3.0], "site": ["b"]})).to_numpy().tolist()
+    [[2.0, 1.0, 0.0]]
     """
 
     text: str
