@@ -55,6 +55,12 @@ def test_intercepts(text):
     assert Formula.read(text).intercepts == INTERCEPTS[text]
 
 
+def test_columns_whose_names_are_words_of_python():
+    assert Formula.read("yield ~ class | C(Q('lambda'))").variables == ["class", "lambda"]
+    with pytest.raises(ValueError, match=r"'class' is a word of Python, a column of that name is Q\('class'\)"):
+        Formula.read("y ~ C(class)")
+
+
 def test_a_dot_is_all_other_columns():
     formula = Formula.read("y ~ . - x | z", ["y", "x", "z", "w"])
     assert formula.variables == ["w", "z"]

@@ -7,6 +7,8 @@ code from it: so nothing is evaluated here or there unless every part of it is i
 from __future__ import annotations
 
 import ast
+import keyword
+import re
 from typing import Any
 
 __all__ = ["variables_of"]
@@ -38,7 +40,9 @@ def variables_of(expression: str) -> set[str]:
     try:
         tree = ast.parse(sanitize_variable_names(expression, {}, aliases), mode="eval")
     except SyntaxError as error:
-        raise ValueError(f"{expression!r} is no expression: {error.msg}") from None
+        words = [word for word in re.findall(r"\w+", expression) if keyword.iskeyword(word)]
+        hint = f"; {words[0]!r} is a word of Python, a column of that name is Q('{words[0]}')" if words else ""
+        raise ValueError(f"{expression!r} is no expression: {error.msg}{hint}") from None
     found: set[str] = set()
     _collect(tree, found)
     return {aliases.get(name, name) for name in found}
@@ -74,14 +78,14 @@ def _collect_call(node: ast.Call, found: set[str]) -> None:
     if (numpy_name or name in _NUMBERS) and (node.keywords or len(node.args) > _n_inputs(numpy_name or name)):
         # a further argument of theirs is an array to write to
         raise ValueError(f"{ast.unparse(node)!r}: {name} takes columns and nothing else in a formula")
-    for keyword in node.keywords:
-        if keyword.arg is None or keyword.arg.startswith("_"):
+    for argument in node.keywords:
+        if argument.arg is None or argument.arg.startswith("_"):
             raise ValueError(f"{ast.unparse(node)!r}: {name} has no such argument")
     if name == "Q":  # Q("any name") reads the column of that name
         if len(node.args) != 1 or node.keywords or not isinstance(node.args[0], ast.Constant):
             raise ValueError(f"{ast.unparse(node)!r}: Q takes the name of a column")
         found.add(str(node.args[0].value))
-    values = [*node.args, *(keyword.value for keyword in node.keywords)]
+    values = [*node.args, *(argument.value for argument in node.keywords)]
     for at, value in enumerate(values):
         if not (name == "C" and at > 0 and isinstance(value, ast.Name) and value.id in _CONTRASTS):
             _collect(value, found)

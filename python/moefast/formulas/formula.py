@@ -97,25 +97,23 @@ def needs_columns(text: str) -> bool:
 
 def _tokens(text: str) -> list[Any]:
     try:
-        from formulaic.errors import FormulaicError
         from formulaic.parser.algos.tokenize import tokenize
     except ImportError:
         raise ImportError('formulas need formulaic: pip install "moefast[formula]"') from None
     try:
         return list(tokenize(text))
-    except FormulaicError as error:
+    except Exception as error:
         raise ValueError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
 
 
 def _sides(text: str, columns: Sequence[str]) -> tuple[Any, Any]:
     """Return the terms on the left, or None, and those on the right, a tuple where there are several parts."""
     import formulaic
-    from formulaic.errors import FormulaicError
 
     context = {"__formulaic_variables_available__": list(columns)}
     try:
         read = formulaic.Formula(text, _context=context)
-    except (FormulaicError, SyntaxError, ValueError) as error:
+    except Exception as error:  # its parser fails in many ways, "(]" by an AttributeError
         raise ValueError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
     if isinstance(read, formulaic.formula.SimpleFormula):
         return None, read
