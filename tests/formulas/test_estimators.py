@@ -304,3 +304,16 @@ def test_a_model_with_a_formula_is_a_start():
     assert three.log_likelihood_ >= MODEL.log_likelihood_
     same = clone(MODEL).set_params(start=MODEL.responsibilities(DATA)).fit(DATA)
     assert same.log_likelihood_ == pytest.approx(MODEL.log_likelihood_, rel=1e-6)
+
+
+def test_other_families_with_an_offset():
+    rng = np.random.default_rng(1)
+    data = DATA.assign(count=rng.poisson(np.exp(np.where(DATA["z"] > 0, 1.0, -1.0) * DATA["x"] + 1.0)))
+    terms = {"offset": np.log(DATA["my col"]), "sample_weight": np.arange(240) % 3}
+    model = flat(family="poisson", formula="count ~ x + C(word) | z").fit(data, **terms)
+    hand = flat(family="poisson", **FEATURES).fit(BY_HAND, data["count"], **terms)
+    assert model.log_likelihood_ == hand.log_likelihood_
+    found = model.log_likelihood(data, **terms)
+    assert found == hand.log_likelihood(BY_HAND, data["count"], **terms)
+    with pytest.raises(ValueError, match="whole numbers"):
+        model.fit(data.assign(count=0.5))

@@ -52,7 +52,13 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     verbose: int
 
     def fit(
-        self: Estimator, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+        self: Estimator,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
     ) -> Estimator:
         """Fit the mixture.
 

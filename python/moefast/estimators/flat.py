@@ -274,7 +274,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
         recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
-        options = MomentOptions(problem.link, fit_intercept=problem.options.fit_intercept, n_threads=self.n_threads)
+        options = MomentOptions(
+            problem.link, fit_intercept=problem.options.fit_intercept, n_threads=self.n_threads
+        )
         samples = replace(samples, X=samples.X.astype(np.float64, copy=False))  # moments in double precision
         design, k = problem.expert_design, int(self.n_experts)
         seen = samples if design.columns is None else samples.of_columns(design.columns)

@@ -175,12 +175,16 @@ class MixturePredictions(ModelData):
         values = self.score_samples(X, y, offset=offset, n_trials=n_trials)
         return float(values @ check_weights(sample_weight, len(values)))
 
-    def aic(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def aic(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+    ) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
         log_likelihood = self.log_likelihood(X, y, sample_weight, offset=offset, n_trials=n_trials)
         return aic(log_likelihood, self.n_parameters_)
 
-    def bic(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None) -> float:
+    def bic(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+    ) -> float:
         """Return Schwarz's criterion, log(n) (number of parameters) - 2 log-likelihood.
 
         n is the sum of the weights.
