@@ -40,11 +40,20 @@ def test_many_columns_are_cut_short():
         check_features(np.full((2, 30), np.nan))
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
-def test_missing_values_of_all_kinds(missing):
-    column = pd.Series([1.0, missing, 3.0], dtype=object)
-    with pytest.raises((ValueError, TypeError), match="1 in 'b'|not numeric|dates"):
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("kind", [object, "Float64"])
+def test_missing_values_of_all_kinds(missing, kind):
+    column = pd.Series([1.0, missing, 3.0], dtype=kind)
+    with pytest.raises(
+        ValueError, match=r"^X has missing values \(NaN\): 1 in 'b' \(1 of 3 rows, first at row 1\)"
+    ):
         check_features(pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": column}))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_words_come_before_missing_values(missing):
+    with pytest.raises(ValueError, match=r"^X column 'b' is not numeric \(such as 'u'\)"):
+        check_features(pd.DataFrame({"a": [1.0, np.nan], "b": [missing, "u"]}))
 
 
 def test_y_and_infinity():

@@ -150,6 +150,8 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
         return type(error)(f"{error}\nOne feature is a table of one column: data[['x']], or x.reshape(-1, 1).")
     if table.ndim != 2:
         return error
+    missing = np.asarray(X.isna()) if hasattr(X, "isna") else np.zeros(table.shape, dtype=bool)
+    table = np.where(missing, np.nan, table)  # also what pandas has in the place of NaN
     columns, causes = {}, []
     for j in range(table.shape[1]):
         try:
@@ -159,25 +161,21 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
         except ValueError as cause:
             columns[j if names is None else names[j]] = "" if names is None else _example(table[:, j])
             causes.append(cause)
-    return categories_error(columns, causes[0]) if columns else error
+    if columns:
+        return categories_error(columns, causes[0])
+    return missing_values_error(missing, list(map(repr, names or []))) if missing.any() else error
 
 
 def refuse_categories(X: Any) -> None:
     """Raise ValueError for columns of pandas whose type is a category, also of numbers: these are codes."""
     types = _column_types(X)
-    categories = {
-        name: kind for name, kind in zip(column_names(X) or [], types, strict=False) if _is_category(kind)
+    found = {
+        name: f"categories {listed(list(map(repr, kind.categories)))}"
+        for name, kind in zip(column_names(X) or [], types, strict=False)
+        if type(kind).__name__ == "CategoricalDtype"
     }
-    if categories:
-        raise categories_error({name: f"categories {_levels(kind)}" for name, kind in categories.items()})
-
-
-def _is_category(kind: Any) -> bool:
-    return type(kind).__name__ == "CategoricalDtype"
-
-
-def _levels(kind: Any) -> str:
-    return listed([repr(level) for level in kind.categories])
+    if found:
+        raise categories_error(found)
 
 
 def _example(column: npt.NDArray[Any]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
 from moefast.formulas import FittedFormula
+from moefast.formulas.table import table_of
 
 DATA = table()
 
@@ -174,6 +175,11 @@ def test_tables_of_all_kinds_give_the_same_matrix(kind):
     np.testing.assert_array_equal(fitted.response(other), SIMPLE["y"])
 
 
+def test_rows_are_counted_from_zero():
+    found = table_of(DATA[10:12], ["x"], "y ~ x")
+    assert list(found.index) == list(learn("y ~ x").matrix(DATA[10:12]).index) == [0, 1]
+
+
 def test_data_are_not_changed():
     data, before = table(), table()
     learn("log(y) ~ center(x) + size + word", data).matrix(data)
@@ -228,10 +234,10 @@ def test_columns_of_other_kinds():
         learn("y ~ word").matrix(DATA.assign(word=1.0))
 
 
-@pytest.mark.parametrize("response", ["word", "size", "C(code)", "bs(x, df=4)"])
+@pytest.mark.parametrize("response", ["word", "size", "C(code)", "bs(x, df=4)", "one"])
 def test_the_response_is_one_number(response):
     with pytest.raises(ValueError, match=r"the response .* must be one column of numbers"):
-        learn(f"{response} ~ z")
+        learn(f"{response} ~ z", DATA.assign(one="a"))
 
 
 # ---- missing values ----------------------------------------------------------------------------------
