@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
 from moefast._typing import Floats
-from moefast.families import GAUSSIAN, Family, Gaussian, Predictors
+from moefast.families import GAUSSIAN, Family, Gaussian, Multinomial, Predictors
 from moefast.families.quantiles import family_quantile
 from moefast.links import LINKS, Link
 from moefast.quantiles import mixture_quantile
@@ -57,11 +57,14 @@ class GatedExperts(ABC):
     @property
     def n_features(self) -> int:
         """The number of features d."""
-        return int(self.coef.shape[1])
+        return int(self.coef.shape[-1])
 
     def predictors(self, X: Floats, terms: RowTerms = NO_TERMS) -> Predictors:
         """Return g(a_i.x + b_i), with the offset, and what else there is of the experts."""
-        eta = self.link(X @ self.coef.T + self.intercept)
+        if self.coef.ndim == 2:
+            eta = self.link(X @ self.coef.T + self.intercept)
+        else:
+            eta = np.tensordot(X, self.coef, axes=(1, 2)) + self.intercept
         if terms.offset is not None:
             eta = eta + terms.offset[:, None]
         trials = 1.0 if terms.n_trials is None else terms.n_trials[:, None]
@@ -121,6 +124,13 @@ class GatedExperts(ABC):
             np.logaddexp(total, log_gates[:, i, None] + self.family.log_density(of.of_expert(i), grid), out=total)
         return total
 
+    def probabilities(self, X: Floats) -> Floats:
+        """Return the probabilities of all classes, (n, C), of classes."""
+        family = self.family
+        assert isinstance(family, Multinomial)
+        of_experts = np.exp(family.log_probabilities(self.predictors(X)))
+        return np.asarray(np.einsum("nk,nkc->nc", self.gates(X), of_experts))
+
     def cdf(self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return P(Y <= y | x), shape (n,)."""
         p, of = self._gated(X, terms)
@@ -151,9 +161,9 @@ class Mixture(GatedExperts):
     Attributes
     ----------
     coef : ndarray of shape (k, d)
-        a_i.
+        a_i; (k, q, d) for families with q predictors an expert.
     intercept : ndarray of shape (k,)
-        b_i.
+        b_i; (k, q) likewise.
     gate_coef : ndarray of shape (k, d)
         W; the last row is 0.
     gate_intercept : ndarray of shape (k,)

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from moefast._typing import Floats
+from moefast.bad_columns import categories_error, listed, missing_values_error
 from moefast.groups import RowGroups, group_labels
 from moefast.samples import NO_TERMS, RowTerms, Samples
 
@@ -33,6 +34,7 @@ __all__ = [
     "column_names",
     "explain_conversion",
     "flat_response",
+    "refuse_categories",
     "refuse_misread",
 ]
 
@@ -51,20 +53,24 @@ def column_label(index: int, names: Sequence[str] | None) -> str:
 
 
 def check_finite(X: npt.NDArray[Any], names: Sequence[str] | None = None, what: str = "X") -> None:
-    """Raise ValueError naming the first column and row of X (2-D or 1-D) that is NaN or infinite."""
+    """Raise ValueError for NaN in X (2-D or 1-D), counted by column, and for infinity, naming the first."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(X.sum()):  # one fast pass; a sum that overflows is looked at below
             return
-    bad = ~np.isfinite(X)
+    missing = np.isnan(X)
+    if missing.any():
+        d = X.shape[1] if X.ndim > 1 else 1
+        labels = [f"column {j}" if names is None else repr(names[j]) for j in range(d)]
+        raise missing_values_error(missing, labels, what)
+    bad = np.isinf(X)
     if not bad.any():
         return
     table = bad.reshape(len(X), -1)
     column = int(np.flatnonzero(table.any(axis=0))[0])
     row = int(np.flatnonzero(table[:, column])[0])
-    kind = "NaN" if np.isnan(X.reshape(len(X), -1)[row, column]) else "infinity"
     where = what if X.ndim == 1 else f"{what} in {column_label(column, names)}"
     raise ValueError(
-        f"Input {where} contains {kind} ({int(table[:, column].sum())} bad value(s), first at row {row}); "
+        f"Input {where} contains infinity ({int(table[:, column].sum())} bad value(s), first at row {row}); "
         "remove or replace these rows"
     )
 
@@ -145,15 +151,38 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
         return type(error)(f"{error}\nOne feature is a table of one column: data[['x']], or x.reshape(-1, 1).")
     if table.ndim != 2:
         return error
+    missing = np.asarray(X.isna()) if hasattr(X, "isna") else np.zeros(table.shape, dtype=bool)
+    table = np.where(missing, np.nan, table)  # also what pandas has in the place of NaN
+    columns, causes = {}, []
     for j in range(table.shape[1]):
         try:
             table[:, j].astype(np.float64)
-        except (TypeError, ValueError) as cause:
-            return type(cause)(
-                f"X {column_label(j, names)} is not numeric: {cause}; write categories as columns of 0 and 1, for "
-                "instance by pandas.get_dummies(X, drop_first=True)"
-            )
-    return error
+        except TypeError as cause:  # neither numbers nor texts
+            return TypeError(f"X {column_label(j, names)} is not numeric: {cause}")
+        except ValueError as cause:
+            columns[j if names is None else names[j]] = "" if names is None else _example(table[:, j])
+            causes.append(cause)
+    if columns:
+        return categories_error(columns, causes[0])
+    return missing_values_error(missing, list(map(repr, names or []))) if missing.any() else error
+
+
+def refuse_categories(X: Any) -> None:
+    """Raise ValueError for columns of pandas whose type is a category, also of numbers: these are codes."""
+    types = _column_types(X)
+    found = {
+        name: f"categories {listed(list(map(repr, kind.categories)))}"
+        for name, kind in zip(column_names(X) or [], types, strict=False)
+        if type(kind).__name__ == "CategoricalDtype"
+    }
+    if found:
+        raise categories_error(found)
+
+
+def _example(column: npt.NDArray[Any]) -> str:
+    """Say what a column of objects holds."""
+    texts = [value for value in column if isinstance(value, str)]
+    return f"such as {texts[0]!r}" if texts else type(column[0]).__name__
 
 
 def check_weights(sample_weight: Any, n_samples: int, *, all_zero: bool = False) -> Floats:
@@ -237,6 +266,7 @@ def _finite_table(X: Any, convert: Callable[..., Any] | None, dtype: Any) -> Any
     """Do the same as :func:`check_features`, with the types that X may have, the first being the usual one."""
     names = column_names(X)
     refuse_misread(X, "X")
+    refuse_categories(X)
     try:
         table = (convert or partial(check_array, input_name="X"))(X, dtype=dtype, ensure_all_finite=False)
     except (TypeError, ValueError) as error:

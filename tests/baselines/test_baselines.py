@@ -213,7 +213,7 @@ def test_experts_with_a_link_start_from_random_parameters(start, link):
         (21, {}, ValueError, "n_experts must be at most 20, got 21"),
         (2.0, {}, TypeError, "n_experts must be an integer"),
         (2, {"n_starts": 0}, ValueError, "n_starts must be at least 1"),
-        (2, {"sample_weight": np.full(20, np.nan)}, ValueError, "sample_weight contains NaN"),
+        (2, {"sample_weight": np.full(20, np.nan)}, ValueError, "sample_weight has missing values"),
     ],
 )
 def test_bad_arguments_are_named(n_experts, changes, error, message):

@@ -390,7 +390,7 @@ def test_bad_starts_are_named():
         fit_gradient_descent(X, y, 2, start=[truth, truth], n_starts=3)
     with pytest.raises(ValueError, match="start has link 'linear', link is 'tanh'"):
         fit_gradient_descent(X, y, 2, start=truth, link="tanh")
-    with pytest.raises(ValueError, match="X in column 1 contains NaN"):
+    with pytest.raises(ValueError, match="20 in column 1"):
         fit_gradient_descent(np.where([False, True], np.nan, X), y, 2)
     with pytest.raises(ValueError, match="n_experts must be at least 1"):
         fit_gradient_descent(X, y, 0)

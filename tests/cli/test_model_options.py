@@ -157,3 +157,74 @@ def test_without_standard_errors_the_rest_is_done(run, csv_file, monkeypatch):
     assert "there are no standard errors: no luck" in result.stderr
     assert "model saved" in result.stdout
     assert "log-likelihood" in result.stdout
+
+
+# ---- formulas ------------------------------------------------------------------------------------------
+
+FORMULA = "log(Q('yield')) ~ age + C(kind) | dose"
+
+
+@pytest.fixture
+def words(table, tmp_path):
+    kinds = np.where(np.arange(len(table)) % 3 > 0, "wet", "dry")
+    data = table.assign(kind=kinds, **{"yield": np.exp(0.1 * table["yield"])})
+    data.to_csv(tmp_path / "words.csv", index=False)
+    return data
+
+
+def test_a_formula_reads_words_and_says_what_is_fitted(run, words, tmp_path):
+    result = run("fit", tmp_path / "words.csv", "--formula", FORMULA, "--errors", "robust", "--no-plot")
+    assert result.exit_code == 0, result.output
+    assert f"words.csv: {len(words)} rows, {FORMULA}" in result.stdout
+    assert "C(kind)[T.wet]" in result.stdout
+    model = load_model("words.moefast.json")
+    direct = MixtureOfExpertsRegressor(2, formula=FORMULA, random_state=0).fit(words)
+    np.testing.assert_allclose(model.predict(words), direct.predict(words), rtol=1e-9)
+    words.drop(columns="yield").iloc[:5].to_csv(tmp_path / "new.csv", index=False)
+    result = run("predict", "words.moefast.json", tmp_path / "new.csv")
+    assert result.exit_code == 0, result.output
+    found = np.array(result.stdout.split()[1:], dtype=float)
+    np.testing.assert_allclose(found, direct.predict(words)[:5], rtol=1e-9)
+    words.assign(kind="damp").to_csv(tmp_path / "new.csv", index=False)
+    result = run("predict", "words.moefast.json", tmp_path / "new.csv")
+    assert result.exit_code == 1
+    assert "C(kind) has levels in X that it had not at the fit: 'damp'" in result.stderr
+
+
+def test_a_formula_with_a_dot_leaves_out_weights_and_ignored_columns(run, words, tmp_path):
+    arguments = (
+        "--formula",
+        "yield ~ .",
+        "--weights",
+        "dose",
+        "--ignore",
+        "flow rate",
+        "--no-plot",
+        "--experts",
+        "1-2",
+    )
+    words.assign(dose=words["dose"].abs()).to_csv(tmp_path / "words.csv", index=False)
+    result = run("fit", tmp_path / "words.csv", *arguments)
+    assert result.exit_code == 0, result.output
+    assert list(load_model("words.moefast.json").feature_names_in_) == ["age", "kind[T.wet]"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either by --target or by --formula"),
+        (("--formula", FORMULA, "--target", "yield"), "either by --target or by --formula"),
+        (("--formula", FORMULA, "--gate-features", "age"), "--formula says which columns"),
+        (("--formula", FORMULA, "--constant-gates"), "--formula says which columns"),
+        (("--formula", "yield ~ nothing"), "'nothing', which X has not"),
+        (("--formula", "yield"), "formula must have a ~"),
+        (("--formula", "yield ~ f(age)"), "no function that a formula may call"),
+        (("--formula", "~ age"), "so y is needed"),
+    ],
+)
+def test_formulas_that_do_not_fit(run, csv_file, options, message):
+    result = run("fit", csv_file, "--no-plot", *options)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)
+    assert message in " ".join(result.stderr.split())
+    assert os.listdir() == []

@@ -256,7 +256,11 @@ def changed(values, at, value):
         (R[None], ValueError, r"shape \(400, 3\), got \(1, 400, 3\)"),
         (2 * R, ValueError, "must add up to 1 in each row, got .* at row 0"),
         (changed(R, 7, [-0.5, 0.5, 1.0]), ValueError, "must not be negative .* at row 7"),
-        (changed(R, (5, 1), np.nan), ValueError, "start in column 1 contains NaN"),
+        (
+            changed(R, (5, 1), np.nan),
+            ValueError,
+            r"start has missing values \(NaN\): 1 in column 1 .*first at row 5",
+        ),
         (np.full((400, 3), "a"), ValueError, "start is not numeric"),
         (np.eye(3)[np.arange(400) % 2], ValueError, "gives expert 2 no row"),
         (LABELS[:-1], ValueError, r"labels must have shape \(400,\), got \(399,\)"),

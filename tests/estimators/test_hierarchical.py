@@ -326,10 +326,10 @@ def test_bad_parameters_are_named(parameters, error, message):
 def test_bad_data_are_named():
     bad = X.copy()
     bad[17, 1] = np.nan
-    with pytest.raises(ValueError, match=r"X in column 'dose' contains NaN .*first at row 17"):
+    with pytest.raises(ValueError, match=r"1 in 'dose' \(.*first at row 17"):
         fit(pd.DataFrame(bad, columns=["age", "dose", "flow rate"]))
     model = fit()
-    with pytest.raises(ValueError, match="X in column 1 contains NaN"):
+    with pytest.raises(ValueError, match="1 in column 1"):
         model.predict_gates(bad)
     for level in (2, -1):
         with pytest.raises(ValueError, match="level must be at"):
@@ -343,7 +343,7 @@ def test_bad_data_are_named():
 def test_a_fit_that_fails_leaves_the_one_before():
     model = fit()
     before = model.predict(X)
-    with pytest.raises(ValueError, match="contains NaN"):
+    with pytest.raises(ValueError, match="missing values"):
         model.fit(X * np.nan, Y)
     np.testing.assert_array_equal(model.predict(X), before)
 

@@ -66,6 +66,7 @@ def _name(place):
 ALSO = {
     "target": {"text", "null"},
     "feature_names": {"null"},
+    "parameters.formula": {"text"},
     "parameters.random_state": {"whole", "null"},
     "parameters.verbose": {"whole", "flag"},
     "parameters.n_init": {"whole"},

@@ -251,7 +251,7 @@ def test_bad_candidates_are_refused(A):
         ({"Z": np.ones(5)}, "Z must have shape"),
         ({"response": np.ones(4)}, r"response must have shape \(5,\), got \(4,\)"),
         ({"gram": np.eye(3)}, r"gram must have shape \(2, 2\)"),
-        ({"sample_weight": np.full(5, np.nan)}, "sample_weight contains NaN"),
+        ({"sample_weight": np.full(5, np.nan)}, "sample_weight has missing values"),
         ({"mu": -1.0}, "mu must be"),
     ],
 )

@@ -270,5 +270,7 @@ def test_errors_name_the_argument(arguments, error, message):
 def test_data_are_checked_before_any_fit():
     X, y = simulated(20, 0)
     X[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"X in column 1 contains NaN .* first at row 3"):
+    with pytest.raises(
+        ValueError, match=r"X has missing values \(NaN\): 1 in column 1 \(1 of 20 rows, first at row 3\)"
+    ):
         select_n_experts(X, y)

@@ -33,7 +33,7 @@ from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.io.atomic import replacing
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
-from moefast.io.tables import read_table
+from moefast.io.tables import CsvTable, read_table
 from moefast.plotting import picture_format, plot_experts, save_figure
 
 __all__ = ["main"]
@@ -102,7 +102,7 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 
 @main.command()
 @click.argument("file", type=_FILE)
-@click.option("--target", required=True, metavar="COLUMN", help="The response.")
+@click.option("--target", metavar="COLUMN", help="The response. Needed without --formula.")
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave this column out. May be repeated.")
 @click.option("--weights", metavar="COLUMN", help="Sample weights.")
 @plainly
@@ -111,7 +111,7 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 @output_options
 def fit(
     file: Path,
-    target: str,
+    target: str | None,
     ignore: tuple[str, ...],
     weights: str | None,
     wanted: ModelOptions,
@@ -120,28 +120,32 @@ def fit(
 ) -> None:
     """Fit a mixture of experts to the CSV table FILE.
 
-    Every column but the target, the weights and ignored ones is a feature. Model and picture are written to
-    the current folder.
+    Every column but the target, the weights and ignored ones is a feature, unless a formula says otherwise. Model
+    and picture are written to the current folder.
     """
+    if (target is None) == (wanted.formula is None):
+        raise click.UsageError("give the response either by --target or by --formula")
     model_path = outputs.model_path or Path(f"{file.stem}.moefast.json")
     plot = outputs.plot or Path(f"{file.stem}.moefast.png")
     check_outputs([model_path] if outputs.no_plot else [model_path, plot], [file])
     if not outputs.no_plot:
         _check_picture(plot)
-    if target in (weights, *ignore):
+    if target is not None and target in (weights, *ignore):
         raise ValueError(f"column {target!r} cannot be the target and be ignored or a weight too")
     with helpful(layout):
         table = read_table(file, layout)
-        for name in [target, *ignore, *([weights] if weights else [])]:
+        apart = [name for name in (target, weights, *ignore) if name is not None]
+        for name in apart:
             if name not in table.columns:
                 table.numeric([name])  # raises, naming it
-        apart = {target, weights, *ignore}
         features = [name for name in table.columns if name not in apart]
         if not features:
-            raise ValueError(f"{file} has no column left for a feature beside {target!r}")
-        data = table.numeric([*features, target, *([weights] if weights else [])])
-    X, y = data[features], data[target]
-    model, selection = wanted.fit(X, y, data[weights] if weights else None)
+            raise ValueError(
+                f"{file} has no column left for a feature" + (f" beside {target!r}" if target else "")
+            )
+        X, y = (table.frame[features], None) if target is None else _numbers(table, features, target)
+        w = table.numeric([weights])[weights] if weights else None
+    model, selection = wanted.fit(X, y, w)
     with _Ending() as ending:
         # The file first: whatever becomes of the output, the work is kept. And the summary whatever becomes of it.
         with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
@@ -149,9 +153,10 @@ def fit(
         saved, inference = not ending.failed, None
         if wanted.errors is not None:
             with ending.step("there are no standard errors"):
-                inference = model.inference(X, y, data[weights] if weights else None, cov_type=wanted.errors)
+                inference = model.inference(X, y, w, cov_type=wanted.errors)
         with ending.printing():
-            click.echo(f"{file.name}: {len(X)} rows, {len(features)} features, target {target}\n")
+            what = wanted.formula or f"{len(features)} features, target {target}"
+            click.echo(f"{file.name}: {len(X)} rows, {what}\n")
             if selection is not None:
                 click.echo(f"{selection}\n")
             click.echo(model.summary(inference).to_text(shutil.get_terminal_size().columns))
@@ -182,7 +187,8 @@ def predict(model: Path, file: Path, output: Path | None, details: bool, layout:
     if names is None:
         raise ValueError(f"{model} was fitted without column names, so the columns of {file} cannot be matched")
     with helpful(layout):
-        X = read_table(file, layout).numeric([str(n) for n in names])
+        table = read_table(file, layout)
+        X = table.frame if fitted.formula_ is not None else table.numeric([str(n) for n in names])
     mean, std = fitted.predict(X, return_std=True)
     result = {"prediction": mean}
     if details:
@@ -240,6 +246,11 @@ def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None
             tell(f"stopped; what was done is kept in {output}, the same command goes on from there")
             raise click.exceptions.Exit(130) from None
         click.echo(report)
+
+
+def _numbers(table: CsvTable, features: list[str], target: str) -> tuple[pd.DataFrame, pd.Series[float]]:
+    data = table.numeric([*features, target])
+    return data[features], data[target]
 
 
 class _Ending:

@@ -58,7 +58,7 @@ class ModelOptions:
         One number of experts, or several to choose from.
     criterion : str or None
         By which to choose; None is BIC.
-    noise, link, expert_features, gate_features, gate_alpha, time_budget, seed, threads
+    formula, noise, link, expert_features, gate_features, gate_alpha, time_budget, seed, threads
         Parameters of the estimator. Without columns named, experts and gates see all.
     constant_gates : bool
         Gates see no column.
@@ -68,6 +68,7 @@ class ModelOptions:
 
     experts: tuple[int, ...]
     criterion: Any
+    formula: str | None
     noise: Any
     link: str
     expert_features: tuple[str, ...]
@@ -82,6 +83,11 @@ class ModelOptions:
     def __post_init__(self) -> None:
         if self.constant_gates and self.gate_features:
             raise ValueError("--constant-gates leaves no column for --gate-features; give one of them")
+        if self.formula is not None and (self.constant_gates or self.gate_features or self.expert_features):
+            raise ValueError(
+                "--formula says which columns experts and gates see; leave --expert-features, --gate-features and "
+                "--constant-gates out"
+            )
         if self.criterion is not None and len(self.experts) == 1:
             raise ValueError("--criterion chooses among several numbers of experts; give a range: --experts 1-6")
 
@@ -90,6 +96,7 @@ class ModelOptions:
     ) -> tuple[MixtureOfExpertsRegressor, NExpertsSelection | None]:
         """Return the fitted model, and how its number of experts was chosen where there was a choice."""
         parameters: dict[str, Any] = {
+            "formula": self.formula,
             "noise": self.noise,
             "link": self.link,
             "expert_features": list(self.expert_features) or None,
@@ -132,6 +139,11 @@ model_options = gathered(
             help="How many experts; of a range such as 1-6 the best.",
         ),
         click.option("--criterion", type=click.Choice(["bic", "cv", "icl"]), help="For a range. Default: bic."),
+        click.option(
+            "--formula",
+            metavar="'y ~ a + C(b) | c'",
+            help="Response, terms of the experts, of the gates; in place of --target. Columns may hold words.",
+        ),
         _columns("--expert-features", "the experts"),
         _columns("--gate-features", "the gates"),
         click.option("--constant-gates", is_flag=True, help="Gates see no column: a mixture of regressions."),

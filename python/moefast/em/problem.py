@@ -266,9 +266,17 @@ class EmProblem(StandardSamples):
     def _blank(self, k: int) -> Mixture:
         """Equal gates; the rest is made by the first M-step."""
         d = self.features.shape[1]
-        shape = np.full(k, self.family.initial_shape)
+        shape, q = np.full(k, self.family.initial_shape), self.family.n_predictors
+        predictors = (k,) if q == 1 else (k, q)
         return Mixture(
-            np.zeros((k, d)), np.zeros(k), np.zeros((k, d)), np.zeros(k), np.ones(k), self.link, self.family, shape
+            np.zeros((*predictors, d)),
+            np.zeros(predictors),
+            np.zeros((k, d)),
+            np.zeros(k),
+            np.ones(k),
+            self.link,
+            self.family,
+            shape,
         )
 
     def _parameters(
@@ -280,7 +288,7 @@ class EmProblem(StandardSamples):
         """
         k = start.n_experts
         start = replace(start.ordered(np.arange(k)), link=self.link, family=self.family)
-        intercept = start.intercept if self.options.fit_intercept else np.zeros(k)
+        intercept = start.intercept if self.options.fit_intercept else np.zeros_like(start.intercept)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
         variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
         if not self.family.has_scale:
@@ -292,7 +300,7 @@ class EmProblem(StandardSamples):
         if common:
             coef = coef.copy()
             coef[:, common] = coef[:, common].mean(axis=0)
-        experts = np.column_stack([coef, intercept])
+        experts = np.concatenate([coef, intercept[..., None]], axis=-1).reshape(-1, coef.shape[-1] + 1)
         return start, (
             experts,
             np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
@@ -323,10 +331,11 @@ class EmProblem(StandardSamples):
 
     def _mixture(self, start: Mixture, out: Any) -> Mixture:
         """Return the parameters in the core's result."""
+        experts = out["experts"].reshape(*start.intercept.shape, -1)
         return replace(
             start,
-            coef=self.expert_design.spread(out["experts"][:, :-1]),
-            intercept=out["experts"][:, -1],
+            coef=self.expert_design.spread(experts[..., :-1]),
+            intercept=experts[..., -1],
             gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
             gate_intercept=out["gates"][:, -1],
             sigma=np.sqrt(out["variance"]),
@@ -352,12 +361,18 @@ class EmProblem(StandardSamples):
         dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
         noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
         common = len(set(self.options.common_columns) - set(self.expert_design.dependent))
-        experts = n_experts * self.expert_design.rank - (n_experts - 1) * common
+        of_expert = self.family.n_predictors * self.expert_design.rank
+        experts = n_experts * of_expert - (n_experts - 1) * common
         return experts + n_gates * self.gate_design.rank + noise
 
     def residuals(self, mixture: Mixture) -> Floats:
         """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""
         response = self.response
+        if self.family.n_predictors > 1:  # along a contrast of classes, the same for mixtures of as many experts
+            of = mixture.predictors(self.Z)
+            expected = np.exp(self.family.log_probabilities(of))
+            missed = response.working[:, None] - expected
+            return np.asarray(missed @ np.random.default_rng(mixture.n_experts).normal(size=missed.shape[-1]))
         if response.first_predictor is None:
             return np.asarray(self.t[:, None] - mixture.expert_means(self.Z))
         return np.asarray(response.first_predictor[:, None] - mixture.predictors(self.Z).eta)

@@ -40,7 +40,7 @@ class StandardResponse:
         In standard units.
     row_term, first_predictor : ndarray of shape (n,) or None
         What the core is told of rows, see :class:`moefast.families.Family`; None for normal responses.
-    working : ndarray of shape (n,)
+    working : ndarray of shape (n,), or (n, C) for C classes
         What starts take for a response that linear experts could explain: the first predictor less the offset, of
         mean 0 and standard deviation 1; for normal responses t itself.
     """
@@ -67,6 +67,8 @@ class StandardResponse:
         if isinstance(family, Gaussian):
             return cls(family, t, terms, None, None, t)
         row_term, first = family.row_term(t, terms), family.first_predictor(t, terms)
+        if first is None:
+            return cls(family, t, terms, row_term, None, family.indicators(t))
         if terms.offset is not None:
             first = first - terms.offset
         if family.has_outliers:
@@ -77,6 +79,14 @@ class StandardResponse:
         working = (first - mean[0]) / (deviation[0] or 1.0)
         contiguous = None if row_term is None else np.ascontiguousarray(row_term)
         return cls(family, t, terms, contiguous, np.ascontiguousarray(first), working)
+
+    def drawn(self, sample_weight: Floats, rng: np.random.Generator) -> Floats:
+        """Return the working response, (n,); of classes a random contrast, of mean 0 and standard deviation 1."""
+        if self.working.ndim == 1:
+            return self.working
+        values = self.working @ rng.normal(size=self.working.shape[1])
+        mean, deviation = location_and_scale(values[:, None], sample_weight)
+        return np.asarray((values - mean[0]) / (deviation[0] or 1.0))
 
     def with_values(self, t: Floats, sample_weight: Floats) -> StandardResponse:
         """Return other responses of the same rows."""

@@ -147,6 +147,10 @@ class StandardSamples:
         """The response, (n,)."""
         return self.response.t
 
+    def working_response(self, rng: np.random.Generator) -> Floats:
+        """Return what starts take for a response that linear experts could explain, (n,)."""
+        return self.response.drawn(self.sample_weight, rng)
+
     @property
     def family(self) -> Family:
         """Of the response, in standard units."""

@@ -6,12 +6,11 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from moefast.em.options import EmOptions
 from moefast.estimators.features import Features, check_features, feature_columns
@@ -21,17 +20,11 @@ from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
 from moefast.families import GAUSSIAN, Family
+from moefast.formulas.design import check_formula_alone
 from moefast.links import Link
 from moefast.randomness import RandomState
 from moefast.samples import NO_TERMS, Samples
-from moefast.validation import (
-    check_choice,
-    check_integer,
-    check_samples,
-    check_terms,
-    check_verbose,
-    check_weights,
-)
+from moefast.validation import check_choice, check_integer, check_terms, check_verbose, check_weights
 
 __all__ = ["MixtureEstimator"]
 
@@ -61,7 +54,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     def fit(
         self: Estimator,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         offset: Any = None,
@@ -73,8 +66,10 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Read in place where it is a large array: no other thread may change it meanwhile.
+            Read in place where it is a large array: no other thread may change it meanwhile. With a formula a data
+            frame with the columns that the formula reads.
         y : array-like of shape (n,)
+            May be left out with a formula that has a response.
         sample_weight : array-like of shape (n,), optional
             Not negative. A weight of zero is the same as leaving the row out, an integer weight the same as
             repeating it: with `groups`, as repeating the whole group, whose rows have to have the same weight.
@@ -112,9 +107,9 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
     ) -> list[Warning]:
         options = self._checked_parameters()
         given = offset is not None or n_trials is not None
-        terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
-        convert = partial(validate_data, self)
-        samples = check_samples(X, y, sample_weight, convert, single=True, terms=terms, groups=groups)
+        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
+        self._learn_formula(X, sample_weight)
+        samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
         self._check_response(samples)
         k, asked_for = self._asked_for()
         if samples.n_units < k:
@@ -124,19 +119,23 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
             )
         start = None
         if not isinstance(self.start, str):
-            rows = check_weights(sample_weight, _num_samples(X)) > 0
+            rows = check_weights(sample_weight, self._n_rows(X)) > 0
             wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
             start = given_start(self.start, rows, wanted)
             start = start if samples.groups is None else start.in_order(samples.groups.order)
         outcome = self._fit(samples, self._with_columns(options, samples), start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
-        self.target_name_, self.membership_ = response_name(y), Membership.of(outcome.mixture, samples)
+        of_formula = None if self.formula_ is None else self.formula_.response_name
+        self.target_name_ = response_name(y) if of_formula is None else of_formula
+        self.membership_ = Membership.of(outcome.mixture, samples)
         self._set_figures(outcome)
         return outcome.warnings(samples)
 
     def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
         """Return the options with the columns that experts and gates see."""
+        if self.formula_ is not None:
+            return replace(options, **self.formula_.settings)
         return replace(
             options,
             expert_columns=feature_columns("expert_features", self.expert_features, samples),
@@ -187,6 +186,7 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         check_verbose(self.verbose)
         check_features("expert_features", self.expert_features)
         check_features("gate_features", self.gate_features)
+        check_formula_alone(self.get_params(deep=False))
         budget = self.time_budget
         number = isinstance(budget, (int, float, np.integer, np.floating)) and not isinstance(budget, bool)
         if budget is not None and not (number and 0 < budget < np.inf):
@@ -222,6 +222,14 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         self.bic_ = bic(self.log_likelihood_, self.n_parameters_, self.training_weight_)
         self.entropy_ = self.membership_.entropy
         self.icl_ = self.bic_ + 2.0 * self.entropy_
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return R^2 of the predictions; y may be left out with a formula that has a response.
+
+        With a response such as log(y) it is that of log(y).
+        """
+        check_is_fitted(self)
+        return float(super().score(X, self._response(X, y), sample_weight))
 
     def summary(self, inference: Inference | None = None) -> Summary:
         """Return what the fit says of itself: print it, or take its tables as data frames.

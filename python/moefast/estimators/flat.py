@@ -65,6 +65,10 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         "silu", a :class:`moefast.links.Link` with derivative and breakpoints, or any vectorised function. Links
         other than "linear", "relu" and "leaky_relu" take y in the units it has. The noise stays normal: "sigmoid"
         is no logistic regression, which is ``family="bernoulli"``.
+    formula : str, optional
+        ``"y ~ x1 + C(x2) | z1"``: response, terms of the experts, terms of the gates; without a bar the gates have
+        those of the experts. X then stands for a data frame in all methods, y may be left out, and the features
+        and intercepts of experts and gates are the formula's affair (docs/formulas.md). Needs formulaic.
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
@@ -171,7 +175,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         Sum of the weights, of groups where there are any, and standard deviation of the training response.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Only when X had column names.
+        Only when X had column names. With a formula those of the design matrix, as coefficients have them.
+    formula_ : FittedFormula or None
+        What the fit has learnt for the formula: levels of categories, centres, knots.
 
     Notes
     -----
@@ -203,6 +209,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         *,
         family: str | Family = "gaussian",
         link: str | Link | Callable[[Any], Any] = "linear",
+        formula: str | None = None,
         expert_features: Features = None,
         gate_features: Features = None,
         common_features: Features = None,
@@ -225,6 +232,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.n_experts = n_experts
         self.family = family
         self.link = link
+        self.formula = formula
         self.expert_features = expert_features
         self.gate_features = gate_features
         self.common_features = common_features
@@ -276,7 +284,9 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
         recover = l4.recover_from_samples if self.start == "l4" else recover_from_samples
-        options = MomentOptions(problem.link, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
+        options = MomentOptions(
+            problem.link, fit_intercept=problem.options.fit_intercept, n_threads=self.n_threads
+        )
         samples = replace(samples, X=samples.X.astype(np.float64, copy=False))  # moments in double precision
         design, k = problem.expert_design, int(self.n_experts)
         seen = samples if design.columns is None else samples.of_columns(design.columns)
@@ -341,5 +351,5 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
 
 def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
     """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
-    keys = [*fit.mixture.coef.T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
+    keys = [*fit.mixture.coef.reshape(fit.mixture.n_experts, -1).T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
     return np.lexsort(keys)

@@ -49,6 +49,10 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
     branches : sequence of int
         Children of a node at each level, top first: ``(2, 3)`` is two branches of three experts. Any depth;
         ``(k,)`` and ``(1, k)`` are the flat mixture.
+    formula : str, optional
+        ``"y ~ x1 + C(x2) | z1"``: response, terms of the experts, terms of the gates; without a bar the gates have
+        those of the experts. X then stands for a data frame in all methods, y may be left out, and the features
+        and intercepts of experts and gates are the formula's affair (docs/formulas.md). Needs formulaic.
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant.
@@ -120,7 +124,9 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         Sum of the weights and standard deviation of the training response.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Only when X had column names.
+        Only when X had column names. With a formula those of the design matrix, as coefficients have them.
+    formula_ : FittedFormula or None
+        What the fit has learnt for the formula: levels of categories, centres, knots.
 
     Notes
     -----
@@ -152,6 +158,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         self,
         branches: Sequence[int] = (2, 2),
         *,
+        formula: str | None = None,
         expert_features: Features = None,
         gate_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
@@ -170,6 +177,7 @@ class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
         verbose: int = 0,
     ) -> None:
         self.branches = branches
+        self.formula = formula
         self.expert_features = expert_features
         self.gate_features = gate_features
         self.noise = noise

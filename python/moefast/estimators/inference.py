@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from moefast.em.options import EmOptions
 from moefast.estimators.prediction import MixturePredictions
@@ -15,7 +14,7 @@ from moefast.inference.covariance import check_groups
 from moefast.inference.infer import infer
 from moefast.inference.result import InferenceResult
 from moefast.samples import Samples
-from moefast.validation import check_samples, check_weights
+from moefast.validation import check_weights
 
 __all__ = ["MixtureInference"]
 
@@ -34,7 +33,7 @@ class MixtureInference(MixturePredictions):
     def inference(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         cov_type: Literal["robust", "nonrobust", "cluster"] = "robust",
@@ -47,6 +46,7 @@ class MixtureInference(MixturePredictions):
         X : array-like of shape (n, d)
             The data of the fit, like `y` and `sample_weight`.
         y : array-like of shape (n,)
+            May be left out with a formula.
         sample_weight : array-like of shape (n,), optional
             A weight counts as so many copies of its row.
         cov_type : {"robust", "nonrobust", "cluster"}
@@ -73,7 +73,6 @@ class MixtureInference(MixturePredictions):
             without a finite estimate, whose standard errors are NaN.
         """
         check_is_fitted(self)
-        convert = partial(validate_data, self, reset=False)
         if self.n_groups_fit_ < self.n_samples_fit_:
             if groups is None:
                 raise ValueError("the model was fitted with groups, so inference needs them: give the same groups")
@@ -83,9 +82,9 @@ class MixtureInference(MixturePredictions):
                     "which is by group"
                 )
             check_groups(cov_type, None, np.ones(0))
-            samples, of_rows = check_samples(X, y, sample_weight, convert, groups=groups), None
+            samples, of_rows = self._samples(X, y, sample_weight, groups=groups), None
         else:
-            samples = check_samples(X, y, sample_weight, convert)
-            of_rows = check_groups(cov_type, groups, check_weights(sample_weight, len(y)))
+            samples = self._samples(X, y, sample_weight)
+            of_rows = check_groups(cov_type, groups, check_weights(sample_weight, self._n_rows(X)))
         options = self._with_columns(self._checked_parameters(), samples)
         return infer(self, samples, of_rows, options=options, cov_type=cov_type)

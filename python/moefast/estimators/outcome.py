@@ -60,7 +60,7 @@ class Outcome:
         # The gates of a tree are one array a level, those of a flat mixture one array, whose rows are listed here.
         parameters = (m.coef, m.intercept, m.sigma, m.shape, *m.gate_coef, *m.gate_intercept)
         refuse_infinite(self.problem, parameters, self.fit.log_likelihood, samples.names)
-        if not m.link.is_linear or not m.family.is_location:
+        if m.family.n_predictors == 1 and not (m.link.is_linear and m.family.is_location):
             refuse_infinite_predictions(m, samples.X, samples.terms)
 
     @property

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.estimators.model_data import ModelData
 from moefast.families import Family, Gaussian
 from moefast.groups import RowGroups, group_labels
 from moefast.links import Link
@@ -19,21 +19,17 @@ from moefast.randomness import RandomState, get_generator
 from moefast.repeated import group_log_density, group_responsibilities
 from moefast.samples import RowTerms
 from moefast.search.report import FitReport
-from moefast.validation import (
-    check_features,
-    check_levels,
-    check_number,
-    check_response,
-    check_samples,
-    check_terms,
-    check_weights,
-)
+from moefast.validation import check_levels, check_number, check_response, check_samples, check_terms, check_weights
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
 
-class MixturePredictions:
-    """The methods of a fitted estimator; it brings the attributes with a trailing underscore."""
+class MixturePredictions(ModelData):
+    """The methods of a fitted estimator; it brings the attributes with a trailing underscore.
+
+    With a formula X is a data frame with the columns that the formula reads, and y may be left out where they hold
+    the response.
+    """
 
     # What fit sets: the parameters (`_set_parameters`), the figures of the fit, and what scikit-learn keeps of X.
     mixture_: GatedExperts
@@ -96,7 +92,7 @@ class MixturePredictions:
         return in_range(self.mixture_.gates, X)
 
     def responsibilities(
-        self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None, groups: Any = None
+        self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None, groups: Any = None
     ) -> Floats:
         """Return P(expert i | x, y): how likely each expert is after y is seen, shape (n, k).
 
@@ -175,7 +171,7 @@ class MixturePredictions:
         levels = [0.5 * (1.0 - level), 0.5 * (1.0 + level)]
         return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials)
 
-    def cdf(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def cdf(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return P(Y <= y | x) for each row, (n,): uniform on continuous responses that follow the model."""
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
         return in_range(self.mixture_.cdf, X, y, terms=terms)
@@ -193,7 +189,7 @@ class MixturePredictions:
             return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid, terms), X)
         return self.mixture_.log_density_grid(X, grid, terms)  # 0 where the family cannot have a y: log 0 is right
 
-    def score_samples(self, X: Any, y: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def score_samples(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,)."""
         X, y, terms = self._checked_samples(X, y, offset, n_trials)
         return in_range(self.mixture_.log_density, X, y, terms=terms)
@@ -201,7 +197,7 @@ class MixturePredictions:
     def log_likelihood(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         offset: Any = None,
@@ -216,7 +212,7 @@ class MixturePredictions:
     def aic(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         offset: Any = None,
@@ -231,7 +227,7 @@ class MixturePredictions:
     def bic(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         offset: Any = None,
@@ -281,10 +277,6 @@ class MixturePredictions:
         X, terms = self._checked_rows(X, offset, n_trials)
         return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
 
-    def _checked_features(self, X: Any) -> Floats:
-        check_is_fitted(self)
-        return check_features(X, partial(validate_data, self, reset=False))
-
     def _checked_groups(self, groups: Any, X: Floats) -> RowGroups | None:
         """Return the groups of checked rows, once sorted; None where each row is by itself."""
         if groups is None:
@@ -313,6 +305,8 @@ class MixturePredictions:
     def _checked_samples(
         self, X: Any, y: Any, offset: Any = None, n_trials: Any = None
     ) -> tuple[Floats, Floats, RowTerms]:
+        check_is_fitted(self)
+        y = self._response(X, y)
         X, terms = self._checked_rows(X, offset, n_trials)
         y = check_response(y, len(X))
         self.mixture_.family.check(y, terms)

@@ -5,6 +5,7 @@ from moefast.families.custom import CustomFamily
 from moefast.families.family import Family, Predictors
 from moefast.families.gamma import Gamma
 from moefast.families.gaussian import GAUSSIAN, Gaussian
+from moefast.families.multinomial import Multinomial
 from moefast.families.negative_binomial import NegativeBinomial
 from moefast.families.poisson import Poisson
 from moefast.families.registry import FAMILIES, get_family
@@ -21,6 +22,7 @@ __all__ = [
     "Family",
     "Gamma",
     "Gaussian",
+    "Multinomial",
     "NegativeBinomial",
     "Poisson",
     "Predictors",

@@ -28,7 +28,7 @@ class Predictors:
     Attributes
     ----------
     eta : ndarray of shape (n, k)
-        The predictors, with the offset.
+        The predictors, with the offset; (n, k, q) where an expert has q of them.
     sigma : ndarray of shape (k,)
         Read by families with a scale.
     shape : ndarray of shape (k,)
@@ -49,7 +49,7 @@ class Predictors:
     def transposed(self) -> Predictors:
         """Return the same by rows of experts, (k, n), along which numpy is fast."""
         trials = self.n_trials if isinstance(self.n_trials, float) else self.n_trials.T
-        eta = np.ascontiguousarray(self.eta.T)
+        eta = np.ascontiguousarray(np.swapaxes(self.eta, 0, 1))
         return Predictors(eta, self.sigma[:, None], self.shape[:, None], trials)
 
     def of_expert(self, i: int) -> Predictors:
@@ -59,7 +59,7 @@ class Predictors:
 
     def chosen(self, experts: npt.NDArray[np.intp]) -> Predictors:
         """Return what one expert says of each row, (n, 1)."""
-        eta = np.take_along_axis(self.eta, experts[:, None], axis=1)
+        eta = self.eta[np.arange(len(experts)), experts][:, None]
         return Predictors(eta, self.sigma[experts, None], self.shape[experts, None], self.n_trials)
 
 
@@ -102,6 +102,11 @@ class Family(ABC):
         return None
 
     @property
+    def n_predictors(self) -> int:
+        """How many linear forms an expert has."""
+        return 1
+
+    @property
     def predicts(self) -> str:
         """What the predictor is of, in words."""
         return "y" if self.is_location else "log E[y]"
@@ -125,8 +130,19 @@ class Family(ABC):
         return None
 
     @abstractmethod
-    def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
-        """Return the predictor that fits each y alone, a little towards the middle: finite, shape (n,)."""
+    def first_predictor(self, y: Floats, terms: RowTerms) -> Floats | None:
+        """Return the predictor that fits each y alone, a little towards the middle: finite, shape (n,).
+
+        None where an expert has several: it is made from predictors of 0.
+        """
+
+    def log_probabilities(self, of: Predictors) -> Floats:
+        """Return the logarithms of the probabilities of all classes, (n, k, C), of such families."""
+        raise NotImplementedError
+
+    def indicators(self, y: Floats) -> Floats:
+        """Return a column for each class of y, (n, C), 1 where y is it, of families with several predictors."""
+        raise NotImplementedError
 
     @abstractmethod
     def mean(self, of: Predictors) -> Floats:

@@ -52,11 +52,17 @@ class Multinomial(Family):
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no class."""
         self.refuse_trials(terms)
+        if terms.offset is not None:
+            raise ValueError("offset is for one predictor, classes have several; leave it out")
         self.refuse(~np.isin(y, np.arange(self.n_classes)), y, f"a class from 0 to {self.n_classes - 1}")
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> None:
         """There is none: experts are made from equal probabilities."""
         return None
+
+    def indicators(self, y: Floats) -> Floats:
+        """Return 1 where y is the class of the column, else 0."""
+        return np.asarray(y[:, None] == np.arange(self.n_classes), dtype=np.float64)
 
     def log_probabilities(self, of: Predictors) -> Floats:
         """Return the logarithms of the probabilities of all classes, (n, k, C)."""
@@ -66,7 +72,7 @@ class Multinomial(Family):
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return the logarithm of the probability of class y."""
         classes = np.broadcast_to(np.asarray(y, dtype=np.intp), of.eta.shape[:-1])
-        return np.take_along_axis(self.log_probabilities(of), classes[..., None], axis=-1)[..., 0]
+        return np.asarray(np.take_along_axis(self.log_probabilities(of), classes[..., None], axis=-1)[..., 0])
 
     def draw(self, of: Predictors, rng: np.random.Generator) -> Floats:
         """Return classes."""

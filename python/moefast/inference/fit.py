@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast.em.problem import EmProblem
+from moefast.formulas.fitted import FittedFormula
 from moefast.inference.estimable import Precision
 from moefast.mixture import Mixture
 
@@ -26,9 +27,12 @@ class Fit:
     precision : Precision
     groups : ndarray of shape (n,) or None
         The cluster of each row, 0, 1, ...
+    formula : FittedFormula or None
+        Of the model, for new data.
     """
 
     problem: EmProblem
     mixture: Mixture
     precision: Precision
     groups: npt.NDArray[np.intp] | None
+    formula: FittedFormula | None = None

@@ -88,7 +88,7 @@ def _inference(
         params=layout.vector(mixture),
         cov_type=cov_type,
         messages=messages,
-        fit=Fit(problem, fit.mixture, precision, groups),
+        fit=Fit(problem, fit.mixture, precision, groups, model.formula_),
         layout=layout,
         _covariance=found,
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
+from moefast.formulas.fitted import FittedFormula
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation
@@ -24,6 +25,7 @@ class FittedModel(Protocol):
 
     mixture_: GatedExperts
     n_features_in_: int
+    formula_: FittedFormula | None
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ class InferenceResult:
         -------
         MeanPrediction
         """
-        X = self.layout.checked_features(X)
+        X = self.layout.checked_features(X if self.fit.formula is None else self.fit.formula.matrix(X))
         s, precision = self.fit.problem.standardisation, self.fit.precision
         errors = []
         for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout):

@@ -36,6 +36,7 @@ from moefast.file_fields import (
     Whole,
 )
 from moefast.io.atomic import replacing
+from moefast.io.formula_file import FORMULA, formula_content, formula_of
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture
 from moefast.search.report import FitReport, report_fields
@@ -43,7 +44,7 @@ from moefast.search.report import FitReport, report_fields
 __all__ = ["load_model", "save_model"]
 
 _FORMAT = "moefast model"
-_VERSION = 2
+_VERSION = 3
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
@@ -60,6 +61,7 @@ _PARAMETERS: dict[str, Field] = {
         }
     ),
     "link": Choice(tuple(LINKS)),
+    "formula": Either(Nothing(), Text()),
     "expert_features": _FEATURES,
     "gate_features": _FEATURES,
     "common_features": _FEATURES,
@@ -91,8 +93,8 @@ _FIGURES: dict[str, tuple[type, Field]] = {
 }
 
 
-def _content(k: int, d: int) -> Record:
-    """Return the rules for a model of k experts and d features."""
+def _content(k: int, d: int, formula: Field) -> Record:
+    """Return the rules for a model of k experts and d features; `formula` is the one for its formula."""
     by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), d), k)
     return Record(
         {
@@ -100,6 +102,7 @@ def _content(k: int, d: int) -> Record:
             "n_features": Whole(1),
             "feature_names": Either(Nothing(), Listing(Text(), d)),
             "target": Either(Nothing(), Text()),
+            "formula": formula,
             "arrays": Record(
                 {
                     "coef_": by_feature,
@@ -136,7 +139,8 @@ def _check(content: Mapping[str, Any]) -> None:
     """Raise ValueError that names the field to blame when this is not the content of a model file."""
     _SIZES.check("", content)
     # n_experts may have been set anew since the fit: the arrays tell how many there are.
-    _content(len(content["arrays"]["coef_"]), content["n_features"]).check("", content)
+    formula: Field = Nothing() if content.get("formula") is None else FORMULA
+    _content(len(content["arrays"]["coef_"]), content["n_features"], formula).check("", content)
     _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
@@ -160,8 +164,8 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     sklearn.exceptions.NotFittedError
         When the model is not fitted.
     ValueError
-        When its link or family is of your own (code does not go into model files), or a parameter was set to a
-        value that no fit would take.
+        When its link or family is of your own (code does not go into model files), a formula has categories whose
+        levels are neither texts nor numbers, or a parameter was set to a value that no fit would take.
     OSError
         When the file cannot be written.
 
@@ -198,6 +202,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else [str(n) for n in names],
         "target": model.target_name_ if target is None else target,
+        "formula": formula_content(model.formula_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
         "membership": {name: np.asarray(value).tolist() for name, value in vars(model.membership_).items()},
         "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
@@ -238,6 +243,8 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor:
         whatever the checksum says; the field is named.
     OSError
         When it cannot be read.
+    ImportError
+        When the model has a formula and formulaic is not installed.
     """
     path = Path(path)
     if path.is_dir():
@@ -301,5 +308,7 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model.n_features_in_ = content["n_features"]
     if content["feature_names"] is not None:
         model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
-    model.target_name_ = content["target"]
+    model.target_name_, model.formula_ = content["target"], formula_of(content["formula"])
+    if model.formula_ is not None and list(model.formula_.names) != content["feature_names"]:
+        raise ValueError("the columns of formula must be feature_names")
     return model

@@ -21,7 +21,7 @@ __all__ = ["plot_calibration"]
 def plot_calibration(
     model: MixtureEstimator,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     sample_weight: Any = None,
     n_bins: int = 20,
@@ -39,6 +39,7 @@ def plot_calibration(
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     sample_weight : array-like of shape (n,), optional
     n_bins : int
     ax : matplotlib Axes, optional

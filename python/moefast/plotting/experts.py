@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["plot_experts", "plot_explained"]
 
 
-def plot_experts(model: MixtureEstimator, X: Any, y: Any, *, path: str | os.PathLike[str] | None = None) -> Figure:
+def plot_experts(
+    model: MixtureEstimator, X: Any, y: Any = None, *, path: str | os.PathLike[str] | None = None
+) -> Figure:
     """Draw what each expert explains.
 
     With one feature: the laws above the gates, as :func:`plot_fit` draws them. With several, three panels: each
@@ -36,6 +38,7 @@ def plot_experts(model: MixtureEstimator, X: Any, y: Any, *, path: str | os.Path
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     path : str or path-like, optional
         Where to save the picture; its ending chooses the format, PNG where it has none.
 
@@ -74,7 +77,7 @@ def plot_experts(model: MixtureEstimator, X: Any, y: Any, *, path: str | os.Path
     return figure
 
 
-def plot_explained(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None) -> Axes:
+def plot_explained(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
     """Draw y against what the law of each row's own expert says, the expert being most responsible for the row.
 
     That is known once y is seen: it shows what the experts explain, not how well y is predicted.
@@ -85,6 +88,7 @@ def plot_explained(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 

@@ -23,7 +23,7 @@ __all__ = ["plot_fit", "plot_laws"]
 _APPLIES = 0.05  # an expert's line is solid where its gate is above this, or half its largest
 
 
-def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None) -> Axes:
+def plot_laws(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
     """Draw y against the only feature, each expert's law as a line with the band of its middle 95 %.
 
     A point has the mixed colours of the experts responsible for it. Lines are solid, and have bands, where the
@@ -36,6 +36,7 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None
         Fitted on one feature.
     X : array-like of shape (n, 1)
     y : array-like of shape (n,)
+        May be left out with a formula.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -92,7 +93,9 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None
     return ax
 
 
-def plot_fit(model: MixtureEstimator, X: Any, y: Any, *, axes: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+def plot_fit(
+    model: MixtureEstimator, X: Any, y: Any = None, *, axes: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
     """Draw a fit on one feature: the laws (:func:`plot_laws`) above the gates (:func:`plot_gates`).
 
     Parameters
@@ -101,6 +104,7 @@ def plot_fit(model: MixtureEstimator, X: Any, y: Any, *, axes: npt.NDArray[Any] 
         Fitted on one feature.
     X : array-like of shape (n, 1)
     y : array-like of shape (n,)
+        May be left out with a formula.
     axes : ndarray of two matplotlib Axes, optional
         Where to draw; a new figure for None.
 

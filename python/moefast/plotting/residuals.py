@@ -26,7 +26,7 @@ _TAIL, _MIDDLE = 500, 1000  # points shown of each tail, and between them
 _LEAST = 1e-300  # a probability that underflows is at 37 standard deviations
 
 
-def plot_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None) -> Axes:
+def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
     """Draw each row's residual from the law of the expert most responsible for it, in its standard deviations.
 
     A curve in one colour says that this expert's law is not straight, a funnel that its noise is not constant.
@@ -39,6 +39,7 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -86,7 +87,7 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None =
     return ax
 
 
-def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes | None = None) -> Axes:
+def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
     """Draw the quantiles of the quantile residuals against those of the normal distribution.
 
     A quantile residual is the normal quantile of F(y | x): standard normal whatever the experts overlap, if the
@@ -98,6 +99,7 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any, *, ax: Axes
         Fitted.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 

@@ -38,7 +38,7 @@ def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.ND
 
 def _scaled_points(problem: EmProblem, rng: np.random.Generator) -> Floats:
     """Rows (z, working response) with randomly scaled columns."""
-    points = np.column_stack([problem.Z, problem.response.working])
+    points = np.column_stack([problem.Z, problem.working_response(rng)])
     return np.asarray(points * np.exp(_SCALE_SPREAD * rng.normal(size=points.shape[1])))
 
 
@@ -85,31 +85,32 @@ def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Lab
     return labels
 
 
-def _regression(problem: EmProblem, share: Floats) -> Floats:
-    """Residuals of the regression with the weights given, shape (n,)."""
+def _regression(problem: EmProblem, working: Floats, share: Floats) -> Floats:
+    """Residuals of the regression of the working response with the weights given, shape (n,)."""
     U = np.column_stack([problem.expert_design.take(problem.Z), np.ones(problem.n_rows)])
-    weighted, working = U * share[:, None], problem.response.working
+    weighted = U * share[:, None]
     gram = U.T @ weighted
     gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(problem.weight_per_row, float(share.sum()) / len(gram))
     return np.asarray(working - U @ np.linalg.solve(gram, weighted.T @ working))
 
 
-def _nearest_line(problem: EmProblem, weights: list[Floats]) -> Labels:
+def _nearest_line(problem: EmProblem, weights: list[Floats], rng: np.random.Generator) -> Labels:
     """The regression of the smallest residual."""
-    residuals = np.column_stack([_regression(problem, problem.sample_weight * w) for w in weights])
+    working = problem.working_response(rng)
+    residuals = np.column_stack([_regression(problem, working, problem.sample_weight * w) for w in weights])
     return _cheapest(problem, np.abs(residuals))
 
 
 def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on the rows around k random rows."""
     share = rng.uniform(0.3, 1.0) / k
-    return _nearest_line(problem, [nearest_rows(problem, share, rng).astype(np.float64) for _ in range(k)])
+    return _nearest_line(problem, [nearest_rows(problem, share, rng).astype(np.float64) for _ in range(k)], rng)
 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
     share = min(1.0, max(3 * (problem.expert_design.width + 2) / problem.n_distinct, 2 / problem.n_units))
-    return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)])
+    return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)], rng)
 
 
 def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
@@ -117,9 +118,9 @@ def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
     from sklearn.tree import DecisionTreeRegressor  # slow to import
 
     which, depth_seed = rng.integers(3), int(rng.integers(2**31))
-    target = problem.response.working
+    target = problem.working_response(rng)
     if which > 0:
-        target = _regression(problem, problem.sample_weight)
+        target = _regression(problem, target, problem.sample_weight)
     if which == 2:
         target = np.abs(target)
     tree = DecisionTreeRegressor(

@@ -9,15 +9,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import clone
 
 from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.formulas.fitted import FittedFormula
 from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.selection.path import fit_all
 from moefast.selection.tasks import run_all
 
-__all__ = ["HeldOut", "Split", "cross_validate", "k_folds"]
+__all__ = ["HeldOut", "Split", "cross_validate", "k_folds", "without_formula"]
 
 Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Rows to fit on and rows to hold out, or groups where rows are in some."""
@@ -50,6 +52,17 @@ def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:
     from sklearn.model_selection import KFold  # loads much that fitting does not need
 
     return list(KFold(n_folds, shuffle=True, random_state=seed).split(np.empty(n_rows)))
+
+
+def without_formula(
+    paths: Sequence[Sequence[MixtureOfExpertsRegressor]], formula: FittedFormula | None
+) -> list[list[MixtureOfExpertsRegressor]]:
+    """Return the models as they are without their formula, for its design matrix."""
+    if formula is None:
+        return [list(path) for path in paths]
+    settings = formula.settings
+    columns = {f"{who}_features": settings.pop(f"{who}_columns") for who in ("expert", "gate")}
+    return [[clone(model).set_params(formula=None, **columns, **settings) for model in path] for path in paths]
 
 
 def cross_validate(

@@ -17,6 +17,7 @@ from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.features import check_features, feature_columns
 from moefast.exceptions import DegenerateDataWarning
+from moefast.formulas.design import check_formula_alone, samples_of
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
@@ -25,11 +26,12 @@ from moefast.search.best_optimum import find_best_optimum
 from moefast.search.portfolio import StartOptions
 from moefast.selection.nested_fits import NestedFits
 from moefast.selection.tasks import check_jobs, run_all
-from moefast.validation import check_integer, check_samples, check_verbose
+from moefast.validation import check_integer, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]
 
 _PARAMETERS = (
+    "formula",
     "noise",
     "fit_intercept",
     "fit_gate_intercept",
@@ -102,6 +104,7 @@ def lr_test(
     ----------
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        None with a formula, which X is a data frame for.
     n_experts : int
         k, of the null hypothesis.
     n_replicates : int
@@ -157,8 +160,12 @@ def lr_test(
         check_integer(name, value, low=low)
     check_jobs(n_jobs)
     check_verbose(verbose)
-    samples = _rows_of_weight_one(check_samples(X, y, sample_weight, groups=groups))
+    check_formula_alone(parameters)
+    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups)
+    samples = _rows_of_weight_one(samples)
     em = _em_options(parameters, n_threads, samples)
+    if formula is not None:
+        em = replace(em, **formula.settings)
     k = int(n_experts)
     unit = "rows" if samples.groups is None else "groups"
     if samples.n_units < k + 1:
@@ -211,7 +218,8 @@ def _em_options(parameters: dict[str, Any], n_threads: int | None, samples: Samp
             raise TypeError(
                 f"{name} is no parameter of lr_test; beside its own there are {', '.join(_PARAMETERS)}"
             )
-    options = {name: value for name, value in parameters.items() if not name.endswith("_features")}
+    of_data = ("formula", "expert_features", "gate_features")
+    options = {name: value for name, value in parameters.items() if name not in of_data}
     for which in ("expert", "gate"):
         name = f"{which}_features"
         check_features(name, parameters.get(name))

@@ -11,20 +11,21 @@ from typing import Any, Literal
 import numpy as np
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.formulas.design import samples_of
 from moefast.randomness import RandomState, get_generator
 from moefast.selection.candidate import CRITERIA, Candidate, best_candidate
-from moefast.selection.cross_validation import Split, cross_validate, k_folds
+from moefast.selection.cross_validation import Split, cross_validate, k_folds, without_formula
 from moefast.selection.path import fit_all, paths_through
 from moefast.selection.result import NExpertsSelection
 from moefast.selection.tasks import check_jobs, run_all
-from moefast.validation import check_choice, check_flag, check_integer, check_samples, check_verbose
+from moefast.validation import check_choice, check_flag, check_integer, check_verbose
 
 __all__ = ["select_n_experts"]
 
 
 def select_n_experts(
     X: Any,
-    y: Any,
+    y: Any = None,
     candidates: Iterable[int] = (1, 2, 3, 4, 5),
     *,
     criterion: Literal["bic", "cv", "icl"] = "bic",
@@ -48,6 +49,7 @@ def select_n_experts(
     ----------
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula, which X is a data frame for.
     candidates : iterable of int
         Numbers of experts, in any order.
     criterion : {"bic", "cv", "icl"}
@@ -119,7 +121,7 @@ def select_n_experts(
     check_verbose(verbose)
     if "n_experts" in parameters:
         raise TypeError("n_experts is what is chosen; give candidates")
-    samples = check_samples(X, y, sample_weight, groups=groups)
+    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups)
     n, unit = samples.n_units, "rows" if samples.groups is None else "groups"
     splits = _checked_splits(n, unit, criterion, n_folds, get_generator(random_state))
     counts = _checked_candidates(candidates, n, unit, splits)
@@ -133,7 +135,8 @@ def select_n_experts(
     fits = list(chain(*run_all(fit_all, tasks, n_jobs, desc="fitting", shown=bool(verbose))))
     table = [Candidate.of(model) for model, _ in fits]
     if splits:
-        held_out = cross_validate(paths, samples, splits, n_jobs, shown=bool(verbose))
+        # What the formula learns it learns of all rows: a fold may lack a level.
+        held_out = cross_validate(without_formula(paths, formula), samples, splits, n_jobs, shown=bool(verbose))
         table = [
             replace(row, cv_log_likelihood=cv.mean, cv_standard_error=cv.standard_error)
             for row, cv in zip(table, held_out, strict=True)

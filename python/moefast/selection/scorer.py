@@ -11,7 +11,7 @@ from moefast.validation import check_weights
 __all__ = ["log_likelihood_scorer"]
 
 
-def log_likelihood_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+def log_likelihood_scorer(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> float:
     """Return the mean of log P(y | x) over rows: ``scoring=`` for scikit-learn's searches and cross-validation.
 
     Parameters
@@ -20,6 +20,7 @@ def log_likelihood_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = N
         Fitted; a pipeline ends in one of the former.
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
+        May be left out with a formula.
     sample_weight : array-like of shape (n,), optional
 
     Returns

@@ -1,0 +1,66 @@
+"""What users give to an estimator as checked samples: through its formula where it has one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+
+from moefast._typing import Floats
+from moefast.formulas.design import design, learnt, response
+from moefast.formulas.fitted import FittedFormula
+from moefast.samples import NO_TERMS, RowTerms, Samples
+from moefast.validation import check_features, check_samples
+
+__all__ = ["ModelData"]
+
+
+class ModelData:
+    """An estimator's way from data to samples.
+
+    Attributes
+    ----------
+    formula : str or None
+    formula_ : FittedFormula or None
+        What the fit learnt for it; then X stands for data frames, and what follows has the columns of the design
+        matrix.
+    """
+
+    formula: str | None
+    formula_: FittedFormula | None = None
+
+    def _learn_formula(self, X: Any, sample_weight: Any) -> None:
+        """Learn what the formula's terms are on the training data."""
+        self.formula_ = None if self.formula is None else learnt(self.formula, X, sample_weight)
+
+    def _samples(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        terms: RowTerms = NO_TERMS,
+        groups: Any = None,
+        fit: bool = False,
+    ) -> Samples:
+        """Return checked samples without the rows of weight zero; `fit` keeps the number and names of columns."""
+        if self.formula_ is not None:
+            X, y = design(self.formula_, X, y, sample_weight)
+        convert = partial(validate_data, self, reset=fit)
+        return check_samples(X, y, sample_weight, convert, single=fit, terms=terms, groups=groups)
+
+    def _checked_features(self, X: Any) -> Floats:
+        """Return X, or the design matrix of the formula on it, shape (n, d)."""
+        check_is_fitted(self)
+        if self.formula_ is not None:
+            X = self.formula_.matrix(X)
+        return check_features(X, partial(validate_data, self, reset=False))
+
+    def _response(self, X: Any, y: Any) -> Any:
+        """Return y, which a formula may take from the data."""
+        return y if self.formula_ is None else response(self.formula_, X, y)
+
+    @staticmethod
+    def _n_rows(X: Any) -> int:
+        return int(_num_samples(X))
