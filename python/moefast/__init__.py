@@ -1,10 +1,11 @@
-"""Mixtures of experts for regression, fitted from cross-moment tensors and EM with a C++ core."""
+"""Mixtures of experts for numbers and classes, fitted from cross-moment tensors and EM with a C++ core."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import moefast._core as _core
+from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.exceptions import DegenerateDataWarning, ModelFileError
@@ -17,6 +18,7 @@ from moefast.threads import resolve_threads
 __all__ = [
     "DegenerateDataWarning",
     "HierarchicalMixtureOfExpertsRegressor",
+    "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
     "ModelFileError",
     "MomentAccumulator",

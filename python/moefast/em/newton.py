@@ -58,7 +58,7 @@ def takes_newton(problem: EmProblem, n_experts: int) -> bool:
         and problem.link.is_linear
         and not problem.options.common_columns
         and problem.family.n_predictors == 1
-        and problem.family is GAUSSIAN
+        and problem.family == GAUSSIAN
         and full
         and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
     )

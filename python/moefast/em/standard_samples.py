@@ -78,7 +78,7 @@ class StandardSamples:
 
     def __init__(self, samples: Samples, options: EmOptions, link: Link, family: Family = GAUSSIAN) -> None:
         self.link, self._family_in_units = link, family
-        if not (link.is_linear or family is GAUSSIAN):
+        if not (link.is_linear or family == GAUSSIAN):
             raise ValueError(
                 f"link must be 'linear' for family={family.name!r}, which has a link of its own, got {link.name!r}"
             )

@@ -1,7 +1,13 @@
 """What users fit: the estimators and what they answer."""
 
+from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.estimators.prediction import MixturePredictions
 
-__all__ = ["HierarchicalMixtureOfExpertsRegressor", "MixtureOfExpertsRegressor", "MixturePredictions"]
+__all__ = [
+    "HierarchicalMixtureOfExpertsRegressor",
+    "MixtureOfExpertsClassifier",
+    "MixtureOfExpertsRegressor",
+    "MixturePredictions",
+]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from moefast.em.options import EmOptions
@@ -31,7 +31,7 @@ __all__ = ["MixtureEstimator"]
 Estimator = TypeVar("Estimator", bound="MixtureEstimator")
 
 
-class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """An estimator of a mixture with linear experts and gates of any form, fitted by EM from many starts."""
 
     expert_features: Features
@@ -222,14 +222,6 @@ class MixtureEstimator(MixtureInference, RegressorMixin, BaseEstimator):  # type
         self.bic_ = bic(self.log_likelihood_, self.n_parameters_, self.training_weight_)
         self.entropy_ = self.membership_.entropy
         self.icl_ = self.bic_ + 2.0 * self.entropy_
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return R^2 of the predictions; y may be left out with a formula that has a response.
-
-        With a response such as log(y) it is that of log(y).
-        """
-        check_is_fitted(self)
-        return float(super().score(X, self._response(X, y), sample_weight))
 
     def summary(self, inference: Inference | None = None) -> Summary:
         """Return what the fit says of itself: print it, or take its tables as data frames.

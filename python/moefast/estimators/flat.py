@@ -7,28 +7,22 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
-from moefast.estimators.base import MixtureEstimator
-from moefast.estimators.features import Features, check_features, feature_columns
-from moefast.estimators.given_start import GivenStart, StartParameter
-from moefast.estimators.outcome import Outcome
-from moefast.estimators.summary import GateTable
+from moefast.estimators.features import Features, check_features
+from moefast.estimators.flat_gates import FlatMixtureEstimator
+from moefast.estimators.given_start import StartParameter
+from moefast.estimators.number_predictions import NumberPredictions
 from moefast.families import GAUSSIAN, Family, get_family
 from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
 from moefast.links import Link, get_link
 from moefast.mixture import Mixture
 from moefast.moments.options import MomentOptions
-from moefast.randomness import RandomState, get_generator
+from moefast.randomness import RandomState
 from moefast.samples import Samples
-from moefast.search.best_optimum import find_best_optimum
-from moefast.search.budget import Deadline
-from moefast.search.given_starts import best_of_starts
-from moefast.search.portfolio import StartOptions
 from moefast.search.report import FitReport, StartReport
 from moefast.spectral.recover import recover_from_samples
 from moefast.validation import check_flag, check_integer
@@ -36,7 +30,7 @@ from moefast.validation import check_flag, check_integer
 __all__ = ["MixtureOfExpertsRegressor"]
 
 
-class MixtureOfExpertsRegressor(MixtureEstimator):
+class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
 
     .. math::
@@ -252,34 +246,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
-        rng = get_generator(self.random_state)
-        link, k = get_link(self.link), int(self.n_experts)
-        problem = EmProblem(samples, options, link, self._family())
-        n_parameters = problem.n_parameters(k)
-        deadline = Deadline(self.time_budget)
-        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
-        if start is not None and neighbour is None:
-            begin = [start.standard(problem.standardisation)]
-            fit, report = best_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
-            fit = problem.to_units(fit)
-        elif self.polish:
-            if neighbour is None:
-                wanted = StartOptions(str(self.start), self.n_init, n_parameters)
-            else:
-                wanted = StartOptions("auto", "auto", n_parameters)
-            fit, report = find_best_optimum(
-                problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose
-            )
-            fit = problem.to_units(fit)
-        else:
-            if samples.groups is not None:
-                raise ValueError("groups need polish=True: the moments know rows by themselves only")
-            fit, report = self._fit_unpolished(problem, samples, rng)
-        order = _canonical_order(fit)
-        return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)
-
-    def _fit_unpolished(
+    def _unpolished(
         self, problem: EmProblem, samples: Samples, rng: np.random.Generator
     ) -> tuple[EmFit, FitReport]:
         """Experts from the moments, gates by EM with the experts frozen."""
@@ -303,7 +270,7 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
         check_integer("n_experts", self.n_experts)
         options = self._em_options(("auto", "spectral", "l4", "random"))
         link, family = get_link(self.link), self._family()
-        if family is not GAUSSIAN:
+        if family != GAUSSIAN:
             if not link.is_linear:
                 raise ValueError(
                     f"link must be 'linear' for family={family.name!r}, which has its own, got {link.name!r}"
@@ -322,34 +289,8 @@ class MixtureOfExpertsRegressor(MixtureEstimator):
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
 
-    def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
-        options = super()._with_columns(options, samples)
-        if self.common_features is None:
-            return options
-        common = feature_columns("common_features", self.common_features, samples) or ()
-        unseen = [j for j in common if options.expert_columns is not None and j not in options.expert_columns]
-        if unseen:
-            which = unseen[0] if samples.names is None else repr(samples.names[unseen[0]])
-            raise ValueError(f"common_features must be of the columns that experts see, got {which}")
-        return replace(options, common_columns=tuple(common))
-
     def _family(self) -> Family:
         return get_family(self.family)
 
-    def _link_and_branches(self) -> tuple[Link, None]:
-        return get_link(self.link), None
-
-    def _asked_for(self) -> tuple[int, str]:
-        return int(self.n_experts), f"n_experts={self.n_experts}"
-
-    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
-        names = [f"expert {i}" for i in range(len(self.coef_))]
-        title = f"Gates: log-odds against {names[-1]}"
-        gates = [GateTable(title, names, self.gate_coef_, self.gate_intercept_)]
-        return names, gates if len(names) > 1 else []
-
-
-def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
-    """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
-    keys = [*fit.mixture.coef.reshape(fit.mixture.n_experts, -1).T[::-1], fit.mixture.intercept, -np.round(fit.totals / fit.totals.sum(), 6)]
-    return np.lexsort(keys)
+    def _link(self) -> Link:
+        return get_link(self.link)

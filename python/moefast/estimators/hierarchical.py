@@ -15,6 +15,7 @@ from moefast.em.problem import EmProblem
 from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.features import Features
 from moefast.estimators.given_start import GivenStart, StartParameter
+from moefast.estimators.number_predictions import NumberPredictions
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import in_range
 from moefast.estimators.summary import GateTable
@@ -32,7 +33,7 @@ from moefast.validation import check_integer
 __all__ = ["HierarchicalMixtureOfExpertsRegressor"]
 
 
-class HierarchicalMixtureOfExpertsRegressor(MixtureEstimator):
+class HierarchicalMixtureOfExpertsRegressor(NumberPredictions, MixtureEstimator):
     r"""Hierarchical mixture of experts: regions that split into regions, each with a law of its own.
 
     .. math::

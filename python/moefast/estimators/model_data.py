@@ -45,6 +45,7 @@ class ModelData:
         fit: bool = False,
     ) -> Samples:
         """Return checked samples without the rows of weight zero; `fit` keeps the number and names of columns."""
+        y = self._numbers(y)
         if self.formula_ is not None:
             X, y = design(self.formula_, X, y, sample_weight)
         convert = partial(validate_data, self, reset=fit)
@@ -60,6 +61,10 @@ class ModelData:
     def _response(self, X: Any, y: Any) -> Any:
         """Return y, which a formula may take from the data."""
         return y if self.formula_ is None else response(self.formula_, X, y)
+
+    def _numbers(self, y: Any) -> Any:
+        """Return y as numbers, where they stand for something else."""
+        return y
 
     @staticmethod
     def _n_rows(X: Any) -> int:

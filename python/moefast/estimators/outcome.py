@@ -83,7 +83,7 @@ class Outcome:
         problem, fit = self.problem, self.fit
         found: list[Warning] = [
             *degenerate_data_warnings(problem, self.n_parameters, samples.names),
-            *(discrete_response_warnings(samples.y) if problem.family is GAUSSIAN else []),
+            *(discrete_response_warnings(samples.y) if problem.family == GAUSSIAN else []),
         ]
         if misses_constant(problem, fit):
             found.append(

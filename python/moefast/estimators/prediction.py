@@ -1,4 +1,4 @@
-"""What a fitted mixture of experts answers: predictions, probabilities, likelihoods."""
+"""What every fitted mixture of experts answers: gates, responsibilities, likelihoods."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
 from moefast.estimators.model_data import ModelData
-from moefast.families import Family, Gaussian
+from moefast.families import Family
 from moefast.groups import RowGroups, group_labels
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
-from moefast.randomness import RandomState, get_generator
 from moefast.repeated import group_log_density, group_responsibilities
 from moefast.samples import RowTerms
 from moefast.search.report import FitReport
-from moefast.validation import check_levels, check_number, check_response, check_samples, check_terms, check_weights
+from moefast.validation import check_response, check_samples, check_terms, check_weights
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
@@ -66,26 +65,6 @@ class MixturePredictions(ModelData):
         self.sigma_, self.shape_ = mixture.sigma, mixture.shape
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
 
-    def predict(self, X: Any, return_std: bool = False, *, offset: Any = None, n_trials: Any = None) -> Any:
-        """Return E[y | x], and with `return_std` the standard deviation of y given x.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        return_std : bool
-        offset, n_trials : float or array-like of shape (n,), optional
-            Of these rows, as in ``fit``; without them 0 and 1.
-
-        Returns
-        -------
-        mean : ndarray of shape (n,)
-        std : ndarray of shape (n,)
-            Only with `return_std`.
-        """
-        X, terms = self._checked_rows(X, offset, n_trials)
-        mean = in_range(self.mixture_.mean, X, terms=terms)
-        return (mean, in_range(self.mixture_.std, X, terms=terms)) if return_std else mean
-
     def predict_gates(self, X: Any) -> Floats:
         """Return the gates p_i(x): how likely each expert is before y is seen, shape (n, k)."""
         X = self._checked_features(X)
@@ -112,11 +91,6 @@ class MixturePredictions(ModelData):
         )
         return r
 
-    def predict_experts(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""
-        X, terms = self._checked_rows(X, offset, n_trials)
-        return in_range(self.mixture_.expert_means, X, terms=terms)
-
     def assign(
         self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None, groups: Any = None
     ) -> npt.NDArray[np.intp]:
@@ -131,63 +105,6 @@ class MixturePredictions(ModelData):
         else:
             likely = self.predict_gates(X)
         return np.asarray(likely.argmax(axis=1))
-
-    def predict_quantile(self, X: Any, q: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return quantiles of y given x, exact for the mixture.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        q : float or array-like of shape (m,)
-            Probabilities above 0 and below 1.
-        offset, n_trials : float or array-like of shape (n,), optional
-            As in :meth:`predict`.
-
-        Returns
-        -------
-        ndarray of shape (n,), or (n, m) for several q
-            The smallest y up to which the mixture has probability q, for counts a whole number. Between laws so
-            far apart that nothing lies between them to rounding, the quantile that falls into the gap may be any
-            point of it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            When q is no probability.
-        """
-        levels = check_levels("q", q)
-        X, terms = self._checked_rows(X, offset, n_trials)
-        values = in_range(lambda rows: self.mixture_.quantile(rows, np.atleast_1d(levels), terms), X)
-        return values if levels.ndim else values[:, 0]
-
-    def predict_interval(self, X: Any, level: float = 0.9, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return the interval that leaves the same probability out on both sides, shape (n, 2).
-
-        `level` is the probability of the interval. Where the law of y has two humps it reaches over both and what
-        lies between: ``log_density`` on a grid shows it.
-        """
-        check_number("level", level)
-        check_levels("level", level)
-        levels = [0.5 * (1.0 - level), 0.5 * (1.0 + level)]
-        return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials)
-
-    def cdf(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return P(Y <= y | x) for each row, (n,): uniform on continuous responses that follow the model."""
-        X, y, terms = self._checked_samples(X, y, offset, n_trials)
-        return in_range(self.mixture_.cdf, X, y, terms=terms)
-
-    def log_density(self, X: Any, y_grid: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
-        """Return log P(y | x) for each row of X and each y of a grid, shape (n, len(y_grid)).
-
-        :meth:`score_samples` takes one y for each row.
-        """
-        (X, terms), grid = (
-            self._checked_rows(X, offset, n_trials),
-            check_response(y_grid, np.size(y_grid), "y_grid"),
-        )
-        if isinstance(self.mixture_.family, Gaussian):
-            return in_range(lambda rows: self.mixture_.log_density_grid(rows, grid, terms), X)
-        return self.mixture_.log_density_grid(X, grid, terms)  # 0 where the family cannot have a y: log 0 is right
 
     def score_samples(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return log P(y | x) for each row, shape (n,)."""
@@ -263,20 +180,6 @@ class MixturePredictions(ModelData):
             raise OverflowError(f"the log-likelihood of group {of_rows.name(g)} leaves the range of float64")
         return values, samples.unit_weight
 
-    def sample(
-        self, X: Any, random_state: RandomState = None, *, offset: Any = None, n_trials: Any = None
-    ) -> Floats:
-        """Draw one response for each row of X from the fitted model, shape (n,).
-
-        Raises
-        ------
-        OverflowError
-            When a draw leaves the range of float64; the row is named.
-        """
-        rng = get_generator(random_state)
-        X, terms = self._checked_rows(X, offset, n_trials)
-        return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
-
     def _checked_groups(self, groups: Any, X: Floats) -> RowGroups | None:
         """Return the groups of checked rows, once sorted; None where each row is by itself."""
         if groups is None:
@@ -308,7 +211,7 @@ class MixturePredictions(ModelData):
         check_is_fitted(self)
         y = self._response(X, y)
         X, terms = self._checked_rows(X, offset, n_trials)
-        y = check_response(y, len(X))
+        y = check_response(self._numbers(y), len(X))
         self.mixture_.family.check(y, terms)
         return X, y, terms
 

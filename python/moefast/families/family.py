@@ -96,6 +96,13 @@ class Family(ABC):
     is_discrete: ClassVar[bool] = False
     initial_shape: float = 1.0
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same law, set in the same way."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
     @property
     def shape_name(self) -> str | None:
         """What the field calls the shape; None where there is none to fit."""

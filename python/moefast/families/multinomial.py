@@ -78,7 +78,8 @@ class Multinomial(Family):
         """Return classes."""
         below = np.cumsum(np.exp(self.log_probabilities(of)), axis=-1)
         u = rng.uniform(size=of.eta.shape[:-1])
-        return np.minimum((below < u[..., None]).sum(axis=-1), self.n_classes - 1).astype(np.float64)
+        drawn = np.minimum((below < u[..., None]).sum(axis=-1), self.n_classes - 1)
+        return np.asarray(drawn, dtype=np.float64)
 
     def mean(self, of: Predictors) -> Floats:
         """Raise ValueError: classes have no mean."""

@@ -119,7 +119,7 @@ def n_independent(problem: EmProblem) -> int:
 def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:
     """Whether moments can show k experts."""
     enough = n_independent(problem) >= k and problem.n_distinct >= n_parameters
-    return enough and problem.family is GAUSSIAN and _has_moments(problem)
+    return enough and problem.family == GAUSSIAN and _has_moments(problem)
 
 
 def _has_moments(problem: EmProblem) -> bool:

@@ -94,7 +94,7 @@ class Summary:
         names = feature_names(model)
         law = _law(model)
         errors = None if inference is None else errors_by_name(inference, len(experts))
-        laws = dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_}
+        laws = _laws(model, names)
         family = model.mixture_.family
         if family.has_scale:
             laws[SIGMA] = model.sigma_
@@ -205,6 +205,18 @@ def _for_latex(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
+def _laws(model: MixtureEstimator, names: Sequence[str]) -> dict[str, Floats]:
+    """Return the experts' coefficients by name, those of several predictors by class too."""
+    if model.coef_.ndim == 2:
+        return dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_}
+    classes = getattr(model, "classes_", range(1 + model.coef_.shape[1]))
+    laws: dict[str, Floats] = {}
+    for a, label in enumerate(list(classes)[1:]):
+        laws |= {f"{name} [{label}]": model.coef_[:, a, j] for j, name in enumerate(names)}
+        laws[f"{INTERCEPT} [{label}]"] = model.intercept_[:, a]
+    return laws
+
+
 def _law(model: MixtureEstimator) -> str:
     """Say what the coefficients of experts are of."""
     if not model.mixture_.link.is_linear:
@@ -220,7 +232,7 @@ def _kind(model: MixtureEstimator) -> str:
     experts = f"{shape} {'linear ' if link.is_linear else ''}expert{'' if k == 1 else 's'}"
     kind = "Mixture" if branches is None else "Hierarchical mixture"
     family = model.mixture_.family
-    law = "" if family is GAUSSIAN else f", {family.in_words}"
+    law = "" if family == GAUSSIAN else f", {family.in_words}"
     return f"{kind} of {experts}" + ("" if link.is_linear else f" with the link {link.name}") + law
 
 

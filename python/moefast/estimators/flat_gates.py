@@ -1,0 +1,105 @@
+"""What the estimators of mixtures with flat gates have in common: from samples to the best optimum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from moefast.em.fit import EmFit
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
+from moefast.estimators.base import MixtureEstimator
+from moefast.estimators.features import Features, feature_columns
+from moefast.estimators.given_start import GivenStart
+from moefast.estimators.outcome import Outcome
+from moefast.estimators.summary import GateTable
+from moefast.links import LINKS, Link
+from moefast.mixture import Mixture
+from moefast.randomness import get_generator
+from moefast.samples import Samples
+from moefast.search.best_optimum import find_best_optimum
+from moefast.search.budget import Deadline
+from moefast.search.given_starts import best_of_starts
+from moefast.search.portfolio import StartOptions
+from moefast.search.report import FitReport
+
+__all__ = ["FlatMixtureEstimator"]
+
+
+class FlatMixtureEstimator(MixtureEstimator):
+    """An estimator of a mixture whose gates are one softmax."""
+
+    mixture_: Mixture
+    n_experts: int
+    common_features: Features
+    polish: bool = True
+
+    def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
+        rng = get_generator(self.random_state)
+        k = int(self.n_experts)
+        problem = EmProblem(samples, options, self._link(), self._family())
+        n_parameters = problem.n_parameters(k)
+        deadline = Deadline(self.time_budget)
+        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
+        if start is not None and neighbour is None:
+            begin = [start.standard(problem.standardisation)]
+            fit, report = best_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
+            fit = problem.to_units(fit)
+        elif self.polish:
+            if neighbour is None:
+                wanted = StartOptions(str(self.start), self.n_init, n_parameters)
+            else:
+                wanted = StartOptions("auto", "auto", n_parameters)
+            fit, report = find_best_optimum(
+                problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose
+            )
+            fit = problem.to_units(fit)
+        else:
+            if samples.groups is not None:
+                raise ValueError("groups need polish=True: the moments know rows by themselves only")
+            fit, report = self._unpolished(problem, samples, rng)
+        order = _canonical_order(fit)
+        return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)
+
+    def _unpolished(
+        self, problem: EmProblem, samples: Samples, rng: np.random.Generator
+    ) -> tuple[EmFit, FitReport]:
+        """Return a fit whose experts are not of EM."""
+        raise NotImplementedError
+
+    def _link(self) -> Link:
+        """Return the link of the experts."""
+        return LINKS["linear"]
+
+    def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
+        options = super()._with_columns(options, samples)
+        if self.common_features is None:
+            return options
+        common = feature_columns("common_features", self.common_features, samples) or ()
+        unseen = [j for j in common if options.expert_columns is not None and j not in options.expert_columns]
+        if unseen:
+            which = unseen[0] if samples.names is None else repr(samples.names[unseen[0]])
+            raise ValueError(f"common_features must be of the columns that experts see, got {which}")
+        return replace(options, common_columns=tuple(common))
+
+    def _link_and_branches(self) -> tuple[Link, None]:
+        return self._link(), None
+
+    def _asked_for(self) -> tuple[int, str]:
+        return int(self.n_experts), f"n_experts={self.n_experts}"
+
+    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
+        names = [f"expert {i}" for i in range(len(self.coef_))]
+        title = f"Gates: log-odds against {names[-1]}"
+        gates = [GateTable(title, names, self.gate_coef_, self.gate_intercept_)]
+        return names, gates if len(names) > 1 else []
+
+
+def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
+    """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
+    k = fit.mixture.n_experts
+    slopes, intercepts = fit.mixture.coef.reshape(k, -1).T, fit.mixture.intercept.reshape(k, -1).T
+    keys = [*slopes[::-1], *intercepts, -np.round(fit.totals / fit.totals.sum(), 6)]
+    return np.lexsort(keys)

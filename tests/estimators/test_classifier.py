@@ -1,0 +1,172 @@
+"""The classifier: scikit-learn's contract, labels, statistical truth."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import (
+    check_methods_sample_order_invariance,
+    check_methods_subset_invariance,
+    parametrize_with_checks,
+)
+
+from moefast import MixtureOfExpertsClassifier
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
+from moefast.families import BERNOULLI, Multinomial
+from moefast.mixture import Mixture
+from moefast.samples import Samples
+
+rng = np.random.default_rng(11)
+X = rng.normal(size=(1500, 3))
+UPPER = rng.uniform(size=1500) < expit(3 * X[:, 0])
+PROBABILITY = np.where(UPPER, expit(2.5 * X[:, 1]), expit(0.5 - 2.5 * X[:, 1]))
+BINARY = np.where(rng.uniform(size=1500) < PROBABILITY, "yes", "no")
+THREE = np.where(np.abs(X[:, 2]) > 1.2, "far", BINARY)
+
+# The checks fit 10 to 50 rows: the two warnings that are ignored are for such data.
+OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invariance)
+
+
+def expected_failures(_estimator):
+    return {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
+
+
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(
+    [MixtureOfExpertsClassifier(n_experts=k) for k in (2, 1)], expected_failed_checks=expected_failures
+)
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+class WithoutY(MixtureOfExpertsClassifier):
+    """With a score_samples that finds its own classes, row by row."""
+
+    def score_samples(self, X):
+        return super().score_samples(X, self.classes_[(X.sum(axis=1) > 0).astype(int)])
+
+
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("check", OF_EACH_ROW)
+def test_methods_work_row_by_row(check):
+    check("WithoutY", WithoutY(2))
+
+
+@pytest.mark.parametrize("y", [BINARY, THREE], ids=["two", "three"])
+def test_what_it_answers(y):
+    model = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y)
+    p = model.predict_proba(X)
+    assert (model.classes_ == np.unique(y)).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
+    assert (model.predict(X) == model.classes_[p.argmax(axis=1)]).all()
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(p), rtol=1e-12)
+    experts, gates = model.predict_experts(X), model.predict_gates(X)
+    np.testing.assert_allclose(np.einsum("nk,nkc->nc", gates, experts), p, rtol=1e-10)
+    column = np.searchsorted(model.classes_, y)
+    np.testing.assert_allclose(model.score_samples(X, y), np.log(p[np.arange(len(y)), column]), rtol=1e-9)
+    assert model.log_likelihood_ == pytest.approx(model.log_likelihood(X, y), rel=1e-9)
+    decision = model.decision_function(X)
+    if len(model.classes_) == 2:
+        np.testing.assert_allclose(decision, np.log(p[:, 1] / p[:, 0]), rtol=1e-9, atol=1e-12)
+        assert model.coef_.shape == (2, 3)
+    else:
+        np.testing.assert_allclose(decision, np.log(p), rtol=1e-12)
+        assert model.coef_.shape == (2, 2, 3)
+    assert set(model.sample(X, random_state=0)) == set(model.classes_)
+    assert model.n_parameters_ == 2 * (len(model.classes_) - 1) * 4 + 4
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.predict_proba(X) == p).all()
+    summary = str(model.summary())
+    assert "log odds" in summary
+    assert ("x0 [no]" in summary) == (len(model.classes_) == 3)
+
+
+def test_one_expert_is_logistic_regression():
+    for y in (BINARY, THREE):
+        model = MixtureOfExpertsClassifier(1, alpha=0.0, tol=1e-13).fit(X, y)
+        other = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X, y)
+        np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), atol=2e-5)
+
+
+def truth(k, n_classes, seed, norm=2.5):
+    draw = np.random.default_rng(seed)
+    q = n_classes - 1
+    coef = draw.normal(size=(k, q, 4))
+    coef *= norm / np.linalg.norm(coef, axis=2, keepdims=True)
+    gates = draw.normal(size=(k, 4))
+    gates *= 2.5 / np.linalg.norm(gates, axis=1, keepdims=True)
+    intercept, family = 0.5 * draw.normal(size=(k, q)), Multinomial(n_classes)
+    if q == 1:
+        coef, intercept, family = coef[:, 0], intercept[:, 0], BERNOULLI
+    mixture = Mixture(coef, intercept, gates - gates[-1], np.zeros(k), np.ones(k), family=family)
+    rows = draw.normal(size=(4000, 4))
+    return mixture, rows, mixture.draw(rows, draw)
+
+
+@pytest.mark.parametrize(("k", "n_classes"), [(2, 2), (2, 3), (2, 5), (3, 3)])
+def test_the_default_fit_is_as_likely_as_em_from_the_truth(k, n_classes):
+    for seed in range(2):
+        mixture, rows, y = truth(k, n_classes, seed)
+        problem = EmProblem(Samples(rows, y, np.ones(len(y))), EmOptions(max_iter=5000), family=mixture.family)
+        oracle = problem.to_units(problem.run(mixture.to_standard(problem.standardisation)))
+        model = MixtureOfExpertsClassifier(k, random_state=seed).fit(rows, y)
+        assert model.converged_
+        assert model.log_likelihood_ > oracle.log_likelihood - 0.05
+
+
+def test_labels_weights_and_columns():
+    numbers = np.where(BINARY == "yes", 7, -3)
+    by_number = MixtureOfExpertsClassifier(2, random_state=0).fit(X, numbers)
+    by_name = MixtureOfExpertsClassifier(2, random_state=0).fit(X, BINARY)
+    assert (by_number.coef_ == by_name.coef_).all()
+    assert by_number.predict(X[:5]).dtype == numbers.dtype
+    weights = np.where(np.arange(1500) < 1000, 1.0, 0.0)
+    part = MixtureOfExpertsClassifier(2, random_state=0).fit(X[:1000], BINARY[:1000])
+    np.testing.assert_allclose(
+        MixtureOfExpertsClassifier(2, random_state=0).fit(X, BINARY, weights).coef_, part.coef_, rtol=1e-6
+    )
+    columns = MixtureOfExpertsClassifier(2, expert_features=[1], gate_features=[0], random_state=0).fit(X, BINARY)
+    assert (columns.coef_[:, [0, 2]] == 0).all()
+    assert (columns.gate_coef_[:, 1:] == 0).all()
+    assert np.abs(np.sort(columns.coef_[:, 1]) - [-2.5, 2.5]).max() < 0.8
+    common = MixtureOfExpertsClassifier(2, common_features=[2], random_state=0).fit(X, BINARY)
+    assert common.coef_[0, 2] == common.coef_[1, 2]
+
+
+def test_a_formula_gives_the_columns():
+    pandas = pytest.importorskip("pandas")
+    data = pandas.DataFrame(X, columns=["a", "b", "c"])
+    by_formula = MixtureOfExpertsClassifier(2, formula="~ b | a", random_state=0).fit(data, BINARY)
+    by_hand = MixtureOfExpertsClassifier(2, expert_features=[0], gate_features=[1], random_state=0)
+    by_hand.fit(data[["b", "a"]], BINARY)
+    np.testing.assert_allclose(by_formula.predict_proba(data), by_hand.predict_proba(data[["b", "a"]]), rtol=1e-6)
+
+
+def test_it_works_in_searches_of_scikit_learn():
+    search = GridSearchCV(MixtureOfExpertsClassifier(random_state=0), {"n_experts": [1, 2]}, cv=3)
+    search.fit(X, BINARY)
+    assert search.best_params_ == {"n_experts": 2}
+    assert cross_val_score(clone(search.best_estimator_), X, THREE, cv=3, scoring="neg_log_loss").mean() > -1.0
+
+
+def test_errors_name_what_is_wrong_and_leave_an_earlier_fit():
+    model = MixtureOfExpertsClassifier(2, random_state=0).fit(X, BINARY)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="at least two classes, got one class"):
+        model.fit(X, np.zeros(1500))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        model.fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="n_trials is for family='binomial'"):
+        model.fit(X, BINARY, n_trials=3)
+    assert (model.predict_proba(X) == before).all()
+    with pytest.raises(ValueError, match=r"y must be one of classes_=.*'maybe' at row 1"):
+        model.score_samples(X[:2], np.array(["yes", "maybe"]))
+    with pytest.raises(ValueError, match="common_features are for two classes, got 3"):
+        MixtureOfExpertsClassifier(2, common_features=[0]).fit(X, THREE)
