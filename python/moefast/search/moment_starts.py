@@ -145,14 +145,14 @@ def _with_gates(problem: EmProblem, found: SpectralExperts | l4.L4Experts, seed:
 
 
 def moment_starts(problem: EmProblem, n_experts: int, n_parameters: int, rng: np.random.Generator) -> list[Start]:
-    """Return one start of each method, none where moments do not help."""
+    """Return one start of each method, the most promising first, none where moments do not help."""
     if not moments_help(problem, n_experts, n_parameters):
         return []
     starts = [spectral_start(problem, n_experts, rng)]
     if problem.n_distinct >= _MANY_ROWS:
         starts.append(l4_start(problem, n_experts, rng))
         if conditional_moments_help(problem, n_experts):
-            starts.append(conditional_start(problem, n_experts, rng))
+            starts.insert(0, conditional_start(problem, n_experts, rng))
     return starts
 
 

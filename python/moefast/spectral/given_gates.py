@@ -151,13 +151,10 @@ def recover_experts_given_gates(
     centred = fit_intercept  # a shift would bring intercepts in
     units = Standardisation.of(samples, x="centred", y="centred") if centred else Standardisation.of(samples)
     standard = units.samples(samples)
-    scores = ConditionalScores.of(standard, roles.own, roles.gates, n_threads)
     check_integer("n_experts", n_experts)
-    if n_experts > scores.rank:
-        raise ValueError(
-            f"n_experts must be at most {scores.rank}, the number of columns that experts see, gates do not, and "
-            f"that are linearly independent given those of the gates; got {n_experts}"
-        )
+    _refuse_more(n_experts, len(roles.own))
+    scores = ConditionalScores.of(standard, roles.own, roles.gates, n_threads)
+    _refuse_more(n_experts, scores.rank)
     found = recover_given_gates(standard, scores, roles, n_experts, fit_intercept, random_state).to_units(units)
     if not found.converged:
         warnings.warn(
@@ -167,6 +164,14 @@ def recover_experts_given_gates(
             stacklevel=2,
         )
     return found
+
+
+def _refuse_more(n_experts: int, available: int) -> None:
+    if n_experts > available:
+        raise ValueError(
+            f"n_experts must be at most {available}, the number of columns that experts see, gates do not, and "
+            f"that are linearly independent given those of the gates; got {n_experts}"
+        )
 
 
 def _check_columns(name: str, columns: Any, n_features: int) -> None:
