@@ -15,6 +15,7 @@ from moefast.search.moment_starts import (
     conditional_moments_help,
     conditional_start,
     moment_starts,
+    spectral_start,
     spectral_starts,
 )
 from moefast.spectral import recover_experts, recover_experts_given_gates
@@ -332,6 +333,15 @@ def test_the_start_is_near_the_truth_and_em_goes_there():
     oracle = problem.to_units(problem.run(truth.to_standard(problem.standardisation)))
     assert fit.log_likelihood == pytest.approx(oracle.log_likelihood, abs=1e-3)
     assert not start.gate_coef[:, :3].any()
+    own, true = start.to_units(problem.standardisation).coef[:, :3], truth.coef[:, :3]
+    own = oracles.matched(own, true)
+    assert (np.sum(own * true, axis=1) > 0.9 * np.linalg.norm(own, axis=1) * np.linalg.norm(true, axis=1)).all()
+
+
+def test_the_start_keeps_to_the_columns_of_the_experts():
+    problem, _ = problem_of(5000, expert_columns=(0, 2, 3), gate_columns=(3, 4))
+    start = conditional_start(problem, 2, np.random.default_rng(0)).make()
+    assert start.coef.any(axis=0).tolist() == [True, False, True, True, False]
 
 
 def test_such_starts_are_made_where_they_help():
@@ -360,7 +370,9 @@ def test_a_start_whose_columns_the_gates_determine_is_one_of_method_1():
     X[:, 1:3] = X[:, 3:] @ [[1.0, 0.5], [-1.0, 2.0]]
     problem = EmProblem(Samples(X, y, np.ones(3000)), EmOptions(gate_columns=(3, 4), n_threads=1))
     start = conditional_start(problem, 2, np.random.default_rng(0)).make()
-    assert np.isfinite(start.coef).all()
+    seed = np.random.default_rng(0).integers(2**31)
+    plain = spectral_start(problem, 2, np.random.default_rng(seed)).make()
+    np.testing.assert_array_equal(start.coef, plain.coef)
 
 
 def test_the_search_begins_with_it():

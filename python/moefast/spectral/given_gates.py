@@ -260,8 +260,8 @@ class _Rest:
         white = vectors[:, keep] / np.sqrt(values[keep])
         common = white @ (white.T @ (weighted.T @ self.level))  # as if all experts were one
         level = self.level - seen @ common
-        responses = 0.5 * (t**2 - square)[:, None] * self._along + self.proportions * t[:, None]
-        responses += self.weights * level
+        # p_i t would belong to it, but t, a residual of the gates' columns, has no products with the regressors
+        responses = 0.5 * (t**2 - square)[:, None] * self._along + self.weights * level
         found = common.T
         explained = float(self.proportions @ ((self.alpha - self.scores.slope) ** 2).sum(axis=1))
         for i, proportion in enumerate(self.proportions):
