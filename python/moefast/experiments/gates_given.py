@@ -134,9 +134,10 @@ def report(table: pd.DataFrame) -> str:
     return "\n".join(
         [
             f"Linear experts on {_OWN} columns, of norms 0.6 to 1.4, with normal intercepts of standard deviation "
-            f"1, sigma {_NOISE}; softmax gates of norm {_GATE_NORM:g} and any direction on {_GATES} other columns, "
-            f"with intercepts; {table['seed'].nunique()} data sets. The experts' columns are {_FOLLOW:g} times a "
-            "linear function of the gates' columns plus normal residuals of variance 1. No EM.",
+            f"1, sigma {_NOISE}; softmax gates of norm {_GATE_NORM:g} and any direction on {_GATES} other "
+            f"columns, with intercepts; {table['seed'].nunique()} data sets. The experts' columns are "
+            f"{_FOLLOW:g} times a linear function of the gates' columns plus normal residuals of variance 1. No "
+            "EM.",
             "",
             "Median (largest) distance between the unit vectors of the worst expert and its true one, and the "
             f"slope of log median error against log n where the median is below {LARGEST_ERROR}, with its 95 % "

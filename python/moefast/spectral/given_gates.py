@@ -36,7 +36,7 @@ from moefast.tensors.power_method import power_iteration
 from moefast.threads import resolve_threads
 from moefast.validation import check_flag, check_integer, check_samples
 
-__all__ = ["ColumnRoles", "recover_experts_given_gates", "recover_given_gates"]
+__all__ = ["ColumnRoles", "check_columns", "recover_experts_given_gates", "recover_given_gates"]
 
 
 # An expert has the first share of the rows at least. In directions of the regressors in which it seems to have
@@ -146,7 +146,7 @@ def recover_experts_given_gates(
     seen = {"expert_columns": expert_columns, "gate_columns": gate_columns}
     for name, columns in seen.items():
         if columns is not None or name == "gate_columns":
-            _check_columns(name, columns, samples.n_features)
+            check_columns(name, columns, samples.n_features)
     roles = ColumnRoles.of(expert_columns, gate_columns, samples.n_features)
     centred = fit_intercept  # a shift would bring intercepts in
     units = Standardisation.of(samples, x="centred", y="centred") if centred else Standardisation.of(samples)
@@ -174,7 +174,7 @@ def _refuse_more(n_experts: int, available: int) -> None:
         )
 
 
-def _check_columns(name: str, columns: Any, n_features: int) -> None:
+def check_columns(name: str, columns: Any, n_features: int) -> None:
     """Raise unless `columns` are different positions of columns."""
     if not isinstance(columns, (tuple, list, np.ndarray)):
         raise TypeError(f"{name} must be positions of columns, got {columns!r}")
