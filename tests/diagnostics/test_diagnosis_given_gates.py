@@ -47,6 +47,7 @@ def test_data_that_method_1_does_not_allow_and_this_one_does(k):
 WRONG = {
     "squares of the gates' columns": (lambda g, e: g @ SLOPES + (g[:, :1] ** 2 - 1) + e, "own columns linear"),
     "products of the gates' columns": (lambda g, e: g[:, :1] * g[:, 1:] + e, "own columns linear"),
+    "difference of squares": (lambda g, e: g[:, :1] ** 2 - g[:, 1:] ** 2 + e, "own columns linear"),
     "a spread that grows": (lambda g, e: e * np.exp(0.3 * g[:, :1]), "own columns spread alike"),
     "a spread that grows both ways": (lambda g, e: e * (0.5 + g[:, :1] ** 2), "own columns spread alike"),
     "heavy tails": (lambda g, e: g @ SLOPES + np.sign(e) * np.abs(e) ** 1.5, "own columns normal"),
@@ -78,7 +79,9 @@ def test_gates_that_see_everything_leave_no_columns():
     assert [(c.name, c.value, c.limit) for c in diagnosis.given_gates] == [("own columns", 2, 0.0)]
     assert diagnosis.methods == ("method 1",)
     X, y, truth = make_moe(2000, 5, 2, link="tanh", orthogonal_gate=True, random_state=0)
-    assert diagnose(X, y, truth).given_gates == ()
+    diagnosis = diagnose(X, y, truth)
+    assert diagnosis.given_gates == ()
+    assert diagnosis.methods == ("method 1",)
 
 
 def test_constant_gates_leave_all_columns_and_both_methods():
