@@ -101,8 +101,9 @@ def conditional_start(problem: EmProblem, n_experts: int, rng: np.random.Generat
 
 
 def conditional_moments_help(problem: EmProblem, n_experts: int) -> bool:
-    """Whether experts are linear and see enough columns that gates do not see."""
-    return problem.link.is_linear and len(_column_roles(problem).own) >= n_experts
+    """Whether experts are linear, their noise normal, and they see enough columns that gates do not see."""
+    plain = problem.link.is_linear and problem.family is GAUSSIAN
+    return plain and len(_column_roles(problem).own) >= n_experts
 
 
 def _column_roles(problem: EmProblem) -> ColumnRoles:
