@@ -5,11 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap
 
-from moefast.experiments import (
-    expert_error,
-)
 from moefast.experiments.gate_error import contraction
-from moefast.experiments.measures import bootstrap_interval, chord_errors
+from moefast.experiments.measures import bootstrap_interval, chord_errors, fit_slope
 
 
 def test_chord_errors_are_those_of_matched_unit_vectors():
@@ -38,11 +35,11 @@ def test_slope_of_errors_with_a_known_rate():
     noise = np.exp(0.2 * np.random.default_rng(0).normal(size=(50, 4)))
     errors = pd.DataFrame(10 * sizes**-0.5 * noise, columns=sizes)
     errors[1e3] = 1.4
-    slope, low, high = expert_error.fit_slope(errors)
+    slope, low, high = fit_slope(errors)
     assert low < -0.5 < high
     assert high - low < 0.15
     assert slope == pytest.approx(np.polyfit(np.log(sizes[1:]), np.log(errors.median()[1:]), 1)[0])
-    assert np.isnan(expert_error.fit_slope(errors * 100)).all()
+    assert np.isnan(fit_slope(errors * 100)).all()
 
 
 def test_contraction_of_a_geometric_sequence():

@@ -100,11 +100,16 @@ def contract(tensor, *vectors):
 
 def matched(found, truth):
     """Rows of `found` in the order that fits `truth` best (by the largest sum of cosines, signs included)."""
+    return found[matching(found, truth)]
+
+
+def matching(found, truth):
+    """That order, as a list."""
     cosines = _unit(found) @ _unit(truth).T
     best = max(
         itertools.permutations(range(len(truth))), key=lambda p: sum(cosines[p[i], i] for i in range(len(truth)))
     )
-    return found[list(best)]
+    return list(best)
 
 
 def _unit(rows):

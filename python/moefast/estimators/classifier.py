@@ -221,9 +221,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         known = np.isin(y, self.classes_)
         if not known.all():
             row = int(np.argmin(known))
-            raise ValueError(
-                f"y must be one of classes_={self.classes_.tolist()}, got {_plain(y[row])!r} at row {row}"
-            )
+            labels, got = self.classes_.tolist(), _plain(y[row])
+            raise ValueError(f"y must be one of classes_={labels}, got {got!r} at row {row}")
         return np.asarray(np.searchsorted(self.classes_, y), dtype=np.float64)
 
     def _family(self) -> Family:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from moefast._typing import Floats
 from moefast.datasets import random_mixture
 from moefast.experiments.cells import Cell, Row
-from moefast.experiments.measures import bootstrap_interval, chord_errors
+from moefast.experiments.measures import LARGEST_ERROR, chord_errors, fit_slope
 from moefast.experiments.pictures import colours_of, new_figure, plot_band
 from moefast.experiments.reporting import markdown_table, verdict
 from moefast.experiments.runner import Experiment, Plan
@@ -37,8 +36,6 @@ _FIRST_SIZE = {link: 100_000 for link in ("relu", "leaky_relu", "softplus", "gel
 # Bounded links have a spread of a fifth to a half.
 _NOISE = {"sigmoid": 0.05, "tanh": 0.05}
 _DEFAULT_NOISE = 0.1
-# Above, the experts found have little to do with the true ones and no rate can be seen.
-_LARGEST_ERROR = 0.3
 _SLOPES = (-0.65, -0.35)
 _PROMISED = ("linear", "sigmoid", "tanh", "relu")
 
@@ -87,32 +84,6 @@ def run(cell: Cell) -> list[Row]:
     return rows
 
 
-def fit_slope(errors: pd.DataFrame) -> tuple[float, float, float]:
-    """Return the slope of log median error against log n where the median is small, with its interval over seeds.
-
-    Parameters
-    ----------
-    errors : DataFrame
-        One row a seed, one column an n.
-
-    Returns
-    -------
-    slope, low, high : float
-        NaN when fewer than two sizes have a small error.
-    """
-    kept = errors.loc[:, errors.median() < _LARGEST_ERROR]
-    if kept.shape[1] < 2:
-        return (np.nan,) * 3
-    x = np.log(kept.columns.to_numpy(dtype=np.float64))
-    x -= x.mean()
-
-    def slope(samples: Floats) -> Floats:
-        return np.asarray(np.log(np.median(samples, axis=1)) @ x / (x @ x))
-
-    samples = kept.to_numpy()
-    return float(slope(samples[None])[0]), *bootstrap_interval(samples, slope)
-
-
 def report(table: pd.DataFrame) -> str:
     """Return slopes, errors at the largest n, and what is met."""
     dimensions = sorted(table["d"].unique())
@@ -143,7 +114,7 @@ def report(table: pd.DataFrame) -> str:
             "sigmoid and tanh, else 0.1). Error: distance between the unit vectors of the worst expert and its "
             "true one.",
             "",
-            f"Slope of log median error against log n where the median is below {_LARGEST_ERROR}, with its 95 % "
+            f"Slope of log median error against log n where the median is below {LARGEST_ERROR}, with its 95 % "
             'bootstrap interval over seeds (theory: -0.5; "-": fewer than two such n):',
             "",
             markdown_table(header, lines),

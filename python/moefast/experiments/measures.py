@@ -7,12 +7,24 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from moefast._typing import Floats
 from moefast.mixture import Mixture
 
-__all__ = ["bootstrap_interval", "chord_errors", "gate_error", "match_experts", "unit_rows"]
+__all__ = [
+    "LARGEST_ERROR",
+    "bootstrap_interval",
+    "chord_errors",
+    "fit_slope",
+    "gate_error",
+    "match_experts",
+    "unit_rows",
+]
+
+LARGEST_ERROR = 0.3
+"""Above, the experts found have little to do with the true ones and no rate can be seen."""
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 
@@ -91,3 +103,29 @@ def bootstrap_interval(
     chosen = np.random.default_rng(0).integers(len(samples), size=(resamples, len(samples)))
     low, high = np.quantile(statistic(samples[chosen]), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def fit_slope(errors: pd.DataFrame) -> tuple[float, float, float]:
+    """Return the slope of log median error against log n where the median is small, with its interval over seeds.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        One row a seed, one column an n.
+
+    Returns
+    -------
+    slope, low, high : float
+        NaN when fewer than two sizes have a small error.
+    """
+    kept = errors.loc[:, errors.median() < LARGEST_ERROR]
+    if kept.shape[1] < 2:
+        return (np.nan,) * 3
+    x = np.log(kept.columns.to_numpy(dtype=np.float64))
+    x -= x.mean()
+
+    def slope(samples: Floats) -> Floats:
+        return np.asarray(np.log(np.median(samples, axis=1)) @ x / (x @ x))
+
+    samples = kept.to_numpy()
+    return float(slope(samples[None])[0]), *bootstrap_interval(samples, slope)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from moefast.em.problem import EmProblem
-from moefast.search.moment_starts import l4_start, moments_help, n_independent, spectral_start
+from moefast.search.moment_starts import l4_start, moments_help, n_independent, spectral_starts
 from moefast.search.starts import (
     Start,
     least_squares_start,
@@ -83,6 +83,6 @@ def portfolio(problem: EmProblem, n_experts: int, options: StartOptions, rng: np
         n_spectral = 0
     else:
         n_spectral = max(1, n // 5)
-    starts = [spectral_start(problem, k, rng, half=i > 0) for i in range(n_spectral)]
+    starts = spectral_starts(problem, k, n_spectral, rng)
     random_start = random_assignment_start if linear else random_parameters_start
     return starts + [random_start(problem, k, rng) for _ in range(n - n_spectral)]

@@ -30,7 +30,7 @@ class SpectralExperts:
     coef : ndarray of shape (k, d)
         a_i. For a link other than linear the norm is 1 in whitened coordinates.
     intercept : ndarray of shape (k,)
-        b_i: the common one; the moments do not show differences.
+        b_i: the common one, as these moments do not show differences; those given the gates' columns do.
     proportions : ndarray of shape (k,)
         p_i = E[p_i(x)], estimated.
     sigma : float

@@ -10,13 +10,23 @@ from moefast.transforms.polynomial import (
     quadratic_transform,
     quartic_transform,
 )
+from moefast.transforms.responses import (
+    FamilyTransform,
+    MarginalPredictor,
+    family_transform,
+    marginal_predictor,
+)
 
 __all__ = [
+    "FamilyTransform",
+    "MarginalPredictor",
     "OptimalTransform",
     "PolynomialTransform",
     "ResponseTransform",
     "cubic_transform",
+    "family_transform",
     "hermite_moment",
+    "marginal_predictor",
     "marginal_sigma",
     "mean_slope",
     "optimal_transform",
