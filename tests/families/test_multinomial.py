@@ -110,7 +110,7 @@ def test_em_never_falls(n_threads, annealing):
     start = (np.zeros((K * Q, D + 1)), np.zeros((K, D + 1)), np.ones(K), None, labels)
     options = settings(inverse_temperature=annealing, n_threads=n_threads, gate_alpha=1e-3, alpha=1e-3)
     (found,) = _core.em_run(data, [start], options)
-    assert len(found["trace"]) > 20
+    assert len(found["trace"]) > 3
     assert (np.diff(found["trace"]) >= -1e-9).all()
 
 

@@ -22,12 +22,13 @@ using namespace families;
 
 class Multinomial final : public Family {
  public:
-  explicit Multinomial(index_t n_classes) : q_(n_classes - 1) {}
+  explicit Multinomial(index_t n_classes) : q_(n_classes - 1), factor_(n_classes == 2 ? 1 : 2) {}
 
   index_t n_predictors() const override { return q_; }
 
-  // (I - 1 1' / C)^-1 = I + 1 1' without class 0.
+  // (I - 1 1' / C)^-1 = I + 1 1' without class 0; with one predictor it is in the weight.
   void precondition(double* v) const override {
+    if (q_ == 1) return;
     double sum = 0;
     for (index_t a = 0; a < q_; ++a) sum += v[a];
     for (index_t a = 0; a < q_; ++a) v[a] += sum;
@@ -57,13 +58,13 @@ class Multinomial final : public Family {
       }
       for (index_t s = 0; s < length; ++s) {
         const double q = share[s] / sum[s];
-        out.weight[first + s] = 2 * q * (1 - q);
+        out.weight[first + s] = factor_ * q * (1 - q);
       }
       for (index_t a = 0; a < q_; ++a) {
         double* const q = row(out.slope, a);
         for (index_t s = 0; s < length; ++s) {
           const double of_class = q[s] / sum[s];
-          out.weight[first + s] = std::max(out.weight[first + s], 2 * of_class * (1 - of_class));
+          out.weight[first + s] = std::max(out.weight[first + s], factor_ * of_class * (1 - of_class));
           q[s] = (static_cast<index_t>(rows.y[first + s]) == a + 1 ? 1 : 0) - of_class;
         }
       }
@@ -74,6 +75,7 @@ class Multinomial final : public Family {
 
  private:
   index_t q_;
+  double factor_;
 };
 
 }  // namespace
