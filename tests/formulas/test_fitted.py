@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
 from moefast.formulas import FittedFormula
-from moefast.formulas.table import table_of
+from moefast.formulas.table import some_rows, table_of
 
 DATA = table()
 
@@ -173,6 +173,21 @@ def test_tables_of_all_kinds_give_the_same_matrix(kind):
     assert (fitted.names, fitted.levels) == (expected.names, expected.levels)
     np.testing.assert_array_equal(fitted.matrix(other), expected.matrix(SIMPLE))
     np.testing.assert_array_equal(fitted.response(other), SIMPLE["y"])
+
+
+def test_small_numbers_do_not_wrap_around():
+    data = pd.DataFrame({"y": [1.0, 2.0], "a": np.array([1, 200], np.uint8), "b": np.array([3, 100], np.int8)})
+    for of in (data, data.astype({"a": "UInt8", "b": "Int8"})):
+        matrix = learn("y ~ {a - b} + {a**2} + a:b + C(b)", of).matrix(of)
+        np.testing.assert_array_equal(matrix.to_numpy(), [[-2, 1, 0, 3], [100, 40000, 1, 20000]])
+        assert "C(b)[T.100]" in matrix.columns
+
+
+@pytest.mark.parametrize("kind", [polars.DataFrame, pyarrow.table])
+def test_rows_of_other_tables(kind):
+    rows = np.arange(240) % 3 == 1
+    data = some_rows(kind(SIMPLE.to_dict("list")), rows)
+    np.testing.assert_array_equal(learn("y ~ x", data).matrix(data)["x"], SIMPLE["x"][rows])
 
 
 def test_rows_are_counted_from_zero():

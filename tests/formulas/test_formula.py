@@ -61,6 +61,10 @@ def test_columns_whose_names_are_words_of_python():
         Formula.read("y ~ C(class)")
 
 
+def test_columns_may_have_the_names_of_functions_that_are_not_called():
+    assert Formula.read("I ~ C | log").variables == ["C", "log"]
+
+
 def test_a_dot_is_all_other_columns():
     formula = Formula.read("y ~ . - x | z", ["y", "x", "z", "w"])
     assert formula.variables == ["w", "z"]
@@ -83,6 +87,8 @@ NONE = {
     "y ~ 'x'": "cannot be read",
     "y ~ {x +}": "no expression",
     "y ~ .": "has no column",
+    "y ~ C + C(x)": "'C' is a function there; rename the column",
+    "log ~ log(x)": "'log' is a function there; rename the column",
 }
 
 

@@ -18,8 +18,6 @@ __all__ = ["check_formula_alone", "design", "learnt", "response", "samples_of"]
 
 # How far a y that is given may be from the formula's response: further than float32 rounds.
 _SAME = 1e-6
-
-
 # What a formula says in place of parameters: these with their defaults.
 _INSTEAD = {
     "expert_features": (None, "the experts' terms before the bar"),
@@ -37,6 +35,7 @@ def check_formula_alone(parameters: Mapping[str, Any]) -> None:
     check_formula(formula)
     for name, (default, instead) in _INSTEAD.items():
         value = parameters.get(name, default)
+        value = bool(value) if isinstance(value, np.bool_) else value
         if value is not default:
             raise ValueError(
                 f"{name}={value!r} and formula={formula!r}: leave {name} out and write {instead} in the formula"

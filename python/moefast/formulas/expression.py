@@ -11,12 +11,13 @@ import keyword
 import re
 from typing import Any
 
-__all__ = ["variables_of"]
+__all__ = ["FUNCTIONS", "variables_of"]
 
 _SPLINES_AND_SCALES = ("bs", "cc", "cr", "cs", "poly", "center", "scale", "standardize")
 _NUMBERS = ("log", "log2", "log10", "exp", "exp2", "exp10")
 _CONTRASTS = ("Treatment", "Sum", "Poly", "Helmert", "Diff")
-_FUNCTIONS = frozenset((*_SPLINES_AND_SCALES, *_NUMBERS, *_CONTRASTS, "C", "I", "Q"))
+FUNCTIONS = frozenset((*_SPLINES_AND_SCALES, *_NUMBERS, *_CONTRASTS, "C", "I", "Q"))
+"""What a formula may call, besides numpy's functions of numbers."""
 _HARMLESS = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.List, ast.Tuple, ast.Dict, ast.expr_context)
 _SIGNS = (ast.operator, ast.unaryop, ast.cmpop)
 
@@ -64,7 +65,7 @@ def _collect(node: ast.AST, found: set[str]) -> None:
 
 
 _REMEDY = (
-    f"it may call {', '.join(sorted(_FUNCTIONS))}, contr.treatment and its like, and functions of numbers such as "
+    f"it may call {', '.join(sorted(FUNCTIONS))}, contr.treatment and its like, and functions of numbers such as "
     "np.sqrt; anything else is to be made a column of the data before: data.assign(...)"
 )
 
@@ -72,7 +73,7 @@ _REMEDY = (
 def _collect_call(node: ast.Call, found: set[str]) -> None:
     function, name = node.func, ast.unparse(node.func)
     numpy_name = _attribute_of("np", function)
-    named = isinstance(function, ast.Name) and function.id in _FUNCTIONS
+    named = isinstance(function, ast.Name) and function.id in FUNCTIONS
     if not named and not _is_contrast(function) and not (numpy_name and _is_function_of_numbers(numpy_name)):
         raise ValueError(f"{name!r} is no function that a formula may call: {_REMEDY}")
     if (numpy_name or name in _NUMBERS) and (node.keywords or len(node.args) > _n_inputs(numpy_name or name)):

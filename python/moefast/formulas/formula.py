@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moefast.formulas.expression import variables_of
+from moefast.formulas.expression import FUNCTIONS, variables_of
 
 __all__ = ["Formula", "check_formula", "needs_columns"]
 
@@ -50,9 +50,9 @@ class Formula:
             When formulaic is not installed; the message says how to get it.
         """
         check_formula(text)
-        for token in _tokens(text):
-            if token.kind.value == "python":
-                _checked(text, token.token)
+        calls = [token.token for token in _tokens(text) if token.kind.value == "python"]
+        for call in calls:
+            _checked(text, call)
         left, right = _sides(text, columns)
         parts = right if isinstance(right, tuple) else (right,)
         if len(parts) > 2:
@@ -62,6 +62,11 @@ class Formula:
         formula = cls(text, left, parts[0], parts[-1])
         if not formula.variables:
             raise ValueError(f"formula {text!r} has no column: experts or gates need at least one")
+        clash = {*formula.variables, *formula.response_variables} & {*FUNCTIONS, "np", "contr"}
+        if clash and calls:
+            raise ValueError(
+                f"formula {text!r}: {min(clash)!r} is a function there; rename the column of that name"
+            )
         return formula
 
     @property

@@ -71,13 +71,23 @@ def _plain(column: Series[Any]) -> Series[Any]:
     """Return a column of numpy's numbers or bools, of categories that occur, or of objects."""
     import pandas as pd
 
+    column = column.infer_objects()
     kind = column.dtype
     if isinstance(kind, pd.CategoricalDtype):
         return column.cat.remove_unused_categories()
     if pd.api.types.is_complex_dtype(kind):
         raise TypeError(f"X column {column.name!r} holds complex numbers; experts and gates take real ones")
     if isinstance(kind, np.dtype):
-        return column.infer_objects() if kind.kind == "O" else column
+        return _wide(column)
     if pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind):
-        return column.astype(getattr(kind, "numpy_dtype"))  # noqa: B009  # numbers of pandas and Arrow
+        return _wide(column.astype(getattr(kind, "numpy_dtype")))  # noqa: B009  # numbers of pandas and Arrow
     return column.astype(object)
+
+
+def _wide(column: Series[Any]) -> Series[Any]:
+    """Return numbers in 64 bits with a sign, so that differences and squares do not wrap around."""
+    kind = np.dtype(column.dtype)  # type: ignore[arg-type]  # no other is left
+    whole = kind.kind == "i" or (kind.kind == "u" and kind.itemsize < 8)
+    if whole or kind.kind in "uf":
+        return column.astype(np.int64 if whole else np.float64)
+    return column
