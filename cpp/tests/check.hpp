@@ -96,6 +96,7 @@ inline bool close(double found, double wanted, double tolerance) {
 
 void test_em();
 void test_gate_metric();
+void test_groups();
 void test_information();
 void test_kernel_products();
 void test_kernels();

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
                           {"solve", test_solve},
                           {"em", test_em},
                           {"gate_metric", test_gate_metric},
+                          {"groups", test_groups},
                           {"information", test_information},
                           {"threads", test_threads}};
   for (int i = 1; i < argc; ++i) {

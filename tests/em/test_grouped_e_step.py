@@ -5,6 +5,7 @@ import pytest
 
 from moefast import _core
 from moefast.em import EmOptions, EmProblem, HardAssignment
+from moefast.families import get_family
 from moefast.groups import RowGroups
 from moefast.links import LINKS
 from moefast.samples import Samples
@@ -198,11 +199,14 @@ def test_em_never_falls_and_ends_where_the_gradient_vanishes(noise, gate_columns
                 assert abs(value(*moved).imag / 1e-30) < 1e-7 * problem.n_rows
 
 
-def test_groups_of_one_row_are_rows():
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "student_t", "gamma"])
+def test_groups_of_one_row_are_rows(family):
     X, y, _, _ = grouped.simulate(200, 1, most_rows=1)
-    alone = EmProblem(Samples(X, y, np.ones(200)), EmOptions(expert_columns=(0, 1), gate_columns=(2,)))
+    y = {"poisson": np.round(np.exp(y)), "gamma": np.exp(y)}.get(family, y)
+    law = LINKS["linear"], get_family(family)
+    alone = EmProblem(Samples(X, y, np.ones(200)), EmOptions(expert_columns=(0, 1), gate_columns=(2,)), *law)
     samples = Samples(X, y, np.ones(200), groups=RowGroups.of(np.arange(200)))
-    in_groups = EmProblem(samples, alone.options)
+    in_groups = EmProblem(samples, alone.options, *law)
     for one, other in zip(*(p.run_many(starts_of(p, 2, 3), max_iter=20) for p in (alone, in_groups)), strict=True):
         np.testing.assert_allclose(one.trace, other.trace, rtol=1e-10)
         np.testing.assert_allclose(one.mixture.coef, other.mixture.coef, rtol=1e-7)

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, load_model, save_model
+from moefast.em import EmOptions, fit_em
 from moefast.mixture import Mixture
 from oracles import grouped
 
@@ -106,6 +107,29 @@ def test_new_rows_in_groups(subjects):
     )
     rows = model.mixture_.log_density(X, y).sum()
     assert model.log_likelihood(X, y, groups=np.arange(len(y))) == pytest.approx(rows)
+
+
+def test_draws(subjects):
+    """All rows of a group from one expert: the model is found again in what it draws."""
+    X, _, group, _, model = subjects
+    order = np.random.default_rng(5).permutation(len(group))
+    y = model.sample(X[order], 0, groups=group[order])
+    found = model.responsibilities(X[order], y, groups=group[order])
+    near = found.max(axis=1) > 0.99
+    assert near.mean() > 0.8
+    again = fitted(X[order], y, group[order])
+    found, expected = (one.coef_[np.argsort(one.coef_[:, 0])] for one in (again, model))
+    np.testing.assert_allclose(found, expected, atol=0.15)
+    np.testing.assert_array_equal(y, model.sample(X[order], 0, groups=group[order]))
+    alone = model.sample(X[order], 0)
+    assert model.log_likelihood(X[order], alone, groups=group[order]) < model.log_likelihood_ - 500
+
+
+def test_one_run_of_em(subjects):
+    X, y, group, _, model = subjects
+    options = EmOptions(expert_columns=(0, 1), gate_columns=(2,))
+    fit = fit_em(X, y, model.mixture_, groups=group, options=options)
+    assert fit.log_likelihood == pytest.approx(model.log_likelihood_, rel=1e-9)
 
 
 def test_neither_order_nor_names_matter(subjects):

@@ -29,7 +29,6 @@ from moefast._typing import Floats
 from moefast.families import Gaussian
 from moefast.groups import RowGroups
 from moefast.mixture import Mixture
-from moefast.repeated import group_responsibilities
 
 if TYPE_CHECKING:
     from moefast.em.problem import EmProblem
@@ -46,38 +45,30 @@ def grouped_derivatives(problem: EmProblem, mixture: Mixture) -> tuple[Floats, F
     assert groups is not None
     if not isinstance(problem.family, Gaussian):
         raise ValueError(f"inference of a fit with groups needs family='gaussian', got {problem.family.name!r}")
-    Z, w = problem.Z, problem.unit_weight
-    U = _design(problem.expert_design.take(Z), options.fit_intercept)
-    V = _design(problem.gate_design.take(Z[groups.first]), options.fit_gate_intercept)
-    p = mixture.gates(Z[groups.first])
-    r = group_responsibilities(mixture, Z, problem.t, groups, problem.response.terms)
-    x, B = _own_derivatives(problem, mixture, U, r, groups)
-    m = U.shape[1] + 1  # coefficients, and log s
+    first, w = problem.Z[groups.first], problem.unit_weight
+    V = np.column_stack([problem.gate_design.take(first), np.ones((len(first), int(options.fit_gate_intercept)))])
+    p, r = mixture.gates(first), problem.responsibilities(mixture)[groups.first]
+    own = [_own_derivatives(problem, mixture, i, r[:, i], groups) for i in range(k)]
+    x = np.stack([of_expert for of_expert, _ in own], axis=1)
+    m, c = x.shape[2], V.shape[1]
     scores = np.hstack([(r[:, :, None] * x).reshape(len(w), k * m), _products(r - p, V)])
+    experts, gates = slice(0, k * m), slice(k * m, None)
+    weighted, before, of_gates = scores * w[:, None], _products(p, V), _products(r, V)
     hessian = np.zeros((scores.shape[1], scores.shape[1]))
-    own, gates = slice(0, k * m), slice(k * m, None)
-    of_gates = _products(r, V)
-    hessian[own, own] = -(scores[:, own] * w[:, None]).T @ scores[:, own]
-    hessian[own, gates] = -(scores[:, own] * w[:, None]).T @ of_gates
-    hessian[gates, gates] = (_products(p, V) * w[:, None]).T @ _products(p, V) - (
-        of_gates * w[:, None]
-    ).T @ of_gates
-    c = V.shape[1]
-    for i in range(k):
-        mine, weighted = slice(i * m, (i + 1) * m), x[:, i] * (w * r[:, i])[:, None]
-        hessian[mine, mine] += B[i] + weighted.T @ x[:, i]
+    hessian[experts, experts] = -weighted[:, experts].T @ scores[:, experts]
+    hessian[experts, gates] = -weighted[:, experts].T @ of_gates
+    hessian[gates, gates] = (before * w[:, None]).T @ before - (of_gates * w[:, None]).T @ of_gates
+    for i, (_, B) in enumerate(own):
+        mine, slope = slice(i * m, (i + 1) * m), weighted[:, i * m : (i + 1) * m]
+        hessian[mine, mine] += B + slope.T @ x[:, i]
         if i + 1 < k:
             of_gate = slice(k * m + i * c, k * m + (i + 1) * c)
-            hessian[mine, of_gate] += weighted.T @ V
+            hessian[mine, of_gate] += slope.T @ V
             hessian[of_gate, of_gate] += (V * (w * (r - p)[:, i])[:, None]).T @ V
-    hessian[gates, own] = hessian[own, gates].T
-    M = _order(k, m, c, shared_noise=options.noise == "shared")
-    products = (scores * w[:, None]).T @ scores
-    return M.T @ (w @ scores), M.T @ hessian @ M, M.T @ products @ M
-
-
-def _design(columns: Floats, intercept: bool) -> Floats:
-    return np.column_stack([columns, np.ones((len(columns), int(intercept)))])
+    hessian[gates, experts] = hessian[experts, gates].T
+    width = problem.expert_design.width + int(options.fit_intercept)
+    M = _order((k, width, m - width, c), shared_noise=options.noise == "shared")
+    return M.T @ weighted.sum(axis=0), M.T @ hessian @ M, M.T @ (weighted.T @ scores) @ M
 
 
 def _products(shares: Floats, V: Floats) -> Floats:
@@ -86,33 +77,37 @@ def _products(shares: Floats, V: Floats) -> Floats:
 
 
 def _own_derivatives(
-    problem: EmProblem, mixture: Mixture, U: Floats, r: Floats, groups: RowGroups
+    problem: EmProblem, mixture: Mixture, expert: int, r: Floats, groups: RowGroups
 ) -> tuple[Floats, Floats]:
-    """Return x of each group and expert, (G, k, m), and the sum of w r B over groups, (k, m, m)."""
-    k, m, s, link = mixture.n_experts, U.shape[1] + 1, mixture.sigma, mixture.link
-    forms = problem.Z @ mixture.coef.T + mixture.intercept
-    z = (problem.t[:, None] - link(forms)) / s
-    slope = np.ones_like(z) if link.is_linear else link.slope(forms)
-    bend = -(slope**2) / s**2
-    if not link.is_linear:
-        bend += z * link.curvature(forms) / s
-    weights = problem.sample_weight[:, None] * groups.spread(r)
-    x, B = np.empty((groups.n_groups, k, m)), np.empty((k, m, m))
-    for i in range(k):
-        x[:, i, :-1] = groups.sums(U * (z * slope / s)[:, i, None])
-        x[:, i, -1] = groups.sums(z[:, i] ** 2 - 1)
-        B[i, :-1, :-1] = (U * (weights * bend)[:, i, None]).T @ U
-        B[i, :-1, -1] = B[i, -1, :-1] = U.T @ (weights * -2 * z * slope / s)[:, i]
-        B[i, -1, -1] = -2 * weights[:, i] @ z[:, i] ** 2
-    return x, B
+    """Return x of each group for an expert, (G, m), and the sum of w r B over groups, (m, m).
+
+    log f is the log-likelihood of a mixture of this expert alone, of which the core knows the derivatives.
+    """
+    alone = mixture.ordered(np.array([expert]))
+    rows = problem.without_groups(problem.sample_weight * groups.spread(r))
+    x = groups.sums(rows.row_scores(alone, np.arange(problem.n_rows)))
+    return x, rows.derivatives(alone)[1]
 
 
-def _order(k: int, m: int, c: int, *, shared_noise: bool) -> Floats:
-    """Return M of 0 and 1 that leads from each expert's own parameters, then gates, to experts, gates, log s."""
-    n_experts, n_gates = k * (m - 1), (k - 1) * c
-    M = np.zeros((k * m + n_gates, n_experts + n_gates + (1 if shared_noise else k)))
+def _order(sizes: tuple[int, int, int, int], *, shared_noise: bool) -> Floats:
+    """Return M of 0 and 1 that leads from each expert's own parameters, then gates, to the order of the layout.
+
+    That is the coefficients of experts, those of gates, and then what there is of log s and log shape.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Experts, coefficients of each, what else is its own, coefficients of a gate.
+    shared_noise : bool
+        Whether the latter but one is the same for all.
+    """
+    k, width, n_other, c = sizes
+    m, before = width + n_other, k * width + (k - 1) * c
+    n_each = 1 if shared_noise else k
+    M = np.zeros((k * m + (k - 1) * c, before + n_other * n_each))
     for i in range(k):
-        M[i * m : (i + 1) * m - 1, i * (m - 1) : (i + 1) * (m - 1)] = np.eye(m - 1)
-        M[(i + 1) * m - 1, n_experts + n_gates + (0 if shared_noise else i)] = 1.0
-    M[k * m :, n_experts : n_experts + n_gates] = np.eye(n_gates)
+        M[i * m : i * m + width, i * width : (i + 1) * width] = np.eye(width)
+        for j in range(n_other):
+            M[i * m + width + j, before + j * n_each + (0 if shared_noise else i)] = 1.0
+    M[k * m :, k * width : before] = np.eye((k - 1) * c)
     return M

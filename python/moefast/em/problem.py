@@ -415,6 +415,12 @@ class EmProblem(StandardSamples):
         other.response = self.response.with_values(t, self.sample_weight)
         return other
 
+    def without_groups(self, sample_weight: Floats) -> EmProblem:
+        """Return the same rows in the same units, each by itself, with other weights."""
+        other = self.reweighted(sample_weight)
+        other.groups = None
+        return other
+
     def with_threads(self, n_threads: int) -> EmProblem:
         """Return the same samples, on which runs take so many threads."""
         other = copy(self)

@@ -14,7 +14,13 @@ __all__ = ["fit_em"]
 
 
 def fit_em(
-    X: Any, y: Any, start: Mixture, *, sample_weight: Any = None, options: EmOptions | None = None
+    X: Any,
+    y: Any,
+    start: Mixture,
+    *,
+    sample_weight: Any = None,
+    groups: Any = None,
+    options: EmOptions | None = None,
 ) -> EmFit:
     """Run joint EM from a given start until it settles.
 
@@ -25,6 +31,9 @@ def fit_em(
     start : Mixture
         In the units of the data, for instance the truth of a simulation. Its link is that of the experts.
     sample_weight : array-like of shape (n,), optional
+    groups : array-like of shape (n,), optional
+        A label for each row, where all rows of a group are of one expert: `options` then have `gate_columns` that
+        are the same in all rows of a group.
     options : EmOptions, optional
 
     Returns
@@ -46,7 +55,7 @@ def fit_em(
     >>> fit.converged, bool(abs(fit.mixture.coef - truth.coef).max() < 0.02)
     (True, True)
     """
-    samples = check_samples(X, y, sample_weight)
+    samples = check_samples(X, y, sample_weight, groups=groups)
     if not isinstance(start, Mixture):
         raise TypeError(f"start must be a Mixture, got {type(start).__name__}")
     check_mixture("start", start, samples.n_features)

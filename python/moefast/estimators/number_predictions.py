@@ -12,6 +12,7 @@ from moefast._typing import Floats
 from moefast.estimators.prediction import MixturePredictions, in_range
 from moefast.families import Gaussian
 from moefast.randomness import RandomState, get_generator
+from moefast.repeated import draw_groups
 from moefast.validation import check_levels, check_number, check_response
 
 __all__ = ["NumberPredictions"]
@@ -103,9 +104,17 @@ class NumberPredictions(RegressorMixin, MixturePredictions):  # type: ignore[mis
         return self.mixture_.log_density_grid(X, grid, terms)  # 0 where the family cannot have a y: log 0 is right
 
     def sample(
-        self, X: Any, random_state: RandomState = None, *, offset: Any = None, n_trials: Any = None
+        self,
+        X: Any,
+        random_state: RandomState = None,
+        *,
+        offset: Any = None,
+        n_trials: Any = None,
+        groups: Any = None,
     ) -> Floats:
         """Draw one response for each row of X from the fitted model, shape (n,).
+
+        With `groups`, a label for each row as in `fit`, an expert is drawn for each group.
 
         Raises
         ------
@@ -114,7 +123,13 @@ class NumberPredictions(RegressorMixin, MixturePredictions):  # type: ignore[mis
         """
         rng = get_generator(random_state)
         X, terms = self._checked_rows(X, offset, n_trials)
-        return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
+        of_rows = self._checked_groups(groups, X)
+        if of_rows is None:
+            return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
+        order = of_rows.order
+        y = np.empty(len(X))
+        y[order] = in_range(lambda rows: draw_groups(self.mixture_, rows, of_rows, rng, terms[order]), X[order])
+        return y
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return R^2 of the predictions; y may be left out with a formula that has a response.
