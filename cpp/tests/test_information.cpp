@@ -71,7 +71,7 @@ void derivatives(const Case& c) {
                                  {"shared_noise", c.shared_noise}});
   Problem problem(c);
   const index_t P = n_parameters(problem.at, problem.settings);
-  const Information found = information(problem.data, problem.at, problem.settings, nullptr, {});
+  const Information found = information(problem.data, problem.at, problem.settings, {});
   const std::vector<double> rows = row_scores(problem.data, problem.at, problem.settings, {});
   CHECK_AT(found.score.size() == size(P) && found.hessian.size() == size(P * P), what);
   const double scale = static_cast<double>(c.n), h = 1e-5;
@@ -79,8 +79,8 @@ void derivatives(const Case& c) {
     const MixtureParameters above = problem.moved(p, h), below = problem.moved(p, -h);
     const double slope = (problem.log_likelihood(above) - problem.log_likelihood(below)) / (2 * h);
     CHECK_AT(close(found.score[size(p)], slope, 1e-6, scale), what);
-    const Information up = information(problem.data, above, problem.settings, nullptr, {}),
-                      down = information(problem.data, below, problem.settings, nullptr, {});
+    const Information up = information(problem.data, above, problem.settings, {}),
+                      down = information(problem.data, below, problem.settings, {});
     double sum = 0;
     for (index_t s = 0; s < c.n; ++s) sum += problem.w[size(s)] * rows[size(s * P + p)];
     CHECK_AT(close(found.score[size(p)], sum, 1e-12, scale), what);
@@ -97,11 +97,11 @@ void derivatives(const Case& c) {
 
 void threads() {
   Problem problem({20000, 2, false, true, true, false});
-  const Information alone = information(problem.data, problem.at, problem.settings, nullptr, {});
+  const Information alone = information(problem.data, problem.at, problem.settings, {});
   const std::vector<double> rows = row_scores(problem.data, problem.at, problem.settings, {});
   for (const int n_threads : {2, 5}) {
     problem.settings.n_threads = n_threads;
-    const Information found = information(problem.data, problem.at, problem.settings, nullptr, {});
+    const Information found = information(problem.data, problem.at, problem.settings, {});
     CHECK(found.score == alone.score && found.hessian == alone.hessian);
     CHECK(found.score_products == alone.score_products);
     CHECK(row_scores(problem.data, problem.at, problem.settings, {}) == rows);

@@ -45,7 +45,8 @@ struct FamilyTerms {
 };
 
 // First and second derivatives of log f by eta, l = log s and h = log shape, arrays of n numbers: what
-// standard errors are made of. Those by l, or h, are written by families with a scale, or a shape.
+// standard errors are made of. Those by l, or h, are written by families with a scale, or a shape; the arrays
+// of all are there to be worked in.
 struct FamilyDerivatives {
   double *log_density = nullptr, *eta = nullptr, *eta_eta = nullptr;
   double *l = nullptr, *l_l = nullptr, *eta_l = nullptr;
@@ -70,8 +71,10 @@ class Family {
 
   virtual void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
                      const FamilyTerms& out) const = 0;
+  virtual void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                           const FamilyDerivatives& out) const = 0;
 
-  // Whether `terms` may be called from any thread.
+  // Whether both may be called from any thread; `log_density` may be the array of `eta` in both.
   virtual bool any_thread() const { return true; }
 };
 

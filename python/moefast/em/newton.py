@@ -70,7 +70,6 @@ def newton_end(
     *,
     tol: float,
     gradient_tol: float = np.inf,
-    neighbourhood: float = np.inf,
     max_passes: int = 30,
     sample: EmProblem | None = None,
 ) -> NewtonEnd:
@@ -86,8 +85,6 @@ def newton_end(
         Largest decrement, what a further step would gain in objective, at which it has arrived.
     gradient_tol : float
         Largest gradient then, as in :attr:`moefast.em.fit.EmFit.gradient`.
-    neighbourhood : float
-        A decrement beyond which it gives up: the second derivatives there say little.
     max_passes : int
         Passes over the rows at most.
     sample : EmProblem, optional
@@ -103,7 +100,6 @@ def newton_end(
         parameters,
         problem._settings(gradient_tol=gradient_tol),
         tol,
-        neighbourhood,
         max_passes,
         None if sample is None else sample._data(),
     )

@@ -84,7 +84,7 @@ class EmProblem(StandardSamples):
             gate_alpha=o.gate_ridge,
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
-            link=self.link.name if self.link.is_built_in else self._call_link,
+            link=self.link.name if self.link.is_built_in else (self._call_link, self.link.curvature),
             family=self.family.core,
             **of_search,
         )
@@ -392,11 +392,8 @@ class EmProblem(StandardSamples):
         """
         if self.groups is not None:
             return grouped_derivatives(self, mixture)
-        curvature = None
-        if not self.link.is_linear:
-            curvature = self.link.curvature(self.Z @ mixture.coef.T + mixture.intercept)
         _, parameters = self._parameters(mixture)
-        return _core.information(self._data(), parameters, self._settings(), curvature)
+        return _core.information(self._data(), parameters, self._settings())
 
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
