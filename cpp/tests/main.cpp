@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
                           {"tensors", test_tensors},
                           {"solve", test_solve},
                           {"em", test_em},
+                          {"families", test_families},
                           {"gate_metric", test_gate_metric},
                           {"information", test_information},
                           {"threads", test_threads}};
