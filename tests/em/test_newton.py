@@ -134,7 +134,7 @@ def test_the_unit_of_the_weights_does_not_matter(unit):
 def test_which_problems_take_it():
     assert takes_newton(made(), 3)
     assert not takes_newton(made(), 200)
-    assert not takes_newton(EmProblem(Samples(X, Y, W), EmOptions(), LINKS["tanh"]), 3)
+    assert takes_newton(EmProblem(Samples(X, Y, W), EmOptions(), LINKS["tanh"]), 3)
     collinear = np.column_stack([X, X[:, 0] + X[:, 1]])
     assert not takes_newton(EmProblem(Samples(collinear, Y, W), EmOptions()), 3)
     assert takes_newton(

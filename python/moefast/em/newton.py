@@ -9,7 +9,6 @@ import numpy as np
 import moefast._core as _core
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.families import GAUSSIAN
 from moefast.mixture import Mixture
 
 __all__ = ["NewtonEnd", "newton_end", "takes_newton"]
@@ -49,19 +48,12 @@ class NewtonEnd:
 def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """Whether Newton's method is for this problem.
 
-    Linear experts, rows by themselves, and coefficients that can be told apart.
+    Rows and experts by themselves, and coefficients that can be told apart and are not too many.
     """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    return (
-        problem.groups is None
-        and problem.link.is_linear
-        and not problem.options.common_columns
-        and problem.family.n_predictors == 1
-        and problem.family == GAUSSIAN
-        and full
-        and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
-    )
+    apart = problem.groups is None and not problem.options.common_columns and problem.family.n_predictors == 1
+    return apart and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
 
 
 def newton_end(
@@ -78,7 +70,6 @@ def newton_end(
     Parameters
     ----------
     problem : EmProblem
-        With linear experts.
     start : Mixture
         In standard units.
     tol : float
