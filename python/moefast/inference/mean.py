@@ -26,8 +26,9 @@ def mean_slopes(
 ) -> Iterator[Floats]:
     """Yield the derivatives by theta of the mean of each row, block by block, shape (rows, P).
 
-    With m = sum_i p_i m_i and the means m_i of the experts: dm / d(a_i, b_i) = p_i dm_i / deta_i u, dm / d(W_j, c_j)
-    = p_j (m_j - m) u, each over the columns of u = (z, 1) that are used, and dm / dlog s_i = p_i dm_i / dlog s_i.
+    With m = sum_i p_i m_i and the means m_i of the experts: dm / d(a_i, b_i) = p_i dm_i / deta_i u and
+    dm / d(W_j, c_j) = p_j (m_j - m) u, each over the columns of u = (z, 1) that are used, and
+    dm / dlog s_i = p_i dm_i / dlog s_i.
 
     Parameters
     ----------

@@ -132,7 +132,7 @@ class InferenceResult:
 
     @property
     def zvalues(self) -> Floats:
-        """Estimates over their standard errors, shape (P,); NaN for log sigma and log shape: 0 is no hypothesis."""
+        """Estimates over their standard errors, shape (P,); NaN for logarithms: 0 is no hypothesis."""
         z = self.params / self.bse
         z[self.layout.noise.start :] = np.nan
         return np.asarray(z)
