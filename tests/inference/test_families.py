@@ -217,3 +217,17 @@ def test_a_size_at_its_bound_has_no_error():
     assert np.isnan(result.bse[3])
     expected = sm.GLM(y, U, sm.families.Poisson()).fit(tol=1e-12)
     np.testing.assert_allclose(result.bse[:3], expected.bse, rtol=5e-3)
+
+
+def test_the_summary_has_the_errors_of_shapes():
+    family, x, y, terms = two_experts("negative_binomial")
+    model = MixtureOfExpertsRegressor(2, family=family, random_state=0, n_threads=1).fit(x, y, **terms)
+    result = model.inference(x, y, **terms)
+    frame = model.summary(result).to_frame()
+    row = frame.loc[("experts", "expert 1", "size")]
+    at = result.layout.log_shape(1)
+    size = np.exp(result.params[at])
+    assert row["estimate"] == pytest.approx(size)
+    assert row["std_error"] == pytest.approx(size * result.bse[at])
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), result.shape_conf_int()[1])
+    assert np.isnan(row["z"])
