@@ -90,6 +90,6 @@ def errors_by_name(
 
 
 def _exponential(log: StandardError) -> StandardError:
-    """Return what is known of a number by that of its logarithm; the interval is the exponential of the latter's."""
+    """Return what is known of a number by that of its logarithm, of whose interval its own is the exponential."""
     value, low, high = np.exp([log.estimate, log.ci_low, log.ci_high])
     return StandardError(float(value), float(value) * log.std_error, np.nan, np.nan, float(low), float(high))
