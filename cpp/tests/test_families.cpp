@@ -41,7 +41,7 @@ struct Found {
                        {log_density.data(), this->eta.data(), eta_eta.data(), l.data(), l_l.data(),
                         eta_l.data(), h.data(), h_h.data(), eta_h.data(), l_h.data()});
     family.terms(rows, at, term_density.data(),
-                 {term_density.data(), slope.data(), weight.data(), square.data(), shape_slope.data(),
+                 {0, term_density.data(), slope.data(), weight.data(), square.data(), shape_slope.data(),
                   shape_curvature.data()});
   }
 };

@@ -14,7 +14,8 @@ def random_model(name, k, columns=(ALL, ALL), *, shared_noise=False, n=150, seed
     """A model of offsets and of trials, responses around another point than theta, and weights, some of them 0."""
     rng = np.random.default_rng(seed)
     law = LAWS[name]
-    X, offset, trials = rng.normal(size=(n, 3)), 0.3 * rng.normal(size=n), rng.integers(1, 9, size=n).astype(float)
+    X, trials = rng.normal(size=(n, 3)), rng.integers(1, 9, size=n).astype(float)
+    offset = 0.3 * rng.normal(size=n) * (law.n_predictors == 1)
     y = law.draw(rng, 0.6 * X[:, 0] + offset, trials).astype(float)
     model = Model(X, y, k, *columns, shared_noise, law=law, offset=offset, trials=trials)
     w = rng.uniform(0, 2, size=n)

@@ -199,7 +199,8 @@ def test_arrays_that_do_not_fit_are_refused():
     good = (_core.EmData(model.X, model.y, w), (experts, gates, variance), settings())
     bad = [
         ((experts[:, :-1].copy(), gates, variance), "experts must have shape"),
-        ((experts, gates[:1].copy(), variance), "gates must have shape"),
+        ((experts, gates[:, :-1].copy(), variance), "gates must have shape"),
+        ((np.vstack([experts, experts]), gates, variance), r"experts must have 1 row\(s\) an expert, got 2"),
         ((experts, gates, -variance), "variance must be positive"),
     ]
     for parameters, message in bad:

@@ -23,6 +23,7 @@ class Law:
     has_scale: bool = False
     has_shape: bool = False
     row_term: Callable = _nothing
+    n_predictors: int = 1  # eta is then of shape (n, k, n_predictors), and what `draw` is given (n,)
 
 
 def _poisson(y, eta, sigma, shape, trials):
@@ -66,6 +67,12 @@ def _tobit(y, eta, sigma, shape, trials):
 
 def _log_probability(z):
     return np.log(0.5 * erfc(-z / np.sqrt(2)))
+
+
+def _multinomial(y, eta, sigma, shape, trials):
+    """Four classes."""
+    exponents = np.concatenate([np.zeros_like(eta[..., :1]), eta], axis=-1)
+    return (exponents * (y[..., None] == np.arange(4))).sum(axis=-1) - np.log(np.exp(exponents).sum(axis=-1))
 
 
 def _called(y, eta):
@@ -122,6 +129,9 @@ LAWS = {
         lambda rng, eta, m: np.clip(eta + 0.5 * rng.normal(size=len(eta)), *LIMITS),
         True,
         False,
+    ),
+    "multinomial": Law(
+        ("multinomial", 4), _multinomial, lambda rng, eta, m: rng.integers(4, size=len(eta)), n_predictors=3
     ),
     "called": Law(_called, _poisson, lambda rng, eta, m: rng.poisson(np.exp(eta))),
 }

@@ -34,14 +34,15 @@ class Model:
     def n_parameters(self):
         k = self.k
         dispersion = (self.law.has_scale + self.law.has_shape) * (1 if self.shared_noise else k)
-        return k * len(self.expert_columns) + (k - 1) * len(self.gate_columns) + dispersion
+        return k * self.law.n_predictors * len(self.expert_columns) + (k - 1) * len(self.gate_columns) + dispersion
 
     def split(self, theta):
-        """Return experts (k, me), gates (k, mg) with a last row of 0, sigma (k,) and shape (k,)."""
+        """Return experts (k q, me), gates (k, mg) with a last row of 0, sigma (k,) and shape (k,)."""
         k, me, mg = self.k, len(self.expert_columns), len(self.gate_columns)
-        experts = theta[: k * me].reshape(k, me)
-        gates = np.vstack([theta[k * me : k * me + (k - 1) * mg].reshape(k - 1, mg), np.zeros((1, mg))])
-        rest, dispersion = theta[k * me + (k - 1) * mg :], []
+        rows = k * self.law.n_predictors
+        experts, rest = theta[: rows * me].reshape(rows, me), theta[rows * me :]
+        gates = np.vstack([rest[: (k - 1) * mg].reshape(k - 1, mg), np.zeros((1, mg))])
+        rest, dispersion = rest[(k - 1) * mg :], []
         for has in (self.law.has_scale, self.law.has_shape):
             m = has * (1 if self.shared_noise else k)
             dispersion.append(np.exp(np.broadcast_to(rest[:m] if has else 0.0, (k,))))
@@ -52,6 +53,8 @@ class Model:
         experts, gates, sigma, shape = self.split(theta)
         U = np.column_stack([self.X, np.ones(len(self.X))])
         eta = U[:, self.expert_columns] @ experts.T + np.reshape(self.offset, (-1, 1))
+        if self.law.n_predictors > 1:
+            eta = eta.reshape(len(eta), self.k, -1)
         logits = U[:, self.gate_columns] @ gates.T
         log_gates = logits - log_sum_exp(logits)[:, None]
         trials = None if self.trials is None else self.trials[:, None]
@@ -61,7 +64,7 @@ class Model:
         """Return experts, gates (k, d + 1) with zeros for columns that are not used, and the dispersion."""
         experts, gates, sigma, shape = self.split(theta)
         dim = self.X.shape[1] + 1
-        wide = np.zeros((self.k, dim)), np.zeros((self.k, dim))
+        wide = np.zeros((len(experts), dim)), np.zeros((self.k, dim))
         wide[0][:, self.expert_columns], wide[1][:, self.gate_columns] = experts, gates
         return *wide, np.column_stack([sigma**2, shape]) if self.law.has_shape else np.array(sigma**2)
 

@@ -1,5 +1,5 @@
-// The log-density of a row depends on theta through some numbers: the predictors eta_i of the experts (E),
-// the logits of the first k - 1 gates (G), and what there is of log s_i (L) and of log shape_i (H). With its
+// The log-density of a row depends on theta through some numbers: the predictors of the experts i (E), the
+// logits of the first k - 1 gates (G), and what there is of log s_i (L) and of log shape_i (H). With its
 // derivatives c (first) and h (second) by these numbers
 //
 //     score   = sum_n w c_a u            for the parameters behind number a
@@ -13,7 +13,8 @@
 //     c[G_j] = r_j - p_j            D[A_i, G_j] = r_i f_A ([i = j] - p_j)
 //     D[G_j, G_l] = (r_j - p_j) [j = l] - r_j p_l - p_j r_l + 2 p_j p_l
 //
-// and 0 elsewhere. With shared noise the rows of L are added up, and the columns, and so are those of H.
+// and 0 elsewhere. Where experts have several predictors, A and B run over these, too. With shared noise the
+// rows of L are added up, and the columns, and so are those of H.
 #include "moefast/information.hpp"
 
 #include <algorithm>
@@ -55,26 +56,28 @@ class Lane {
         layout_(layout),
         score_products_(score_products),
         k_(p.k),
-        expert_coefficients_(size(k_ * p.expert_dim)),
+        q_(p.n_predictors),
+        expert_coefficients_(p.experts.size()),
         gate_coefficients_(size(k_ * p.gate_dim)),
         lane_sums_(size((2 * k_ + 1) * kernels::kSampleStep)) {
     const index_t u_dim = p.expert_dim, v_dim = p.gate_dim;
-    numbers_ = AlignedVector<double>(size(
-        (u_dim + v_dim + 2 + (6 + kDerivatives) * k_ + 2 * layout.n_numbers() + 2 * layout.n_all_pairs()) *
-        kStride));
+    numbers_ = AlignedVector<double>(size((u_dim + v_dim + 2 + (6 + q_ + n_derivatives()) * k_ +
+                                           2 * layout.n_numbers() + 2 * layout.n_all_pairs()) *
+                                          kStride));
     double* next = numbers_.data();
     const auto take = [&next](index_t n) { return std::exchange(next, next + n * kStride); };
     design_ = {take(u_dim), take(v_dim), take(1), nullptr};
     design_[kShape] = design_[kNoise];
     w_ = take(1), scores_ = take(2 * k_), r_ = take(k_), residuals_ = take(k_), slopes_ = take(k_);
-    gates_ = take(k_), derivatives_ = take(kDerivatives * k_);
+    gates_ = take(k_), derivatives_ = take(n_derivatives() * k_);
+    forms_ = q_ == 1 ? scores_ : take(q_ * k_);
     c_ = take(layout.n_numbers()), wc_ = take(layout.n_numbers()), weights_ = take(2 * layout.n_all_pairs());
     std::fill_n(design_[kNoise], kStride, 1.0);
-    for (index_t i = 0; i < k_; ++i) {
+    for (index_t i = 0; i < k_ * q_; ++i)
       for (index_t j = 0; j < u_dim; ++j)
-        expert_coefficients_[size(j * k_ + i)] = p.experts[size(i * u_dim + j)];
+        expert_coefficients_[size(j * k_ * q_ + i)] = p.experts[size(i * u_dim + j)];
+    for (index_t i = 0; i < k_; ++i)
       for (index_t j = 0; j < v_dim; ++j) gate_coefficients_[size(j * k_ + i)] = p.gates[size(i * v_dim + j)];
-    }
   }
 
   void sum(index_t first, index_t last, Sums& out, Checkpoint& checkpoint) {
@@ -112,22 +115,26 @@ class Lane {
   }
 
  private:
-  // Derivatives of log f of one expert: by E, L, H, and by EE, EL, LL, EH, LH, HH.
-  static constexpr index_t kDerivatives = 9;
+  // Derivatives of log f of one expert: by L, H, LL, LH, HH, by each E, EL, EH, and by each pair of E.
+  static constexpr index_t kOfDispersion = 5;
+  index_t n_derivatives() const { return kOfDispersion + 3 * q_ + q_ * (q_ + 1) / 2; }
 
   double* number(double* panel, Kind kind, index_t i) const {
     return panel + (layout_.number(kind) + i) * kStride;
   }
 
-  // Rows of expert i, r_i f_A and r_i (f_A f_B + f_AB) once `weigh` has been; not for gates.
+  // Rows of expert i and its predictors a <= b, r_i f_A and r_i (f_A f_B + f_AB) once `weigh` has been; not
+  // for gates.
   double* derivative(index_t i, index_t which) const {
-    return derivatives_ + (i * kDerivatives + which) * kStride;
+    return derivatives_ + (i * n_derivatives() + which) * kStride;
   }
-  static index_t order(Kind kind) { return kind == kExpert ? 0 : kind == kNoise ? 1 : 2; }
-  double* first(Kind kind, index_t i) const { return derivative(i, order(kind)); }
-  double* second(Kind left, Kind right, index_t i) const {
-    const index_t b = order(right);
-    return derivative(i, 3 + b * (b + 1) / 2 + order(left));
+  double* first(Kind kind, index_t i, index_t a = 0) const {
+    return derivative(i, kind == kExpert ? kOfDispersion + a : kind == kNoise ? 0 : 1);
+  }
+  double* second(Kind left, Kind right, index_t i, index_t a = 0, index_t b = 0) const {
+    if (right == kExpert) return derivative(i, kOfDispersion + 3 * q_ + b * (b + 1) / 2 + a);
+    if (left == kExpert) return derivative(i, kOfDispersion + (right == kNoise ? 1 : 2) * q_ + a);
+    return derivative(i, left == kShape ? 4 : right == kShape ? 3 : 2);
   }
 
   // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
@@ -140,8 +147,9 @@ class Lane {
     std::copy_n(data_.w + start, n, w_);
     std::fill(w_ + n, w_ + padded, 0.0);
     std::fill_n(scores_, 2 * k_ * kStride, 0.0);
-    kernels::rank_update(k_, padded, parameters_.expert_dim, expert_coefficients_.data(), k_,
-                         design_[kExpert], kStride, scores_, kStride);
+    if (q_ > 1) std::fill_n(forms_, q_ * k_ * kStride, 0.0);
+    kernels::rank_update(k_ * q_, padded, parameters_.expert_dim, expert_coefficients_.data(), k_ * q_,
+                         design_[kExpert], kStride, forms_, kStride);
     kernels::rank_update(k_, padded, parameters_.gate_dim, gate_coefficients_.data(), k_, design_[kGate],
                          kStride, scores_ + k_ * kStride, kStride);
     differentiate(start, n);
@@ -162,15 +170,16 @@ class Lane {
     return padded;
   }
 
-  // The predictors in `scores_` become log f, with its derivatives.
+  // The predictors in `forms_` lead to log f in `scores_`, with its derivatives.
   void differentiate(index_t start, index_t n) {
     const auto of_rows = [start](const double* all) { return all ? all + start : nullptr; };
     const ResponseRows rows = {n, data_.y + start, of_rows(data_.trials), of_rows(data_.row_term)};
     for (index_t i = 0; i < k_; ++i) {
-      double* const eta = scores_ + i * kStride;
+      double* const eta = forms_ + i * q_ * kStride;
       for (index_t s = 0; data_.offset && s < n; ++s) eta[s] += data_.offset[start + s];
       FamilyDerivatives out;
-      out.log_density = eta;
+      out.stride = kStride;
+      out.log_density = scores_ + i * kStride;
       out.eta = first(kExpert, i), out.l = first(kNoise, i), out.h = first(kShape, i);
       out.eta_eta = second(kExpert, kExpert, i), out.eta_l = second(kExpert, kNoise, i);
       out.l_l = second(kNoise, kNoise, i), out.eta_h = second(kExpert, kShape, i);
@@ -192,16 +201,22 @@ class Lane {
       const double *r = r_ + i * kStride, *slope = slopes_ + i * kStride;
       for (const auto& [left, right] : kBlocks) {
         if (left == kGate || right == kGate || layout_.count[right] == 0) continue;
-        const double *a = first(left, i), *b = first(right, i);
-        double* const ab = second(left, right, i);
-        for (index_t s = 0; s < padded; ++s) ab[s] = r[s] * (a[s] * b[s] + ab[s]);
+        for (index_t b = 0; b < n_own(right); ++b) {
+          for (index_t a = 0; a < (left == right ? b + 1 : n_own(left)); ++a) {
+            const double *f_a = first(left, i, a), *f_b = first(right, i, b);
+            double* const ab = second(left, right, i, a, b);
+            for (index_t s = 0; s < padded; ++s) ab[s] = r[s] * (f_a[s] * f_b[s] + ab[s]);
+          }
+        }
       }
       for (const Kind kind : {kExpert, kNoise, kShape}) {
-        if (layout_.count[kind] == 0) continue;
-        double *const a = first(kind, i), *const c = number(c_, kind, is_shared(kind) ? 0 : i);
-        for (index_t s = 0; s < padded; ++s) {
-          a[s] *= r[s];
-          c[s] = (kind == kExpert ? 0.0 : c[s]) + a[s];
+        for (index_t a = 0; layout_.count[kind] > 0 && a < n_own(kind); ++a) {
+          double *const f = first(kind, i, a), *const c = number(c_, kind,
+                                                                 is_shared(kind) ? 0 : i * n_own(kind) + a);
+          for (index_t s = 0; s < padded; ++s) {
+            f[s] *= r[s];
+            c[s] = (kind == kExpert ? 0.0 : c[s]) + f[s];
+          }
         }
       }
       for (index_t s = 0; s < padded; ++s) gates_[i * kStride + s] = r[s] - slope[s];
@@ -209,6 +224,8 @@ class Lane {
     for (index_t j = 0; j + 1 < k_; ++j) std::copy_n(slopes_ + j * kStride, padded, number(c_, kGate, j));
   }
 
+  // Numbers of a kind that an expert has.
+  index_t n_own(Kind kind) const { return kind == kExpert ? q_ : 1; }
   bool is_shared(Kind kind) const { return layout_.shared && (kind == kNoise || kind == kShape); }
 
   // w h and w c c' for every pair of numbers.
@@ -235,8 +252,9 @@ class Lane {
     }
   }
 
-  // D[left_i, right_j] of the head of this file.
-  void D(Kind left, Kind right, index_t i, index_t j, index_t padded, double* out) const {
+  // D of the head of this file, of the numbers m and n of their kinds.
+  void D(Kind left, Kind right, index_t m, index_t n, index_t padded, double* out) const {
+    const index_t i = m / n_own(left), j = n / n_own(right);  // experts
     const double same = i == j ? 1 : 0;
     if (left == kGate && right == kGate) {
       const double *ri = r_ + i * kStride, *rj = r_ + j * kStride, *pi = gates_ + i * kStride,
@@ -245,9 +263,9 @@ class Lane {
         out[s] = same * (ri[s] - pi[s]) - ri[s] * pj[s] - pi[s] * rj[s] + 2 * pi[s] * pj[s];
     } else if (left == kGate || right == kGate) {
       const Kind kind = left == kGate ? right : left;
-      const index_t gate = left == kGate ? i : j;
-      const double *c = number(c_, kind, left == kGate ? j : i), *p = gates_ + gate * kStride,
-                   *own = first(kind, gate);
+      const index_t gate = left == kGate ? i : j, of = left == kGate ? n : m;
+      const double *c = number(c_, kind, of), *p = gates_ + gate * kStride,
+                   *own = first(kind, gate, of % n_own(kind));
       const double with = is_shared(kind) ? 1 : same;
       for (index_t s = 0; s < padded; ++s) out[s] = with * own[s] - p[s] * c[s];
     } else if (is_shared(left)) {
@@ -257,7 +275,7 @@ class Lane {
         for (index_t s = 0; s < padded; ++s) out[s] += next[s];
       }
     } else if (i == j || is_shared(right)) {
-      std::copy_n(second(left, right, i), padded, out);
+      std::copy_n(second(left, right, i, m % n_own(left), n % n_own(right)), padded, out);
     } else {
       std::fill_n(out, padded, 0.0);
     }
@@ -286,11 +304,11 @@ class Lane {
   const EmSettings& settings_;
   const ThetaLayout& layout_;
   bool score_products_;
-  index_t k_;
+  index_t k_, q_;  // experts, and predictors of each
   std::vector<double> expert_coefficients_, gate_coefficients_, lane_sums_;
   AlignedVector<double> numbers_;
   std::array<double*, 4> design_;  // the columns of each kind
-  double *w_, *scores_, *r_, *residuals_, *slopes_, *gates_, *derivatives_, *c_, *wc_, *weights_;
+  double *w_, *scores_, *r_, *residuals_, *slopes_, *gates_, *derivatives_, *forms_, *c_, *wc_, *weights_;
 };
 
 // The products as two full matrices.
@@ -345,6 +363,7 @@ index_t n_parameters(const MixtureParameters& parameters, const EmSettings& sett
 
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
                         const Poll& poll, bool score_products) {
+  settings.check_predictors(parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const index_t n_products = layout.n_products() / (score_products ? 1 : 2);
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
@@ -369,6 +388,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
 
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,
                                const EmSettings& settings, const Poll& poll) {
+  settings.check_predictors(parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));

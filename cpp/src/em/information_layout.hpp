@@ -27,15 +27,18 @@ inline constexpr std::array<std::pair<Kind, Kind>, 10> kBlocks = {{{kExpert, kEx
 
 // Where everything is: the numbers of each kind, their parameters, and the blocks of products.
 struct ThetaLayout {
-  bool one_design;                // of experts and gates
-  bool shared;                    // of all experts, what there is of noise and shapes
-  std::array<index_t, 4> count;   // numbers of each kind
-  std::array<index_t, 4> widths;  // columns of each kind
+  bool one_design;                  // of experts and gates
+  index_t n_experts, n_predictors;  // k, and q of each
+  bool shared;                      // of all experts, what there is of noise and shapes
+  std::array<index_t, 4> count;     // numbers of each kind
+  std::array<index_t, 4> widths;    // columns of each kind
 
   ThetaLayout(const MixtureParameters& p, const EmSettings& settings, bool one_design)
       : one_design(one_design),
+        n_experts(p.k),
+        n_predictors(p.n_predictors),
         shared(settings.shared_noise),
-        count{p.k, p.k - 1, settings.fits_scale() ? (shared ? 1 : p.k) : 0,
+        count{p.k * p.n_predictors, p.k - 1, settings.fits_scale() ? (shared ? 1 : p.k) : 0,
               settings.fits_shape() ? (shared ? 1 : p.k) : 0},
         widths{p.expert_dim - (settings.fit_intercept ? 0 : 1),
                p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1, 1} {}

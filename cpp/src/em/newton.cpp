@@ -151,7 +151,7 @@ class Newton {
   template <class See>
   void for_dispersion(const See& see) const {
     for (const Kind kind : {kNoise, kShape})
-      for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.count[kExpert]; ++i) see(kind, i);
+      for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.n_experts; ++i) see(kind, i);
   }
 
   VectorXd gradient_of(const Point& point) const {
@@ -159,7 +159,8 @@ class Newton {
     VectorXd g = VectorXd::Zero(layout_.n_parameters());
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kExpert) {
-        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0, v = p.variance[size(i)];
+        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0;
+        const double v = p.variance[size(i / layout_.n_predictors)];
         const index_t from = i * p.expert_dim + a;
         g[at] = (point.stats.residuals[size(from)] - ridge * p.experts[size(from)]) / v;
       } else {
@@ -202,7 +203,8 @@ class Newton {
     const index_t width = layout_.width(kGate);
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kExpert && a + 1 < p.expert_dim) {
-        const double v = p.variance[size(i)], slope = p.experts[size(i * p.expert_dim + a)];
+        const double v = p.variance[size(i / layout_.n_predictors)],
+                     slope = p.experts[size(i * p.expert_dim + a)];
         bends(at, at) += settings_.alpha / v;
         if (layout_.count[kNoise] == 0) return;
         const index_t noise = layout_.of_expert(kNoise, i);

@@ -47,7 +47,10 @@ class CanonicalFamily : public Family {
 // The derivatives that `terms` knows, with its weights in out.eta_eta, unscaled.
 inline void derivatives_of_terms(const Family& family, const ResponseRows& rows, const Dispersion& dispersion,
                                  const double* eta, const FamilyDerivatives& out) {
-  family.terms(rows, dispersion, eta, {out.log_density, out.eta, out.eta_eta, out.l, out.h, out.h_h});
+  FamilyTerms terms;
+  terms.log_density = out.log_density, terms.slope = out.eta, terms.weight = out.eta_eta;
+  terms.square = out.l, terms.shape_slope = out.h, terms.shape_curvature = out.h_h;
+  family.terms(rows, dispersion, eta, terms);
   const double inverse = 1 / dispersion.variance;
   for (index_t s = 0; s < rows.n; ++s) {
     out.eta[s] *= inverse, out.eta_eta[s] *= inverse;
