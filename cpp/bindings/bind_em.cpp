@@ -118,6 +118,12 @@ void bind_em(py::module_& m) {
       .def_readwrite("inverse_temperature", &EmSettings::inverse_temperature)
       .def_readwrite("accelerate", &EmSettings::accelerate)
       .def_readwrite("n_threads", &EmSettings::n_threads)
+      .def_property_readonly("shape_bounds",
+                             [](const EmSettings& settings) {
+                               const Family* const family = settings.family.get();
+                               return family ? py::make_tuple(family->least_shape(), family->largest_shape())
+                                             : py::make_tuple(0.0, 0.0);
+                             })
       .def_property("link", py::cpp_function(),
                     [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); })
       .def_property("family", py::cpp_function(), [](EmSettings& settings, const py::object& family) {

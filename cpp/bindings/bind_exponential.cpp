@@ -29,13 +29,14 @@ void bind_exponential(py::module_& m) {
         require_ndim(t, "t", 1);
         const std::shared_ptr<const Link> link = built_in_link(name);
         if (!link) throw py::value_error("link 'linear' needs no values");
-        Array values(t.shape(0)), slopes(t.shape(0));
+        Array values(t.shape(0)), slopes(t.shape(0)), curvatures(t.shape(0));
+        link->curvature(t.shape(0), t.data(), curvatures.mutable_data());
         std::copy_n(t.data(), t.shape(0), values.mutable_data());
         link->apply(t.shape(0), values.mutable_data(), slopes.mutable_data());
-        return std::make_pair(values, slopes);
+        return std::make_tuple(values, slopes, curvatures);
       },
       py::arg("name"), py::arg("t").noconvert(),
-      "g(t) and g'(t) of a built-in link, as EM computes them; for tests.");
+      "g(t), g'(t) and g''(t) of a built-in link, as EM computes them; for tests.");
 }
 
 }  // namespace moefast::bindings

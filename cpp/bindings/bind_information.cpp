@@ -10,14 +10,14 @@
 namespace moefast::bindings {
 namespace {
 
-// experts, gates, variance; mirrored in _core.pyi.
+// experts, gates, dispersion; mirrored in _core.pyi.
 using ParameterTuple = std::tuple<Array, Array, Array>;
 
 MixtureParameters parameters_of(const BoundData& data, const ParameterTuple& given) {
   if (data.view.frozen()) throw py::value_error("data must not have means nor log_densities");
   data.refuse_groups();
-  const auto& [experts, gates, variance] = given;
-  return make_parameters(data.view, experts, gates, variance);
+  const auto& [experts, gates, dispersion] = given;
+  return make_parameters(data.view, experts, gates, dispersion);
 }
 
 }  // namespace
@@ -25,16 +25,13 @@ MixtureParameters parameters_of(const BoundData& data, const ParameterTuple& giv
 void bind_information(py::module_& m) {
   m.def(
       "information",
-      [](const BoundData& data, const ParameterTuple& given, const EmSettings& settings,
-         const std::optional<Array>& curvature) {
+      [](const BoundData& data, const ParameterTuple& given, const EmSettings& settings) {
         const MixtureParameters parameters = parameters_of(data, given);
-        if (curvature) require_shape(*curvature, "curvature", {data.view.n, parameters.k});
-        const double* bends = curvature ? curvature->data() : nullptr;
         const Poll poll = make_poll();
         Information found;
         {
           const py::gil_scoped_release release;
-          found = information(data.view, parameters, settings, bends, poll);
+          found = information(data.view, parameters, settings, poll);
         }
         const index_t P = n_parameters(parameters, settings);
         return py::make_tuple(make_array(std::move(found.score), {P}),
@@ -42,7 +39,6 @@ void bind_information(py::module_& m) {
                               make_array(std::move(found.score_products), {P, P}));
       },
       py::arg("data"), py::arg("parameters").noconvert(), py::arg("settings"),
-      py::arg("curvature").noconvert() = py::none(),
       "Score, Hessian and score products of the log-likelihood without ridges; see information.hpp.");
 
   m.def(

@@ -11,7 +11,7 @@
 namespace moefast::bindings {
 namespace {
 
-// experts, gates, variance; mirrored in _core.pyi.
+// experts, gates, dispersion; mirrored in _core.pyi.
 using ParameterTuple = std::tuple<Array, Array, Array>;
 
 const char* to_string(Curvature curvature) {
@@ -31,8 +31,8 @@ py::dict run(const BoundData& data, const ParameterTuple& start, const EmSetting
              const NewtonSettings& newton, const BoundData* sample) {
   data.refuse_groups();
   if (sample) sample->refuse_groups();
-  const auto& [experts, gates, variance] = start;
-  MixtureParameters parameters = make_parameters(data.view, experts, gates, variance);
+  const auto& [experts, gates, dispersion] = start;
+  MixtureParameters parameters = make_parameters(data.view, experts, gates, dispersion);
   Metric metric;
   if (sample) {
     if (sample->view.expert_dim() != data.view.expert_dim() ||
@@ -66,17 +66,16 @@ void bind_newton(py::module_& m) {
   m.def(
       "newton_run",
       [](const BoundData& data, const ParameterTuple& start, const EmSettings& settings, double tol,
-         double neighbourhood, int max_passes, const BoundData* sample) {
+         int max_passes, const BoundData* sample) {
         if (!(tol >= 0)) throw py::value_error("tol must not be negative, got " + std::to_string(tol));
         if (max_passes < 1)
           throw py::value_error("max_passes must be at least 1, got " + std::to_string(max_passes));
-        return run(data, start, settings, {tol, neighbourhood, max_passes}, sample);
+        return run(data, start, settings, {tol, max_passes}, sample);
       },
       py::arg("data"), py::arg("start").noconvert(), py::arg("settings"), py::arg("tol"),
-      py::arg("neighbourhood"), py::arg("max_passes"), py::arg("sample") = py::none(),
-      "Newton's method from a tuple (experts, gates, variance), with second derivatives of a sample where "
-      "there "
-      "is one; see newton.hpp.");
+      py::arg("max_passes"), py::arg("sample") = py::none(),
+      "Newton's method from a tuple (experts, gates, dispersion), with second derivatives of a sample where "
+      "there is one; see newton.hpp.");
 }
 
 }  // namespace moefast::bindings

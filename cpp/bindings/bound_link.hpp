@@ -1,4 +1,5 @@
-// A link given from Python: the name of a built-in one, a callable, or None for the linear one.
+// A link given from Python: the name of a built-in one, a callable, or a pair of it and its second
+// derivative, or None for the linear one.
 #pragma once
 
 #include <string>
@@ -8,17 +9,19 @@
 
 namespace moefast::bindings {
 
-// Calls link(t) -> (g(t), g'(t)) with arrays of shape (n,), holding the GIL meanwhile. Exceptions of the
-// callable pass through; they are thrown on the thread that called into the core, which alone may call
-// `apply`.
+// Calls link(t) -> (g(t), g'(t)), and curvature(t) -> g''(t) where there is one, with arrays of shape (n,),
+// holding the GIL meanwhile. Exceptions of the callables pass through; they are thrown on the thread that
+// called into the core, which alone may call them.
 class PythonLink final : public Link {
  public:
-  explicit PythonLink(py::object function) : function_(std::move(function)) {}
+  explicit PythonLink(py::object function, py::object curvature = py::none())
+      : function_(std::move(function)), curvature_(std::move(curvature)) {}
   PythonLink(const PythonLink&) = delete;
   PythonLink& operator=(const PythonLink&) = delete;
   ~PythonLink() override {
     const py::gil_scoped_acquire gil;
     function_ = py::object();
+    curvature_ = py::object();
   }
 
   void apply(index_t n, double* t, double* slope) const override {
@@ -32,16 +35,28 @@ class PythonLink final : public Link {
     std::copy_n(slopes.data(), n, slope);
   }
 
+  void curvature(index_t n, const double* t, double* out) const override {
+    const py::gil_scoped_acquire gil;
+    if (curvature_.is_none()) return Link::curvature(n, t, out);
+    Array argument(n);
+    std::copy_n(t, n, argument.mutable_data());
+    const Array values = curvature_(argument).cast<Array>();
+    require_shape(values, "the link's second derivatives", {n});
+    std::copy_n(values.data(), n, out);
+  }
+
   bool any_thread() const override { return false; }
 
  private:
-  py::object function_;
+  py::object function_, curvature_;
 };
 
 inline std::shared_ptr<const Link> make_link(const py::object& link) {
   if (link.is_none()) return nullptr;
   if (py::isinstance<py::str>(link)) return built_in_link(link.cast<std::string>());
-  return std::make_shared<const PythonLink>(link);
+  if (!py::isinstance<py::tuple>(link)) return std::make_shared<const PythonLink>(link);
+  const auto [function, curvature] = link.cast<std::pair<py::object, py::object>>();
+  return std::make_shared<const PythonLink>(function, curvature);
 }
 
 }  // namespace moefast::bindings

@@ -95,6 +95,7 @@ inline bool close(double found, double wanted, double tolerance) {
 }
 
 void test_em();
+void test_families();
 void test_gate_metric();
 void test_groups();
 void test_information();

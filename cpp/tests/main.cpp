@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
                           {"tensors", test_tensors},
                           {"solve", test_solve},
                           {"em", test_em},
+                          {"families", test_families},
                           {"gate_metric", test_gate_metric},
                           {"groups", test_groups},
                           {"information", test_information},

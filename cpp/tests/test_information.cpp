@@ -10,12 +10,14 @@ namespace {
 struct Case {
   index_t n, k;
   bool gates_apart, fit_intercept, fit_gate_intercept, shared_noise;
+  std::shared_ptr<const Family> family = nullptr;  // that takes any response
+  const char* link = "linear";
 };
 
 constexpr index_t kFeatures = 3;
 
 struct Problem {
-  std::vector<double> X, y, w;
+  std::vector<double> X, y, w, offset;
   EmData data;
   EmSettings settings;
   MixtureParameters at;
@@ -29,8 +31,16 @@ struct Problem {
     settings.variance_floor = 1e-9;
     settings.fit_intercept = c.fit_intercept, settings.fit_gate_intercept = c.fit_gate_intercept;
     settings.shared_noise = c.shared_noise;
+    settings.family = c.family, settings.link = built_in_link(c.link);
+    if (c.family) offset = random.normals(c.n), data.offset = offset.data();
     const index_t u = data.expert_dim(), v = data.gate_dim();
-    at = {c.k, u, v, random.normals(c.k * u), random.normals(c.k * v), std::vector<double>(size(c.k), 0.8)};
+    at = {c.k,
+          u,
+          v,
+          random.normals(c.k * u),
+          random.normals(c.k * v),
+          std::vector<double>(size(c.k), 0.8),
+          std::vector<double>(size(c.k), 3.0)};
     std::fill(at.gates.end() - v, at.gates.end(), 0.0);
     for (index_t i = 0; i < c.k; ++i) {
       if (!c.fit_intercept) at.experts[size(i * u + u - 1)] = 0;
@@ -54,8 +64,11 @@ struct Problem {
       return out;
     }
     p -= (at.k - 1) * v;
-    for (index_t i = 0; i < at.k; ++i)
-      if (settings.shared_noise || i == p) out.variance[size(i)] *= std::exp(2 * step);
+    const index_t scales = settings.shared_noise ? 1 : at.k;
+    for (index_t i = 0; i < at.k; ++i) {
+      if (p < scales && (settings.shared_noise || i == p)) out.variance[size(i)] *= std::exp(2 * step);
+      if (p >= scales && (settings.shared_noise || i == p - scales)) out.shape[size(i)] *= std::exp(step);
+    }
     return out;
   }
   double log_likelihood(const MixtureParameters& p) const {
@@ -71,7 +84,7 @@ void derivatives(const Case& c) {
                                  {"shared_noise", c.shared_noise}});
   Problem problem(c);
   const index_t P = n_parameters(problem.at, problem.settings);
-  const Information found = information(problem.data, problem.at, problem.settings, nullptr, {});
+  const Information found = information(problem.data, problem.at, problem.settings, {});
   const std::vector<double> rows = row_scores(problem.data, problem.at, problem.settings, {});
   CHECK_AT(found.score.size() == size(P) && found.hessian.size() == size(P * P), what);
   const double scale = static_cast<double>(c.n), h = 1e-5;
@@ -79,8 +92,8 @@ void derivatives(const Case& c) {
     const MixtureParameters above = problem.moved(p, h), below = problem.moved(p, -h);
     const double slope = (problem.log_likelihood(above) - problem.log_likelihood(below)) / (2 * h);
     CHECK_AT(close(found.score[size(p)], slope, 1e-6, scale), what);
-    const Information up = information(problem.data, above, problem.settings, nullptr, {}),
-                      down = information(problem.data, below, problem.settings, nullptr, {});
+    const Information up = information(problem.data, above, problem.settings, {}),
+                      down = information(problem.data, below, problem.settings, {});
     double sum = 0;
     for (index_t s = 0; s < c.n; ++s) sum += problem.w[size(s)] * rows[size(s * P + p)];
     CHECK_AT(close(found.score[size(p)], sum, 1e-12, scale), what);
@@ -97,11 +110,11 @@ void derivatives(const Case& c) {
 
 void threads() {
   Problem problem({20000, 2, false, true, true, false});
-  const Information alone = information(problem.data, problem.at, problem.settings, nullptr, {});
+  const Information alone = information(problem.data, problem.at, problem.settings, {});
   const std::vector<double> rows = row_scores(problem.data, problem.at, problem.settings, {});
   for (const int n_threads : {2, 5}) {
     problem.settings.n_threads = n_threads;
-    const Information found = information(problem.data, problem.at, problem.settings, nullptr, {});
+    const Information found = information(problem.data, problem.at, problem.settings, {});
     CHECK(found.score == alone.score && found.hessian == alone.hessian);
     CHECK(found.score_products == alone.score_products);
     CHECK(row_scores(problem.data, problem.at, problem.settings, {}) == rows);
@@ -119,6 +132,11 @@ void test_information() {
   derivatives({100, 2, false, true, false, false});
   derivatives({100, 2, false, false, true, false});
   derivatives({100, 2, true, false, false, true});
+  for (const bool shared_noise : {false, true}) {
+    derivatives({400, 2, true, true, true, shared_noise, student_t_family({})});
+    derivatives({400, 3, false, true, true, shared_noise, tobit_family(-0.5, 0.5)});
+    derivatives({400, 2, false, true, true, shared_noise, nullptr, "silu"});
+  }
   threads();
 }
 

@@ -60,6 +60,8 @@ def build_info() -> _BuildInfo: ...
 def use_instruction_set(name: str) -> None: ...
 def fma_peak(dtype: str, n_steps: int) -> float: ...
 
+_Link = Callable[[_Floats], tuple[_Floats, _Floats]]
+
 class EmSettings:
     max_iter: int
     tol: float
@@ -76,9 +78,12 @@ class EmSettings:
     inverse_temperature: float
     accelerate: bool
     n_threads: int
-    link: str | Callable[[_Floats], tuple[_Floats, _Floats]] | None
+    # A name, or a function of t to g and g', or a pair of it and one to g''.
+    link: str | _Link | tuple[_Link, Callable[[_Floats], _Floats]] | None
     # A name and what it has to be told, or a function of y and eta.
     family: tuple[object, ...] | Callable[[_Floats, _Floats], tuple[_Floats, _Floats, _Floats]] | None
+    @property
+    def shape_bounds(self) -> tuple[float, float]: ...
     def __init__(self, **kwargs: object) -> None: ...
 
 class EmData:
@@ -100,20 +105,19 @@ class EmData:
         group_starts: NDArray[np.int64] | None = None,
     ) -> None: ...
 
-def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats]: ...
+def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats, _Floats]: ...
 def e_step(
     data: EmData, at: _EmStart, settings: EmSettings, sums: Literal["gradient", "experts", "all"] = "all"
 ) -> _EmStatistics: ...
 def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
 def information(
-    data: EmData, parameters: _Parameters, settings: EmSettings, curvature: _Floats | None = None
+    data: EmData, parameters: _Parameters, settings: EmSettings
 ) -> tuple[_Floats, _Floats, _Floats]: ...
 def newton_run(
     data: EmData,
     start: _Parameters,
     settings: EmSettings,
     tol: float,
-    neighbourhood: float,
     max_passes: int,
     sample: EmData | None = None,
 ) -> _NewtonResult: ...

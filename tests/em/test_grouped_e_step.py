@@ -268,7 +268,7 @@ def test_bad_groups_are_refused():
     for call in (
         lambda: _core.information(data, p, settings),
         lambda: _core.row_scores(data, p, settings),
-        lambda: _core.newton_run(data, p, settings, 1e-8, 1.0, 5),
+        lambda: _core.newton_run(data, p, settings, 1e-8, 5),
     ):
         with pytest.raises(ValueError, match="group_starts must be left out here"):
             call()

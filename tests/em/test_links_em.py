@@ -34,9 +34,11 @@ def statistics(X, y, w, p, link, *, n_threads=1):
 def test_values_and_slopes_of_the_core(link):
     """Over the whole range, kinks, zeros of both signs and infinities included."""
     t = np.concatenate([np.linspace(-50, 50, 4001), [0.0, -0.0, 1e-300, -1e-12, 700.0, -800.0, 1e6, -1e6]])
-    values, slopes = _core.link_values(link.name, t)
+    values, slopes, curvatures = _core.link_values(link.name, t)
     np.testing.assert_allclose(values, link(t), rtol=4e-15, atol=4e-16)
     np.testing.assert_allclose(slopes, link.slope(t), rtol=1e-13, atol=4e-16)
+    finite = np.isfinite(t)
+    np.testing.assert_allclose(curvatures[finite], link.curvature(t[finite]), atol=2e-9)
 
 
 @each_link

@@ -37,7 +37,7 @@ def problem_and_mixture(seed, k=3, link=LINKS["linear"], **options):
         sigma,
         link,
     )
-    return problem, mixture, ParameterLayout.of_names(["a", "b", "c"], k, options)
+    return problem, mixture, ParameterLayout.of_names(["a", "b", "c"], mixture, options)
 
 
 def group_scores(problem, layout, theta, link=lambda eta: eta):

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oracles.families import NORMAL, Law
+
 
 @dataclass
 class Model:
     """The log-density of each row as a function of the parameters theta, which may be complex.
 
-    theta = (experts | gates but the last | log sigma), experts and gates over the columns of (X, 1) they use.
+    theta = (experts | gates but the last | log sigma | log shape), experts and gates over the columns of (X, 1)
+    they use, log sigma and log shape where the law has them.
     """
 
     X: np.ndarray
@@ -23,35 +26,47 @@ class Model:
     gate_columns: list
     shared_noise: bool = False
     link: object = staticmethod(lambda eta: eta)  # takes complex numbers
+    law: Law = NORMAL
+    offset: np.ndarray | float = 0.0
+    trials: np.ndarray | None = None
 
     @property
     def n_parameters(self):
         k = self.k
-        return k * len(self.expert_columns) + (k - 1) * len(self.gate_columns) + (1 if self.shared_noise else k)
+        dispersion = (self.law.has_scale + self.law.has_shape) * (1 if self.shared_noise else k)
+        return k * self.law.n_predictors * len(self.expert_columns) + (k - 1) * len(self.gate_columns) + dispersion
 
     def split(self, theta):
-        """Return experts (k, me), gates (k, mg) with a last row of 0, and sigma (k,)."""
+        """Return experts (k q, me), gates (k, mg) with a last row of 0, sigma (k,) and shape (k,)."""
         k, me, mg = self.k, len(self.expert_columns), len(self.gate_columns)
-        experts = theta[: k * me].reshape(k, me)
-        gates = np.vstack([theta[k * me : k * me + (k - 1) * mg].reshape(k - 1, mg), np.zeros((1, mg))])
-        log_sigma = theta[k * me + (k - 1) * mg :]
-        return experts, gates, np.exp(np.broadcast_to(log_sigma, (k,)))
+        rows = k * self.law.n_predictors
+        experts, rest = theta[: rows * me].reshape(rows, me), theta[rows * me :]
+        gates = np.vstack([rest[: (k - 1) * mg].reshape(k - 1, mg), np.zeros((1, mg))])
+        rest, dispersion = rest[(k - 1) * mg :], []
+        for has in (self.law.has_scale, self.law.has_shape):
+            m = has * (1 if self.shared_noise else k)
+            dispersion.append(np.exp(np.broadcast_to(rest[:m] if has else 0.0, (k,))))
+            rest = rest[m:]
+        return experts, gates, *dispersion
 
     def row_log_density(self, theta):
-        experts, gates, sigma = self.split(theta)
+        experts, gates, sigma, shape = self.split(theta)
         U = np.column_stack([self.X, np.ones(len(self.X))])
-        z = (self.y[:, None] - self.link(U[:, self.expert_columns] @ experts.T)) / sigma
+        eta = U[:, self.expert_columns] @ experts.T + np.reshape(self.offset, (-1, 1))
+        if self.law.n_predictors > 1:
+            eta = eta.reshape(len(eta), self.k, -1)
         logits = U[:, self.gate_columns] @ gates.T
         log_gates = logits - log_sum_exp(logits)[:, None]
-        return log_sum_exp(log_gates - 0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi))
+        trials = None if self.trials is None else self.trials[:, None]
+        return log_sum_exp(log_gates + self.law.log_density(self.y[:, None], self.link(eta), sigma, shape, trials))
 
     def full(self, theta):
-        """Return experts, gates (k, d + 1) with zeros for columns that are not used, and variances."""
-        experts, gates, sigma = self.split(theta)
+        """Return experts, gates (k, d + 1) with zeros for columns that are not used, and the dispersion."""
+        experts, gates, sigma, shape = self.split(theta)
         dim = self.X.shape[1] + 1
-        wide = np.zeros((self.k, dim)), np.zeros((self.k, dim))
+        wide = np.zeros((len(experts), dim)), np.zeros((self.k, dim))
         wide[0][:, self.expert_columns], wide[1][:, self.gate_columns] = experts, gates
-        return (*wide, np.array(sigma**2))
+        return *wide, np.column_stack([sigma**2, shape]) if self.law.has_shape else np.array(sigma**2)
 
 
 def log_sum_exp(values):

@@ -123,6 +123,8 @@ struct EmSettings {
   bool fits_scale() const { return update_noise && (!family || family->has_scale()); }
   bool fits_shape() const { return update_noise && family && family->has_shape(); }
   void check() const;  // throws std::invalid_argument
+  // Likewise unless there are as many predictors an expert as the family has.
+  void check_predictors(const MixtureParameters& parameters) const;
 };
 
 // Which sums a pass makes; each holds those before it. The products cost most, those of gates most of all:

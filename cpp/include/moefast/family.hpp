@@ -45,8 +45,12 @@ struct FamilyTerms {
 };
 
 // First and second derivatives of log f by eta, l = log s and h = log shape, arrays of n numbers: what
-// standard errors are made of. Those by l, or h, are written by families with a scale, or a shape.
+// standard errors are made of. Those by l, or h, are written by families with a scale, or a shape; the arrays
+// of all are there to be worked in. With several predictors eta_a there are rows of them, of `eta` and of
+// `eta_eta` `stride` numbers apart, the latter for every pair a <= b, sorted by b then a; `log_density` is
+// then an array of its own. Such families have neither scale nor shape.
 struct FamilyDerivatives {
+  index_t stride = 0;
   double *log_density = nullptr, *eta = nullptr, *eta_eta = nullptr;
   double *l = nullptr, *l_l = nullptr, *eta_l = nullptr;
   double *h = nullptr, *h_h = nullptr, *eta_h = nullptr, *l_h = nullptr;
@@ -70,8 +74,10 @@ class Family {
 
   virtual void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
                      const FamilyTerms& out) const = 0;
+  virtual void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                           const FamilyDerivatives& out) const = 0;
 
-  // Whether `terms` may be called from any thread.
+  // Whether both may be called from any thread; `log_density` may be the array of `eta` in both.
   virtual bool any_thread() const { return true; }
 };
 

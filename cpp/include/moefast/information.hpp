@@ -1,10 +1,11 @@
 // The exact second derivatives of the log-likelihood of a mixture of experts, and the products of its scores:
 // what standard errors are made of.
 //
-//     theta = (a_i, b_i for every expert | W_j, c_j for every gate j < k - 1 | log s_i)
+//     theta = (a_i, b_i for every expert | W_j, c_j for every gate j < k - 1 | log s_i | log shape_i)
 //
 // over the columns that experts and gates see. There is no b_i without fit_intercept, no c_j without
-// fit_gate_intercept, and one log s with shared_noise.
+// fit_gate_intercept, and one log s and one log shape with shared_noise. There is no log s, or log shape,
+// where the family has none or it is not fitted (EmSettings::fits_scale, fits_shape).
 #pragma once
 
 #include <vector>
@@ -23,9 +24,9 @@ struct Information {
 };
 
 // What is differentiated: the log-likelihood without ridges, of experts that are not frozen. The result does
-// not depend on n_threads. `curvature`, n x k, is g'' at a_i.x + b_i; null means 0.
+// not depend on n_threads.
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                        const double* curvature, const Poll& poll, bool score_products = true);
+                        const Poll& poll, bool score_products = true);
 
 // The scores s_n, without their weights, n x P.
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,

@@ -15,7 +15,10 @@ class Link {
   // t[i] becomes g(t[i]), slope[i] becomes g'(t[i]), for i < n.
   virtual void apply(index_t n, double* t, double* slope) const = 0;
 
-  // Whether `apply` may be called from any thread.
+  // out[i] = g''(t[i]) for i < n; here central differences of the slope, good to about 1e-10.
+  virtual void curvature(index_t n, const double* t, double* out) const;
+
+  // Whether both may be called from any thread.
   virtual bool any_thread() const { return true; }
 };
 

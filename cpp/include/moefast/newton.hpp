@@ -2,7 +2,6 @@
 // a step takes the objective as far as many iterations of EM, and a pass between costs less than one of EM.
 #pragma once
 
-#include <limits>
 #include <vector>
 
 #include "moefast/em.hpp"
@@ -12,8 +11,6 @@ namespace moefast {
 struct NewtonSettings {
   // On the decrement, what the next step would gain by the second derivatives, in the unit of the objective.
   double tol = 1e-6;
-  // A decrement beyond which the second derivatives say little: EM is the way there.
-  double neighbourhood = std::numeric_limits<double>::infinity();
   int max_passes = 30;
 };
 
@@ -41,11 +38,10 @@ struct Metric {
   double factor = 1;  // weight of all rows / weight of these
 };
 
-// From `start`, for linear experts that are not frozen, with noise that is fitted, at temperature 1. The
-// objective never falls. Second derivatives are taken at the start, and again where a step reduced the
-// gradient little; in between they are improved by what the gradients show (BFGS). At a saddle the run goes a
-// step along the direction that bends upwards most, to the side where the objective is higher, and ends
-// there, for EM to take over.
+// From `start`, for experts that are not frozen, at temperature 1. The objective never falls. Second
+// derivatives are taken at the start, and again where a step reduced the gradient little; in between they are
+// improved by what the gradients show (BFGS). At a saddle the run goes a step along the direction that bends
+// upwards most, to the side where the objective is higher, and ends there, for EM to take over.
 NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParameters start,
                         const EmSettings& settings, const NewtonSettings& newton, const Poll& poll);
 

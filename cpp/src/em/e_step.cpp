@@ -454,17 +454,10 @@ void EStep::for_lanes(index_t k, const Poll& poll, const LaneWork& work) {
   });
 }
 
-void EStep::check(const MixtureParameters& parameters) const {
-  const index_t wanted = settings_.family ? settings_.family->n_predictors() : 1;
-  if (samples_.data().frozen() || parameters.n_predictors == wanted) return;
-  throw std::invalid_argument("experts must have " + std::to_string(wanted) + " row(s) an expert, got " +
-                              std::to_string(parameters.n_predictors));
-}
-
 void EStep::log_densities(const MixtureParameters& parameters, const Assignment& assignment, const Poll& poll,
                           double* out) {
   const EmData& data = samples_.data();
-  check(parameters);
+  if (!data.frozen()) settings_.check_predictors(parameters);
   const Pass pass(parameters, assignment, ProductColumns(data, parameters.k, PassSums::gradient), data);
   for_lanes(parameters.k, poll,
             [&](Lane& lane, index_t, index_t first, index_t last, Checkpoint& checkpoint) {
@@ -482,7 +475,7 @@ void EStep::operator()(const MixtureParameters& parameters, const Assignment& as
   const EmData& data = samples_.data();
   const index_t k = parameters.k;
   const ProductColumns columns(data, k, sums);
-  check(parameters);
+  if (!data.frozen()) settings_.check_predictors(parameters);
   Pass pass(parameters, assignment, columns, data);
   pass.row_weights = row_weights;
   for_lanes(k, poll, [&](Lane& lane, index_t i, index_t first, index_t last, Checkpoint& checkpoint) {

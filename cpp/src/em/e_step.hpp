@@ -51,8 +51,6 @@ class EStep final : public AnyEStep {
   class Lane;
   struct Pass;
   std::unique_ptr<Lane> take_lane();
-  // Throws std::invalid_argument unless there are as many predictors an expert as the family has.
-  void check(const MixtureParameters& parameters) const;
   // Calls work(lane, number, first row, the row after the last) for every lane.
   using LaneWork = std::function<void(Lane&, index_t, index_t, index_t, Checkpoint&)>;
   void for_lanes(index_t k, const Poll& poll, const LaneWork& work);

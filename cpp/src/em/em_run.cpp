@@ -61,6 +61,13 @@ void EmSettings::check() const {
   require(n_threads >= 1, "n_threads", "be at least 1", n_threads);
 }
 
+void EmSettings::check_predictors(const MixtureParameters& parameters) const {
+  const index_t wanted = family ? family->n_predictors() : 1;
+  if (parameters.n_predictors == wanted) return;
+  throw std::invalid_argument("experts must have " + std::to_string(wanted) + " row(s) an expert, got " +
+                              std::to_string(parameters.n_predictors));
+}
+
 void EmData::check_columns() const {
   const auto require = [this](const std::optional<std::vector<index_t>>& columns, const char* name) {
     index_t least = 0;

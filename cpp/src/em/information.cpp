@@ -1,29 +1,23 @@
-// The log-density of a row depends on theta through 3k - 1 numbers: the predictors eta_i of the experts, the
-// logits of the first k - 1 gates, and log s_i. With its derivatives c (first) and h (second) by these
-// numbers
+// The log-density of a row depends on theta through some numbers: the predictors of the experts i (E), the
+// logits of the first k - 1 gates (G), and what there is of log s_i (L) and of log shape_i (H). With its
+// derivatives c (first) and h (second) by these numbers
 //
 //     score   = sum_n w c_a u            for the parameters behind number a
 //     hessian = sum_n w h_ab u_a u_b'    for those behind a and b, u_a and u_b being the columns they use
 //     score products: the same with c_a c_b in place of h_ab
 //
 // so both are weighted Gram matrices, summed as those of the M-step are (e_step.cpp). h = D - c c', where
-// with
+// with r, p: responsibilities and gates, and f_A, f_AB the derivatives of log f_i (family.hpp) by E, L, H
 //
-//     r, p: responsibilities and gates, z_i = (y - g(eta_i)) / s_i, e_i = z_i g' / s_i, t_i = z_i^2 - 1
-//
-//     c[E_i] = r_i e_i              D[E_i, E_i] = r_i (e_i^2 + z_i g'' / s_i - g'^2 / s_i^2)
-//     c[G_j] = r_j - p_j            D[E_i, G_j] = r_i e_i ([i = j] - p_j)
-//     c[L_i] = r_i t_i              D[E_i, L_i] = r_i (e_i t_i - 2 z_i g' / s_i)
+//     c[A_i] = r_i f_A              D[A_i, B_i] = r_i (f_A f_B + f_AB)
+//     c[G_j] = r_j - p_j            D[A_i, G_j] = r_i f_A ([i = j] - p_j)
 //     D[G_j, G_l] = (r_j - p_j) [j = l] - r_j p_l - p_j r_l + 2 p_j p_l
-//     D[G_j, L_i] = r_i t_i ([i = j] - p_j)
-//     D[L_i, L_i] = r_i (t_i^2 - 2 z_i^2)
 //
-// and 0 elsewhere. With shared noise the rows of L are added up, and the columns.
+// and 0 elsewhere. Where experts have several predictors, A and B run over these, too. With shared noise the
+// rows of L are added up, and the columns, and so are those of H.
 #include "moefast/information.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -31,6 +25,7 @@
 #include "aligned.hpp"
 #include "em/design_panel.hpp"
 #include "em/information_layout.hpp"
+#include "families/normal.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
@@ -54,41 +49,35 @@ struct Sums {
 class Lane {
  public:
   Lane(const EmData& data, const MixtureParameters& p, const EmSettings& settings, const ThetaLayout& layout,
-       const double* curvature, bool score_products)
+       bool score_products)
       : data_(data),
+        parameters_(p),
+        settings_(settings),
         layout_(layout),
-        link_(settings.link.get()),
-        shared_noise_(settings.shared_noise),
-        curvature_(curvature),
         score_products_(score_products),
         k_(p.k),
-        u_dim_(p.expert_dim),
-        v_dim_(p.gate_dim),
-        expert_coefficients_(size(k_ * u_dim_)),
-        gate_coefficients_(size(k_ * v_dim_)),
-        inverse_sigma_(size(k_)),
-        log_scale_(size(k_)),
+        q_(p.n_predictors),
+        expert_coefficients_(p.experts.size()),
+        gate_coefficients_(size(k_ * p.gate_dim)),
         lane_sums_(size((2 * k_ + 1) * kernels::kSampleStep)) {
-    const index_t n_numbers = layout.number(kNoise) + layout.count[kNoise];
-    numbers_ = AlignedVector<double>(
-        size((u_dim_ + v_dim_ + 3 + 12 * k_ + 2 * n_numbers + 2 * layout.n_all_pairs()) * kStride));
+    const index_t u_dim = p.expert_dim, v_dim = p.gate_dim;
+    numbers_ = AlignedVector<double>(size((u_dim + v_dim + 2 + (6 + q_ + n_derivatives()) * k_ +
+                                           2 * layout.n_numbers() + 2 * layout.n_all_pairs()) *
+                                          kStride));
     double* next = numbers_.data();
     const auto take = [&next](index_t n) { return std::exchange(next, next + n * kStride); };
-    design_ = {take(u_dim_), take(v_dim_), take(1)};
-    y_ = take(1), w_ = take(1), scores_ = take(2 * k_), r_ = take(k_), slopes_ = take(2 * k_);
-    link_slopes_ = take(k_), bends_ = take(k_), gates_ = take(k_);
-    D_expert_ = take(k_), D_mixed_ = take(k_), D_noise_ = take(k_);
-    c_ = take(n_numbers), wc_ = take(n_numbers), weights_ = take(2 * layout.n_all_pairs());
+    design_ = {take(u_dim), take(v_dim), take(1), nullptr};
+    design_[kShape] = design_[kNoise];
+    w_ = take(1), scores_ = take(2 * k_), r_ = take(k_), residuals_ = take(k_), slopes_ = take(k_);
+    gates_ = take(k_), derivatives_ = take(n_derivatives() * k_);
+    forms_ = q_ == 1 ? scores_ : take(q_ * k_);
+    c_ = take(layout.n_numbers()), wc_ = take(layout.n_numbers()), weights_ = take(2 * layout.n_all_pairs());
     std::fill_n(design_[kNoise], kStride, 1.0);
-    std::fill_n(link_slopes_, k_ * kStride, 1.0);
-    for (index_t i = 0; i < k_; ++i) {
-      for (index_t j = 0; j < u_dim_; ++j)
-        expert_coefficients_[size(j * k_ + i)] = p.experts[size(i * u_dim_ + j)];
-      for (index_t j = 0; j < v_dim_; ++j)
-        gate_coefficients_[size(j * k_ + i)] = p.gates[size(i * v_dim_ + j)];
-      inverse_sigma_[size(i)] = 1 / std::sqrt(p.variance[size(i)]);
-      log_scale_[size(i)] = 0.5 * std::log(2 * std::numbers::pi * p.variance[size(i)]);
-    }
+    for (index_t i = 0; i < k_ * q_; ++i)
+      for (index_t j = 0; j < u_dim; ++j)
+        expert_coefficients_[size(j * k_ * q_ + i)] = p.experts[size(i * u_dim + j)];
+    for (index_t i = 0; i < k_; ++i)
+      for (index_t j = 0; j < v_dim; ++j) gate_coefficients_[size(j * k_ + i)] = p.gates[size(i * v_dim + j)];
   }
 
   void sum(index_t first, index_t last, Sums& out, Checkpoint& checkpoint) {
@@ -96,7 +85,7 @@ class Lane {
       const index_t padded = visit(start, last, checkpoint);
       second_derivatives(padded);
       index_t parameter = 0;
-      for (const Kind kind : {kExpert, kGate, kNoise}) {
+      for (const Kind kind : kKinds) {
         const index_t rows = layout_.count[kind], width = layout_.width(kind);
         if (rows > 0 && width > 0) {
           kernels::of<double>().dot_update(rows, width, padded, number(wc_, kind, 0), kStride, nullptr,
@@ -115,7 +104,7 @@ class Lane {
       visit(start, last, checkpoint);
       for (index_t s = 0; s < std::min(kChunk, last - start); ++s) {
         double* row = out + (start + s) * P;
-        for (const Kind kind : {kExpert, kGate, kNoise}) {
+        for (const Kind kind : kKinds) {
           for (index_t i = 0; i < layout_.count[kind]; ++i) {
             const double slope = number(c_, kind, i)[s];
             for (index_t a = 0; a < layout_.width(kind); ++a) *row++ = slope * design_[kind][a * kStride + s];
@@ -126,16 +115,26 @@ class Lane {
   }
 
  private:
+  // Derivatives of log f of one expert: by L, H, LL, LH, HH, by each E, EL, EH, and by each pair of E.
+  static constexpr index_t kOfDispersion = 5;
+  index_t n_derivatives() const { return kOfDispersion + 3 * q_ + q_ * (q_ + 1) / 2; }
+
   double* number(double* panel, Kind kind, index_t i) const {
     return panel + (layout_.number(kind) + i) * kStride;
   }
 
-  static void transpose(const double* rows, index_t columns, index_t start, index_t n, index_t padded,
-                        double* panel) {
-    for (index_t j = 0; j < columns; ++j) {
-      for (index_t s = 0; s < n; ++s) panel[j * kStride + s] = rows[(start + s) * columns + j];
-      std::fill(panel + j * kStride + n, panel + j * kStride + padded, 0.0);
-    }
+  // Rows of expert i and its predictors a <= b, r_i f_A and r_i (f_A f_B + f_AB) once `weigh` has been; not
+  // for gates.
+  double* derivative(index_t i, index_t which) const {
+    return derivatives_ + (i * n_derivatives() + which) * kStride;
+  }
+  double* first(Kind kind, index_t i, index_t a = 0) const {
+    return derivative(i, kind == kExpert ? kOfDispersion + a : kind == kNoise ? 0 : 1);
+  }
+  double* second(Kind left, Kind right, index_t i, index_t a = 0, index_t b = 0) const {
+    if (right == kExpert) return derivative(i, kOfDispersion + 3 * q_ + b * (b + 1) / 2 + a);
+    if (left == kExpert) return derivative(i, kOfDispersion + (right == kNoise ? 1 : 2) * q_ + a);
+    return derivative(i, left == kShape ? 4 : right == kShape ? 3 : 2);
   }
 
   // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
@@ -145,62 +144,93 @@ class Lane {
     const index_t padded = (n + kernels::kSampleStep - 1) / kernels::kSampleStep * kernels::kSampleStep;
     load_design(data_, data_.expert_columns, start, n, padded, kStride, design_[kExpert]);
     load_design(data_, data_.gate_columns, start, n, padded, kStride, design_[kGate]);
-    transpose(data_.y, 1, start, n, padded, y_);
-    transpose(data_.w, 1, start, n, padded, w_);
-    if (curvature_) transpose(curvature_, k_, start, n, padded, bends_);
+    std::copy_n(data_.w + start, n, w_);
+    std::fill(w_ + n, w_ + padded, 0.0);
     std::fill_n(scores_, 2 * k_ * kStride, 0.0);
-    kernels::rank_update(k_, padded, u_dim_, expert_coefficients_.data(), k_, design_[kExpert], kStride,
-                         scores_, kStride);
-    kernels::rank_update(k_, padded, v_dim_, gate_coefficients_.data(), k_, design_[kGate], kStride,
-                         scores_ + k_ * kStride, kStride);
-    for (index_t i = 0; link_ && i < k_; ++i)
-      link_->apply(padded, scores_ + i * kStride, link_slopes_ + i * kStride);
+    if (q_ > 1) std::fill_n(forms_, q_ * k_ * kStride, 0.0);
+    kernels::rank_update(k_ * q_, padded, parameters_.expert_dim, expert_coefficients_.data(), k_ * q_,
+                         design_[kExpert], kStride, forms_, kStride);
+    kernels::rank_update(k_, padded, parameters_.gate_dim, gate_coefficients_.data(), k_, design_[kGate],
+                         kStride, scores_ + k_ * kStride, kStride);
+    differentiate(start, n);
     kernels::Expectation panel;
     panel.samples = padded;
     panel.k = k_;
     panel.stride = kStride;
     panel.scores = scores_;
-    panel.y = y_;
+    panel.log_densities = true;
     panel.w = design_[kNoise];  // 1: weights come later
-    panel.inverse_sigma = inverse_sigma_.data();
-    panel.log_scale = log_scale_.data();
     panel.gate_products = false;
     panel.weights = r_;
-    panel.residuals = slopes_ + k_ * kStride;
+    panel.residuals = residuals_;
     panel.slopes = slopes_;
     panel.lane_sums = lane_sums_.data();
     kernels::active().expectation(panel);
-    derivatives(padded);
+    weigh(padded);
     return padded;
   }
 
-  // c, and the parts of D that belong to one expert alone.
-  void derivatives(index_t padded) {
-    if (shared_noise_) std::fill_n(number(c_, kNoise, 0), padded, 0.0);
+  // The predictors in `forms_` lead to log f in `scores_`, with its derivatives.
+  void differentiate(index_t start, index_t n) {
+    const auto of_rows = [start](const double* all) { return all ? all + start : nullptr; };
+    const ResponseRows rows = {n, data_.y + start, of_rows(data_.trials), of_rows(data_.row_term)};
     for (index_t i = 0; i < k_; ++i) {
-      const double inverse = inverse_sigma_[size(i)];
-      const double *r = r_ + i * kStride, *mean = scores_ + i * kStride, *slope = link_slopes_ + i * kStride,
-                   *bend = bends_ + i * kStride, *of_gate = slopes_ + i * kStride;
-      double *c = number(c_, kExpert, i), *noise = number(c_, kNoise, shared_noise_ ? 0 : i),
-             *gate = gates_ + i * kStride, *expert = D_expert_ + i * kStride, *mixed = D_mixed_ + i * kStride,
-             *own = D_noise_ + i * kStride;
-      for (index_t s = 0; s < padded; ++s) {
-        const double z = (y_[s] - mean[s]) * inverse, g = slope[s] * inverse, e = z * g, t = z * z - 1;
-        c[s] = r[s] * e;
-        noise[s] = (shared_noise_ ? noise[s] : 0.0) + r[s] * t;
-        gate[s] = r[s] - of_gate[s];
-        expert[s] = r[s] * (e * e + z * bend[s] * inverse - g * g);
-        mixed[s] = r[s] * (e * t - 2 * z * g);
-        own[s] = r[s] * (t * t - 2 * z * z);
+      double* const eta = forms_ + i * q_ * kStride;
+      for (index_t s = 0; data_.offset && s < n; ++s) eta[s] += data_.offset[start + s];
+      FamilyDerivatives out;
+      out.stride = kStride;
+      out.log_density = scores_ + i * kStride;
+      out.eta = first(kExpert, i), out.l = first(kNoise, i), out.h = first(kShape, i);
+      out.eta_eta = second(kExpert, kExpert, i), out.eta_l = second(kExpert, kNoise, i);
+      out.l_l = second(kNoise, kNoise, i), out.eta_h = second(kExpert, kShape, i);
+      out.l_h = second(kNoise, kShape, i), out.h_h = second(kShape, kShape, i);
+      const double variance = parameters_.variance[size(i)];
+      if (settings_.family) {
+        settings_.family->derivatives(rows, {variance, parameters_.shape[size(i)]}, eta, out);
+      } else {
+        normal_derivatives(settings_.link.get(), rows, variance, eta, out);
       }
+    }
+  }
+
+  // c, and the parts of D that belong to one expert alone.
+  void weigh(index_t padded) {
+    for (const Kind kind : {kNoise, kShape})
+      for (index_t i = 0; i < layout_.count[kind]; ++i) std::fill_n(number(c_, kind, i), padded, 0.0);
+    for (index_t i = 0; i < k_; ++i) {
+      const double *r = r_ + i * kStride, *slope = slopes_ + i * kStride;
+      for (const auto& [left, right] : kBlocks) {
+        if (left == kGate || right == kGate || layout_.count[right] == 0) continue;
+        for (index_t b = 0; b < n_own(right); ++b) {
+          for (index_t a = 0; a < (left == right ? b + 1 : n_own(left)); ++a) {
+            const double *f_a = first(left, i, a), *f_b = first(right, i, b);
+            double* const ab = second(left, right, i, a, b);
+            for (index_t s = 0; s < padded; ++s) ab[s] = r[s] * (f_a[s] * f_b[s] + ab[s]);
+          }
+        }
+      }
+      for (const Kind kind : {kExpert, kNoise, kShape}) {
+        for (index_t a = 0; layout_.count[kind] > 0 && a < n_own(kind); ++a) {
+          double *const f = first(kind, i, a), *const c = number(c_, kind,
+                                                                 is_shared(kind) ? 0 : i * n_own(kind) + a);
+          for (index_t s = 0; s < padded; ++s) {
+            f[s] *= r[s];
+            c[s] = (kind == kExpert ? 0.0 : c[s]) + f[s];
+          }
+        }
+      }
+      for (index_t s = 0; s < padded; ++s) gates_[i * kStride + s] = r[s] - slope[s];
     }
     for (index_t j = 0; j + 1 < k_; ++j) std::copy_n(slopes_ + j * kStride, padded, number(c_, kGate, j));
   }
 
+  // Numbers of a kind that an expert has.
+  index_t n_own(Kind kind) const { return kind == kExpert ? q_ : 1; }
+  bool is_shared(Kind kind) const { return layout_.shared && (kind == kNoise || kind == kShape); }
+
   // w h and w c c' for every pair of numbers.
   void second_derivatives(index_t padded) {
-    const index_t n_numbers = layout_.number(kNoise) + layout_.count[kNoise];
-    for (index_t a = 0; a < n_numbers; ++a) {
+    for (index_t a = 0; a < layout_.n_numbers(); ++a) {
       for (index_t s = 0; s < padded; ++s) wc_[a * kStride + s] = w_[s] * c_[a * kStride + s];
     }
     double* h = weights_;
@@ -222,33 +252,30 @@ class Lane {
     }
   }
 
-  // D[left_i, right_j] of the head of this file.
-  void D(Kind left, Kind right, index_t i, index_t j, index_t padded, double* out) const {
+  // D of the head of this file, of the numbers m and n of their kinds.
+  void D(Kind left, Kind right, index_t m, index_t n, index_t padded, double* out) const {
+    const index_t i = m / n_own(left), j = n / n_own(right);  // experts
     const double same = i == j ? 1 : 0;
     if (left == kGate && right == kGate) {
       const double *ri = r_ + i * kStride, *rj = r_ + j * kStride, *pi = gates_ + i * kStride,
                    *pj = gates_ + j * kStride;
       for (index_t s = 0; s < padded; ++s)
         out[s] = same * (ri[s] - pi[s]) - ri[s] * pj[s] - pi[s] * rj[s] + 2 * pi[s] * pj[s];
-    } else if (left == kExpert && right == kGate) {
-      const double *c = number(c_, kExpert, i), *p = gates_ + j * kStride;
-      for (index_t s = 0; s < padded; ++s) out[s] = c[s] * (same - p[s]);
-    } else if (left == kGate && right == kNoise) {
-      const double *p = gates_ + i * kStride, *noise = number(c_, kNoise, j);
-      // r_i t_i alone is a number of the row only without shared noise.
-      const double *r = r_ + i * kStride, *mean = scores_ + i * kStride;
-      const double inverse = inverse_sigma_[size(i)], own = shared_noise_ ? 1 : same;
-      for (index_t s = 0; s < padded; ++s) {
-        const double z = (y_[s] - mean[s]) * inverse;
-        out[s] = own * r[s] * (z * z - 1) - p[s] * noise[s];
+    } else if (left == kGate || right == kGate) {
+      const Kind kind = left == kGate ? right : left;
+      const index_t gate = left == kGate ? i : j, of = left == kGate ? n : m;
+      const double *c = number(c_, kind, of), *p = gates_ + gate * kStride,
+                   *own = first(kind, gate, of % n_own(kind));
+      const double with = is_shared(kind) ? 1 : same;
+      for (index_t s = 0; s < padded; ++s) out[s] = with * own[s] - p[s] * c[s];
+    } else if (is_shared(left)) {
+      std::copy_n(second(left, right, 0), padded, out);
+      for (index_t l = 1; l < k_; ++l) {
+        const double* next = second(left, right, l);
+        for (index_t s = 0; s < padded; ++s) out[s] += next[s];
       }
-    } else if (left == kNoise && shared_noise_) {
-      std::fill_n(out, padded, 0.0);
-      for (index_t l = 0; l < k_; ++l)
-        for (index_t s = 0; s < padded; ++s) out[s] += D_noise_[l * kStride + s];
-    } else if (i == j || (right == kNoise && shared_noise_)) {
-      const double* from = left == kNoise ? D_noise_ : right == kNoise ? D_mixed_ : D_expert_;
-      std::copy_n(from + i * kStride, padded, out);
+    } else if (i == j || is_shared(right)) {
+      std::copy_n(second(left, right, i, m % n_own(left), n % n_own(right)), padded, out);
     } else {
       std::fill_n(out, padded, 0.0);
     }
@@ -273,17 +300,15 @@ class Lane {
   }
 
   const EmData& data_;
+  const MixtureParameters& parameters_;
+  const EmSettings& settings_;
   const ThetaLayout& layout_;
-  const Link* link_;  // null: linear
-  bool shared_noise_;
-  const double* curvature_;
   bool score_products_;
-  index_t k_, u_dim_, v_dim_;
-  std::vector<double> expert_coefficients_, gate_coefficients_, inverse_sigma_, log_scale_, lane_sums_;
+  index_t k_, q_;  // experts, and predictors of each
+  std::vector<double> expert_coefficients_, gate_coefficients_, lane_sums_;
   AlignedVector<double> numbers_;
-  std::array<double*, 3> design_;  // the columns of each kind
-  double *y_, *w_, *scores_, *r_, *slopes_, *link_slopes_, *bends_, *gates_, *D_expert_, *D_mixed_, *D_noise_,
-      *c_, *wc_, *weights_;
+  std::array<double*, 4> design_;  // the columns of each kind
+  double *w_, *scores_, *r_, *residuals_, *slopes_, *gates_, *derivatives_, *forms_, *c_, *wc_, *weights_;
 };
 
 // The products as two full matrices.
@@ -337,7 +362,8 @@ index_t n_parameters(const MixtureParameters& parameters, const EmSettings& sett
 }
 
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
-                        const double* curvature, const Poll& poll, bool score_products) {
+                        const Poll& poll, bool score_products) {
+  settings.check_predictors(parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const index_t n_products = layout.n_products() / (score_products ? 1 : 2);
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
@@ -345,7 +371,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
     sums[size(i)].score.assign(size(layout.n_parameters()), 0);
     sums[size(i)].products.assign(size(n_products), 0);
-    Lane lane(data, parameters, settings, layout, curvature, score_products);
+    Lane lane(data, parameters, settings, layout, score_products);
     lane.sum(std::min(data.n, i * runs.rows), std::min(data.n, (i + 1) * runs.rows), sums[size(i)],
              checkpoint);
   });
@@ -362,11 +388,12 @@ Information information(const EmData& data, const MixtureParameters& parameters,
 
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,
                                const EmSettings& settings, const Poll& poll) {
+  settings.check_predictors(parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
-    Lane lane(data, parameters, settings, layout, nullptr, false);
+    Lane lane(data, parameters, settings, layout, false);
     lane.write_scores(std::min(data.n, i * runs.rows), std::min(data.n, (i + 1) * runs.rows), out.data(),
                       checkpoint);
   });

@@ -12,25 +12,36 @@ namespace moefast {
 inline std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
 
 // The numbers a row's log-density depends on, and the columns their parameters belong to.
-enum Kind { kExpert, kGate, kNoise };
-inline constexpr std::array<std::pair<Kind, Kind>, 6> kBlocks = {{{kExpert, kExpert},
-                                                                  {kExpert, kGate},
-                                                                  {kGate, kGate},
-                                                                  {kExpert, kNoise},
-                                                                  {kGate, kNoise},
-                                                                  {kNoise, kNoise}}};
+enum Kind { kExpert, kGate, kNoise, kShape };
+inline constexpr std::array<Kind, 4> kKinds = {kExpert, kGate, kNoise, kShape};
+inline constexpr std::array<std::pair<Kind, Kind>, 10> kBlocks = {{{kExpert, kExpert},
+                                                                   {kExpert, kGate},
+                                                                   {kGate, kGate},
+                                                                   {kExpert, kNoise},
+                                                                   {kGate, kNoise},
+                                                                   {kNoise, kNoise},
+                                                                   {kExpert, kShape},
+                                                                   {kGate, kShape},
+                                                                   {kNoise, kShape},
+                                                                   {kShape, kShape}}};
 
 // Where everything is: the numbers of each kind, their parameters, and the blocks of products.
 struct ThetaLayout {
-  bool one_design;                // of experts and gates
-  std::array<index_t, 3> count;   // numbers of each kind
-  std::array<index_t, 3> widths;  // columns of each kind
+  bool one_design;                  // of experts and gates
+  index_t n_experts, n_predictors;  // k, and q of each
+  bool shared;                      // of all experts, what there is of noise and shapes
+  std::array<index_t, 4> count;     // numbers of each kind
+  std::array<index_t, 4> widths;    // columns of each kind
 
   ThetaLayout(const MixtureParameters& p, const EmSettings& settings, bool one_design)
       : one_design(one_design),
-        count{p.k, p.k - 1, settings.shared_noise ? 1 : p.k},
+        n_experts(p.k),
+        n_predictors(p.n_predictors),
+        shared(settings.shared_noise),
+        count{p.k * p.n_predictors, p.k - 1, settings.fits_scale() ? (shared ? 1 : p.k) : 0,
+              settings.fits_shape() ? (shared ? 1 : p.k) : 0},
         widths{p.expert_dim - (settings.fit_intercept ? 0 : 1),
-               p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1} {}
+               p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1, 1} {}
 
   index_t width(Kind kind) const { return widths[kind]; }
   // The first number of a kind, among all.
@@ -41,7 +52,10 @@ struct ThetaLayout {
     for (int before = 0; before < kind; ++before) first += count[before] * width(static_cast<Kind>(before));
     return first;
   }
-  index_t n_parameters() const { return parameter(kNoise) + count[kNoise]; }
+  index_t n_parameters() const { return parameter(kShape) + count[kShape]; }
+  index_t n_numbers() const { return number(kShape) + count[kShape]; }
+  // Where log s, or log shape, of expert i stands; there is one.
+  index_t of_expert(Kind kind, index_t i) const { return parameter(kind) + (shared ? 0 : i); }
   // The weights of a block are those of all pairs of its numbers, of one kind only those (i, j) with i <= j.
   static index_t first_partner(Kind left, Kind right, index_t i) { return left == right ? i : 0; }
   index_t n_pairs(Kind left, Kind right) const {

@@ -3,8 +3,9 @@
 //
 //     step p = M g,   decrement g'p / 2,   theta + t p for t = 1, 1/2, ... until f does not fall
 //
-// A log s_i at its floor that would go lower stays where it is and is left out, and so are directions in
-// which nothing bends: linear dependent columns, which g does not have either. With s = t p and q = g before
+// A log s_i or log shape_i at its bound that would go beyond stays where it is and is left out, and so are
+// directions in which nothing bends: linear dependent columns, which g does not have either. With s = t p and
+// q = g before
 // - g after, BFGS has M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
 #include "moefast/newton.hpp"
 
@@ -13,6 +14,7 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -64,7 +66,7 @@ class Newton {
         e_step_(panels_, settings, start.k),
         m_step_(data, settings, poll),
         layout_(start, settings, data.one_design()),
-        now_(at(put_on_floor(std::move(start), settings.variance_floor))) {
+        now_(at(put_on_bounds(std::move(start)))) {
     result_.at.trace.push_back(now_.objective);
   }
 
@@ -83,7 +85,7 @@ class Newton {
         result_.at.status = Status::converged;
         break;
       }
-      if (result_.decrement > newton_.neighbourhood || result_.n_passes >= newton_.max_passes) break;
+      if (result_.n_passes >= newton_.max_passes) break;
       const double before = result_.decrement;
       if (step()) {
         // A sample's second derivatives stay what they are: what steps have taught is worth more.
@@ -105,10 +107,21 @@ class Newton {
   }
 
  private:
-  // Variances that were at the floor before they were made standard deviations and back are there again.
-  static MixtureParameters put_on_floor(MixtureParameters p, double floor) {
-    for (double& v : p.variance)
-      if (v < floor * (1 + kFlat)) v = floor;
+  // Where log s, or log shape, may lie.
+  std::pair<double, double> bounds(Kind kind) const {
+    if (kind == kNoise) return {settings_.variance_floor, std::numeric_limits<double>::infinity()};
+    return {settings_.family->least_shape(), settings_.family->largest_shape()};
+  }
+
+  // Variances that were at the floor before they were made standard deviations and back are there again, and
+  // so are shapes.
+  MixtureParameters put_on_bounds(MixtureParameters p) const {
+    for_dispersion([&](Kind kind, index_t i) {
+      const auto [least, largest] = bounds(kind);
+      double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];
+      if (value < least * (1 + kFlat)) value = least;
+      if (value > largest * (1 - kFlat)) value = largest;
+    });
     return p;
   }
 
@@ -134,12 +147,20 @@ class Newton {
     }
   }
 
+  // Calls see(kind, i) for what there is of log s_i and log shape_i of every expert, shared or not.
+  template <class See>
+  void for_dispersion(const See& see) const {
+    for (const Kind kind : {kNoise, kShape})
+      for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.n_experts; ++i) see(kind, i);
+  }
+
   VectorXd gradient_of(const Point& point) const {
     const MixtureParameters& p = point.parameters;
     VectorXd g = VectorXd::Zero(layout_.n_parameters());
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kExpert) {
-        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0, v = p.variance[size(i)];
+        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0;
+        const double v = p.variance[size(i / layout_.n_predictors)];
         const index_t from = i * p.expert_dim + a;
         g[at] = (point.stats.residuals[size(from)] - ridge * p.experts[size(from)]) / v;
       } else {
@@ -151,14 +172,16 @@ class Newton {
         g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
       }
     });
-    for (index_t i = 0; i < p.k; ++i) {
+    for_dispersion([&](Kind kind, index_t i) {
+      if (kind == kShape) {
+        g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
+        return;
+      }
       const double squares = point.stats.squares[size(i)] + settings_.alpha * size_of_slopes(p, i);
-      g[noise(i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
-    }
+      g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
+    });
     return g;
   }
-
-  index_t noise(index_t i) const { return layout_.parameter(kNoise) + (settings_.shared_noise ? 0 : i); }
 
   static double size_of_slopes(const MixtureParameters& p, index_t i) {
     double sum = 0;
@@ -174,17 +197,20 @@ class Newton {
     ++result_.n_derivatives;
     const MixtureParameters& p = now_.parameters;
     const EmData& rows = metric_.data ? *metric_.data : data_;
-    const Information found = information(rows, p, settings_, nullptr, poll_, false);
+    const Information found = information(rows, p, settings_, poll_, false);
     const index_t P = layout_.n_parameters();
     MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
     const index_t width = layout_.width(kGate);
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kExpert && a + 1 < p.expert_dim) {
-        const double v = p.variance[size(i)], slope = p.experts[size(i * p.expert_dim + a)];
+        const double v = p.variance[size(i / layout_.n_predictors)],
+                     slope = p.experts[size(i * p.expert_dim + a)];
         bends(at, at) += settings_.alpha / v;
-        bends(at, noise(i)) -= 2 * settings_.alpha * slope / v;
-        bends(noise(i), at) -= 2 * settings_.alpha * slope / v;
-        bends(noise(i), noise(i)) += 2 * settings_.alpha * slope * slope / v;
+        if (layout_.count[kNoise] == 0) return;
+        const index_t noise = layout_.of_expert(kNoise, i);
+        bends(at, noise) -= 2 * settings_.alpha * slope / v;
+        bends(noise, at) -= 2 * settings_.alpha * slope / v;
+        bends(noise, noise) += 2 * settings_.alpha * slope * slope / v;
       }
       if (kind == kGate && a + 1 < p.gate_dim) {
         for (index_t j = 0; j < layout_.count[kGate]; ++j)
@@ -196,10 +222,15 @@ class Newton {
   }
 
   bool is_free(index_t parameter) const {
-    const index_t first = layout_.parameter(kNoise);
-    if (parameter < first) return true;
-    const double variance = now_.parameters.variance[size(parameter - first)];
-    return variance > settings_.variance_floor || now_.gradient[parameter] > 0;
+    const MixtureParameters& p = now_.parameters;
+    bool free = true;
+    for_dispersion([&](Kind kind, index_t i) {
+      if (layout_.of_expert(kind, i) != parameter) return;
+      const auto [least, largest] = bounds(kind);
+      const double value = (kind == kNoise ? p.variance : p.shape)[size(i)], up = now_.gradient[parameter];
+      free = (value > least || up > 0) && (value < largest || up < 0);
+    });
+    return free;
   }
 
   std::vector<index_t> free_parameters() const {
@@ -272,17 +303,18 @@ class Newton {
 
   MixtureParameters moved(const VectorXd& direction, double t) const {
     MixtureParameters p = now_.parameters;
-    const index_t first_noise = layout_.parameter(kNoise);
     VectorXd change = VectorXd::Zero(layout_.n_parameters());
     for (std::size_t a = 0; a < free_.size(); ++a) change[free_[a]] = t * direction[static_cast<Index>(a)];
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       (kind == kExpert ? p.experts[size(i * p.expert_dim + a)] : p.gates[size(i * p.gate_dim + a)]) +=
           change[at];
     });
-    for (index_t i = 0; i < p.k; ++i) {
-      const double log_ratio = change[settings_.shared_noise ? first_noise : first_noise + i];
-      p.variance[size(i)] = std::max(settings_.variance_floor, p.variance[size(i)] * std::exp(2 * log_ratio));
-    }
+    for_dispersion([&](Kind kind, index_t i) {
+      const auto [least, largest] = bounds(kind);
+      const double log_ratio = change[layout_.of_expert(kind, i)];
+      double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];
+      value = std::clamp(value * std::exp(kind == kNoise ? 2 * log_ratio : log_ratio), least, largest);
+    });
     return p;
   }
 
@@ -363,8 +395,8 @@ NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParamet
                         const EmSettings& settings, const NewtonSettings& newton, const Poll& poll) {
   settings.check();
   data.check(settings);
-  if (data.frozen() || settings.link || !settings.update_noise || settings.inverse_temperature != 1)
-    throw std::invalid_argument("Newton's method is for linear experts that are fitted with their noise");
+  if (data.frozen() || settings.inverse_temperature != 1)
+    throw std::invalid_argument("Newton's method is for experts that are fitted, at temperature 1");
   return Newton(data, metric, settings, newton, poll, std::move(start)).run();
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 using namespace families;
 
-class Binomial final : public Family {
+class Binomial final : public CanonicalFamily {
  public:
   void terms(const ResponseRows& rows, const Dispersion&, const double* eta,
              const FamilyTerms& out) const override {

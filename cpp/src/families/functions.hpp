@@ -6,6 +6,7 @@
 #include <unsupported/Eigen/SpecialFunctions>
 
 #include "kernels/kernels.hpp"
+#include "moefast/family.hpp"
 
 namespace moefast::families {
 
@@ -30,5 +31,42 @@ void by_blocks(index_t n, const Body& body) {
 
 inline void exponentials(index_t n, double* x) { kernels::active().exponentials(n, x, x); }
 inline void logarithms(index_t n, double* x) { kernels::active().logarithms(n, x, x); }
+
+// Families without scale and shape whose weight is minus the second derivative: their link is canonical.
+class CanonicalFamily : public Family {
+ public:
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const final {
+    FamilyTerms terms;
+    terms.log_density = out.log_density, terms.slope = out.eta, terms.weight = out.eta_eta;
+    this->terms(rows, dispersion, eta, terms);
+    for (index_t s = 0; s < rows.n; ++s) out.eta_eta[s] = -out.eta_eta[s];
+  }
+};
+
+// The derivatives that `terms` knows, with its weights in out.eta_eta, unscaled.
+inline void derivatives_of_terms(const Family& family, const ResponseRows& rows, const Dispersion& dispersion,
+                                 const double* eta, const FamilyDerivatives& out) {
+  FamilyTerms terms;
+  terms.log_density = out.log_density, terms.slope = out.eta, terms.weight = out.eta_eta;
+  terms.square = out.l, terms.shape_slope = out.h, terms.shape_curvature = out.h_h;
+  family.terms(rows, dispersion, eta, terms);
+  const double inverse = 1 / dispersion.variance;
+  for (index_t s = 0; s < rows.n; ++s) {
+    out.eta[s] *= inverse, out.eta_eta[s] *= inverse;
+    if (family.has_scale()) out.l[s] = out.l[s] * inverse - 1;
+  }
+}
+
+// Where s log f is a function of e / s, e = y - eta, what follows from the derivatives by eta and the shape;
+// `out.eta_l` holds e.
+inline void derivatives_of_scale(index_t n, bool has_shape, const FamilyDerivatives& out) {
+  for (index_t s = 0; s < n; ++s) {
+    const double e = out.eta_l[s];
+    out.eta_l[s] = e * out.eta_eta[s] - out.eta[s];
+    out.l_l[s] = e * out.eta_l[s];
+    if (has_shape) out.l_h[s] = e * out.eta_h[s];
+  }
+}
 
 }  // namespace moefast::families

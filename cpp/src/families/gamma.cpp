@@ -34,6 +34,15 @@ class Gamma final : public Family {
       out.shape_curvature[s] = by_log_shape + bend;
     }
   }
+
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const override {
+    derivatives_of_terms(*this, rows, dispersion, eta, out);
+    for (index_t s = 0; s < rows.n; ++s) {
+      out.eta_eta[s] = -out.eta[s] - dispersion.shape;  // -a q
+      out.eta_h[s] = out.eta[s];
+    }
+  }
 };
 
 }  // namespace

@@ -73,6 +73,23 @@ class Multinomial final : public Family {
     });
   }
 
+  // By eta_a: [y = a] - q_a; by eta_a and eta_b: q_a q_b - [a = b] q_a.
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const override {
+    FamilyTerms terms;
+    terms.stride = out.stride;
+    terms.log_density = out.log_density, terms.slope = out.eta, terms.weight = out.eta_eta;
+    this->terms(rows, dispersion, eta, terms);
+    const auto share = [&](index_t a, index_t s) {
+      return (static_cast<index_t>(rows.y[s]) == a + 1 ? 1 : 0) - out.eta[a * out.stride + s];
+    };
+    double* second = out.eta_eta;
+    for (index_t b = 0; b < q_; ++b) {
+      for (index_t a = 0; a <= b; ++a, second += out.stride)
+        for (index_t s = 0; s < rows.n; ++s) second[s] = share(a, s) * (share(b, s) - (a == b ? 1 : 0));
+    }
+  }
+
  private:
   index_t q_;
   double factor_;

@@ -80,6 +80,20 @@ class NegativeBinomial final : public Family {
       }
     });
   }
+
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const override {
+    const double size = dispersion.shape;
+    double* const mean = out.eta_h;
+    for (index_t s = 0; s < rows.n; ++s) mean[s] = bounded(eta[s]);
+    exponentials(rows.n, mean);
+    derivatives_of_terms(*this, rows, dispersion, eta, out);
+    for (index_t s = 0; s < rows.n; ++s) {
+      const double y = rows.y[s], m = mean[s], sum = size + m, part = size / sum * (m / sum);
+      out.eta_eta[s] = -part * (size + y);
+      out.eta_h[s] = part * (y - m);
+    }
+  }
 };
 
 }  // namespace

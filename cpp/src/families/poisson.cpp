@@ -7,7 +7,7 @@ namespace {
 
 using namespace families;
 
-class Poisson final : public Family {
+class Poisson final : public CanonicalFamily {
  public:
   void terms(const ResponseRows& rows, const Dispersion&, const double* eta,
              const FamilyTerms& out) const override {

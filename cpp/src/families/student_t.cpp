@@ -54,6 +54,21 @@ class StudentT final : public Family {
     });
   }
 
+  // With z = e / s, s d log f / d eta = (v + 1) z / (v + z^2).
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const override {
+    const double v = given_.value_or(dispersion.shape), s = std::sqrt(dispersion.variance);
+    double* const e = out.eta_l;
+    for (index_t row = 0; row < rows.n; ++row) e[row] = rows.y[row] - eta[row];
+    derivatives_of_terms(*this, rows, dispersion, eta, out);
+    for (index_t row = 0; row < rows.n; ++row) {
+      const double z = e[row] / s, square = z * z, share = 1 / (v + square);
+      out.eta_eta[row] *= (square - v) * share;
+      if (!given_) out.eta_h[row] = v / s * (z * share) * ((square - 1) * share);
+    }
+    derivatives_of_scale(rows.n, !given_, out);
+  }
+
  private:
   std::optional<double> given_;
 };

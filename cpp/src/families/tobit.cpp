@@ -60,6 +60,14 @@ class Tobit final : public Family {
     }
   }
 
+  void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
+                   const FamilyDerivatives& out) const override {
+    for (index_t s = 0; s < rows.n; ++s) out.eta_l[s] = std::clamp(rows.y[s], lower_, upper_) - eta[s];
+    derivatives_of_terms(*this, rows, dispersion, eta, out);
+    for (index_t s = 0; s < rows.n; ++s) out.eta_eta[s] = -out.eta_eta[s];
+    derivatives_of_scale(rows.n, false, out);
+  }
+
  private:
   double lower_, upper_;
 };

@@ -9,7 +9,6 @@ import numpy as np
 import moefast._core as _core
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.families import GAUSSIAN
 from moefast.mixture import Mixture
 
 __all__ = ["NewtonEnd", "newton_end", "takes_newton"]
@@ -49,19 +48,12 @@ class NewtonEnd:
 def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """Whether Newton's method is for this problem.
 
-    Linear experts, rows by themselves, and coefficients that can be told apart.
+    Rows and experts by themselves, and coefficients that can be told apart and are not too many.
     """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    return (
-        problem.groups is None
-        and problem.link.is_linear
-        and not problem.options.common_columns
-        and problem.family.n_predictors == 1
-        and problem.family == GAUSSIAN
-        and full
-        and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
-    )
+    apart = problem.groups is None and not problem.options.common_columns and problem.family.n_predictors == 1
+    return apart and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
 
 
 def newton_end(
@@ -70,7 +62,6 @@ def newton_end(
     *,
     tol: float,
     gradient_tol: float = np.inf,
-    neighbourhood: float = np.inf,
     max_passes: int = 30,
     sample: EmProblem | None = None,
 ) -> NewtonEnd:
@@ -79,15 +70,12 @@ def newton_end(
     Parameters
     ----------
     problem : EmProblem
-        With linear experts.
     start : Mixture
         In standard units.
     tol : float
         Largest decrement, what a further step would gain in objective, at which it has arrived.
     gradient_tol : float
         Largest gradient then, as in :attr:`moefast.em.fit.EmFit.gradient`.
-    neighbourhood : float
-        A decrement beyond which it gives up: the second derivatives there say little.
     max_passes : int
         Passes over the rows at most.
     sample : EmProblem, optional
@@ -103,7 +91,6 @@ def newton_end(
         parameters,
         problem._settings(gradient_tol=gradient_tol),
         tol,
-        neighbourhood,
         max_passes,
         None if sample is None else sample._data(),
     )

@@ -84,7 +84,7 @@ class EmProblem(StandardSamples):
             gate_alpha=o.gate_ridge,
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
-            link=self.link.name if self.link.is_built_in else self._call_link,
+            link=self.link.name if self.link.is_built_in else (self._call_link, self.link.curvature),
             family=self.family.core,
             **of_search,
         )
@@ -377,13 +377,20 @@ class EmProblem(StandardSamples):
             return np.asarray(self.t[:, None] - mixture.expert_means(self.Z))
         return np.asarray(response.first_predictor[:, None] - mixture.predictors(self.Z).eta)
 
+    @property
+    def shape_bounds(self) -> tuple[float, float]:
+        """Between what the shapes of the family may lie; (0, 0) for families without."""
+        least, largest = self._settings().shape_bounds
+        return float(least), float(largest)
+
     def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:
         """Return the score, the Hessian and the sum of w_n s_n s_n' of the log-likelihood without its ridges.
 
         Of rows in groups the sum of w_g s_g s_g' over these.
 
-        They are by the coefficients of all experts, of all gates but the last, and log s_i (one log s where the
-        noise is shared), P of them in this order, and exact. Columns that are not seen have none.
+        They are by the coefficients of all experts, of all gates but the last, log s_i and log shape_i of families
+        that have them (one log s and one log shape where the noise is shared), P of them in this order, and exact.
+        Columns that are not seen have none.
 
         Parameters
         ----------
@@ -392,11 +399,8 @@ class EmProblem(StandardSamples):
         """
         if self.groups is not None:
             return grouped_derivatives(self, mixture)
-        curvature = None
-        if not self.link.is_linear:
-            curvature = self.link.curvature(self.Z @ mixture.coef.T + mixture.intercept)
         _, parameters = self._parameters(mixture)
-        return _core.information(self._data(), parameters, self._settings(), curvature)
+        return _core.information(self._data(), parameters, self._settings())
 
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""

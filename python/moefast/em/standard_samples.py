@@ -61,7 +61,7 @@ class StandardSamples:
     y_level : float
         The mean of y.
     variance_floor : float
-        Smallest s_i^2, in standard units.
+        Smallest s_i^2, in standard units; next to 0 where there is none.
     expert_design, gate_design : Design
         What experts and gates are linear in.
     constant, collinear : list of int
@@ -114,7 +114,7 @@ class StandardSamples:
         self.features = StandardFeatures.of(samples.X, self.standardisation)
         self.response = StandardResponse.of(family, samples, self.standardisation)
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
-        self.variance_floor = max(floor**2, 1e-300)
+        self.variance_floor = max(floor**2, 1e-300) if family.has_scale else 1e-300
         seen = (options.expert_columns, options.fit_intercept), (options.gate_columns, options.fit_gate_intercept)
         gram = self._gram(samples.share)
         designs = {s: Design.of(gram, *s) for s in dict.fromkeys(seen)}

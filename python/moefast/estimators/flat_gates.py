@@ -21,7 +21,7 @@ from moefast.randomness import get_generator
 from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.budget import Deadline
-from moefast.search.given_starts import best_of_starts
+from moefast.search.given_starts import optimum_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.search.report import FitReport
 
@@ -45,7 +45,7 @@ class FlatMixtureEstimator(MixtureEstimator):
         neighbour = None if start is None else start.neighbour(k, problem.standardisation)
         if start is not None and neighbour is None:
             begin = [start.standard(problem.standardisation)]
-            fit, report = best_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
+            fit, report = optimum_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
             fit = problem.to_units(fit)
         elif self.polish:
             if neighbour is None:

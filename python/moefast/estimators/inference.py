@@ -13,8 +13,8 @@ from moefast.estimators.prediction import MixturePredictions
 from moefast.inference.covariance import check_groups
 from moefast.inference.infer import infer
 from moefast.inference.result import InferenceResult
-from moefast.samples import Samples
-from moefast.validation import check_weights
+from moefast.samples import NO_TERMS, Samples
+from moefast.validation import check_terms, check_weights
 
 __all__ = ["MixtureInference"]
 
@@ -38,6 +38,8 @@ class MixtureInference(MixturePredictions):
         *,
         cov_type: Literal["robust", "nonrobust", "cluster"] = "robust",
         groups: Any = None,
+        offset: Any = None,
+        n_trials: Any = None,
     ) -> InferenceResult:
         """Return standard errors, tests and intervals of the fitted parameters.
 
@@ -56,6 +58,8 @@ class MixtureInference(MixturePredictions):
         groups : array-like of shape (n,), optional
             A label for each row. For "cluster"; and for a model that was fitted with groups those of the fit, of
             which each counts as one observation, whatever depends on what within it: there "robust" is by group.
+        offset, n_trials : float or array-like of shape (n,), optional
+            Those of the fit.
 
         Returns
         -------
@@ -73,6 +77,8 @@ class MixtureInference(MixturePredictions):
             without a finite estimate, whose standard errors are NaN.
         """
         check_is_fitted(self)
+        given = offset is not None or n_trials is not None
+        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
         if self.n_groups_fit_ < self.n_samples_fit_:
             if groups is None:
                 raise ValueError("the model was fitted with groups, so inference needs them: give the same groups")
@@ -82,9 +88,10 @@ class MixtureInference(MixturePredictions):
                     "which is by group"
                 )
             check_groups(cov_type, None, np.ones(0))
-            samples, of_rows = self._samples(X, y, sample_weight, groups=groups), None
+            samples, of_rows = self._samples(X, y, sample_weight, terms=terms, groups=groups), None
         else:
-            samples = self._samples(X, y, sample_weight)
+            samples = self._samples(X, y, sample_weight, terms=terms)
             of_rows = check_groups(cov_type, groups, check_weights(sample_weight, self._n_rows(X)))
+        self.mixture_.family.check(samples.y, samples.terms)
         options = self._with_columns(self._checked_parameters(), samples)
         return infer(self, samples, of_rows, options=options, cov_type=cov_type)

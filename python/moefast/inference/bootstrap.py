@@ -157,7 +157,7 @@ def _parametric(fit: Fit, rng: np.random.Generator) -> EmProblem:
         return problem.with_response(
             draw_groups(fit.mixture, problem.Z, problem.groups, rng, problem.response.terms)
         )
-    return problem.with_response(fit.mixture.draw(problem.Z, rng))
+    return problem.with_response(fit.mixture.draw(problem.Z, rng, problem.response.terms))
 
 
 KINDS: dict[str, Resample] = {"weighted": _weighted, "pairs": _pairs, "parametric": _parametric}

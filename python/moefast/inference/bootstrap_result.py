@@ -98,7 +98,11 @@ class BootstrapResult:
 
     def sigma_conf_int(self, alpha: float = 0.05, method: Literal["normal", "percentile"] = "normal") -> Floats:
         """Return confidence intervals of the experts' noise s_i, shape (k, 2), or (1, 2) where it is shared."""
-        return np.asarray(np.exp(self.conf_int(alpha, method)[self.result.layout.noise]))
+        return np.asarray(np.exp(self.conf_int(alpha, method)[self.result.checked_noise]))
+
+    def shape_conf_int(self, alpha: float = 0.05, method: Literal["normal", "percentile"] = "normal") -> Floats:
+        """Return confidence intervals of the experts' shapes, shape (k, 2), or (1, 2) where they are shared."""
+        return np.asarray(np.exp(self.conf_int(alpha, method)[self.result.checked_shapes]))
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """Return a pandas DataFrame: estimate, standard error and interval of each parameter."""
@@ -107,20 +111,23 @@ class BootstrapResult:
     def mixtures(self) -> list[Mixture]:
         """Return the refits as mixtures in the units of the data."""
         fit = self.result.fit
-        layout, link = fit.precision.layout, fit.mixture.link
-        return [layout.mixture(theta, link).to_units(fit.problem.standardisation) for theta in self.refits.theta]
+        layout, link, family = fit.precision.layout, fit.mixture.link, fit.mixture.family
+        units = fit.problem.standardisation
+        return [layout.mixture(theta, link, family).to_units(units) for theta in self.refits.theta]
 
-    def predict(self, X: Any) -> MeanPrediction:
+    def predict(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> MeanPrediction:
         """Return E[y | x] with standard errors, those of the refits' means.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
+        offset, n_trials : float or array-like of shape (n,), optional
+            As for the model's own `predict`.
 
         Returns
         -------
         MeanPrediction
         """
-        X = self.result.layout.checked_features(X)
-        means = np.array([mixture.mean(X) for mixture in self.mixtures()])
-        return MeanPrediction(self.result.mixture.mean(X), robust_spread(means))
+        X, terms = self.result.checked_rows(X, offset, n_trials)
+        means = np.array([mixture.mean(X, terms) for mixture in self.mixtures()])
+        return MeanPrediction(self.result.mixture.mean(X, terms), robust_spread(means))

@@ -3,7 +3,8 @@
 Four things leave a parameter without one. Its standard error is then NaN and never a huge number, and a message
 names it:
 
-* an expert with its noise at the floor (its log sigma stands on a bound) or with fewer than d + 2 rows;
+* an expert with its noise at the floor or its shape at an end of what it may be (its log stands on a bound), or
+  with fewer than d + 2 rows;
 * a direction along which the likelihood is flat, as of collinear columns, or of a column that does not vary among
   an expert's rows;
 * a separated gate: its probabilities are 0 or 1 on both sides of a border without rows, and the likelihood rises
@@ -41,6 +42,8 @@ _RIDGE_SHARE_OF_FUNCTION = 1e-2
 # A ridge that a user chose strong holds gates on purpose: only standard errors above this are of a separated gate,
 # in standard units and for rows of weight 1.
 _LEAST_SEPARATED_ERROR = 1.0
+# Numbers this near to a bound are at it, relatively.
+_AT_BOUND = 1e-9
 # A function of parameters that stand fixed depends on them if they make up more of its slope than this.
 _ON_FIXED = 1e-2
 
@@ -55,11 +58,11 @@ class Precision:
     inverse : ndarray of shape (P, P)
         0 in rows and columns of `fixed` parameters and along `flat` directions.
     fixed : ndarray of shape (P,), bool
-        Parameters that are taken as given: of experts with too few rows, and noise at its floor.
+        Parameters that are taken as given: of experts with too few rows, noise at its floor, shapes at a bound.
     flat : ndarray of shape (P, m)
         An orthonormal basis of the directions along which the likelihood is flat.
-    few_rows, at_floor : tuple of int
-        Experts.
+    few_rows, at_floor, at_bound : tuple of int
+        Experts: too few rows, noise at its floor, shape at a bound.
     separation_metric : ndarray of shape (P, P)
         The ridge by which separated gates are found; 0 beside gates.
     least_variance : float
@@ -73,6 +76,7 @@ class Precision:
     flat: Floats
     few_rows: tuple[int, ...]
     at_floor: tuple[int, ...]
+    at_bound: tuple[int, ...]
     separation_metric: Floats
     least_variance: float
     is_maximum: bool
@@ -88,21 +92,23 @@ class Precision:
     ) -> Precision:
         """Return the precision at a fit in standard units with the `collapsed` experts of its EM run."""
         P = layout.n_parameters
-        at_floor = tuple(int(i) for i in np.flatnonzero(mixture.sigma**2 <= problem.variance_floor * (1 + 1e-9)))
+        at_floor, at_bound = _at_bounds(problem, mixture, layout)
         few_rows = tuple(i for i in collapsed if i not in at_floor)
         fixed = np.zeros(P, dtype=np.bool_)
         for i in at_floor:
             fixed[layout.log_sigma(i)] = True
+        for i in at_bound:
+            fixed[layout.log_shape(i)] = True
         for i in few_rows:
             fixed[layout.expert(i)] = True
             if not layout.shared_noise:
-                fixed[layout.log_sigma(i)] = True
+                fixed[layout.dispersion(i)] = True
         inverse, flat, is_maximum = _inverse(information, ~fixed)
         metric = np.zeros((P, P))
         ridge = problem.options.gate_ridge or GATE_ALPHA_AUTO * problem.weight_per_row
         metric[layout.gates, layout.gates] = ridge * layout.ridge_metric(intercepts=True)
         least = _LEAST_SEPARATED_ERROR**2 / problem.weight_per_row
-        return cls(layout, inverse, fixed, flat, few_rows, at_floor, metric, least, is_maximum)
+        return cls(layout, inverse, fixed, flat, few_rows, at_floor, at_bound, metric, least, is_maximum)
 
     def estimable(self, slopes: Floats) -> npt.NDArray[np.bool_]:
         """Return which of some functions of theta are determined, shape (m,).
@@ -140,6 +146,21 @@ class Precision:
         """Whether the standard error is larger than what a ridge chosen strong would leave."""
         of_gates = np.linalg.norm(slopes[:, self.layout.gates], axis=1)
         return np.asarray(variance > self.least_variance * of_gates**2)
+
+
+def _at_bounds(
+    problem: EmProblem, mixture: Mixture, layout: ParameterLayout
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the experts whose noise is at its floor, and those whose shape is at a bound."""
+
+    def experts(which: npt.NDArray[np.bool_], there: bool) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.flatnonzero(which & there))
+
+    floor = mixture.sigma**2 <= problem.variance_floor * (1 + _AT_BOUND)
+    least, largest = problem.shape_bounds
+    shape = mixture.shape
+    bound = (shape <= least * (1 + _AT_BOUND)) | (shape >= largest * (1 - _AT_BOUND))
+    return experts(floor, layout.has_scale), experts(bound, layout.shape_name is not None)
 
 
 def _inverse(information: Information, free: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, bool]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast.em.fit import EmFit
+from moefast.em.newton import newton_end, takes_newton
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
@@ -26,6 +27,8 @@ __all__ = ["infer"]
 # Largest component of the gradient of the mean objective at which second derivatives are taken.
 _GRADIENT = 1e-8
 _MAX_ITER = 5000
+# Of the objective for rows of weight 1, where Newton's method ends what EM has not.
+_DECREMENT = 1e-9
 
 
 def infer(
@@ -64,7 +67,8 @@ def infer(
         )
     if options.common_columns:
         raise ValueError("inference with common_features is not there yet; use the bootstrap of your own refits")
-    return _inference(model, EmProblem(samples, options, model.mixture_.link), groups, cov_type)
+    mixture = model.mixture_
+    return _inference(model, EmProblem(samples, options, mixture.link, mixture.family), groups, cov_type)
 
 
 def _inference(
@@ -97,4 +101,8 @@ def _inference(
 def polished(problem: EmProblem, start: Mixture) -> EmFit:
     """Return EM's fit from a start in standard units, run on until the gradient vanishes."""
     (fit,) = problem.run_many([start], gradient_tol=_GRADIENT, max_iter=_MAX_ITER)
+    if fit.gradient > _GRADIENT and not fit.collapsed and takes_newton(problem, start.n_experts):
+        tol = _DECREMENT * problem.weight_per_row
+        end = newton_end(problem, fit.mixture, tol=tol, gradient_tol=_GRADIENT).fit
+        return end if end.converged and not end.collapsed else fit
     return fit

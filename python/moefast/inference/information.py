@@ -97,9 +97,11 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
     used = [layout.expert_columns[at] for at in slopes]
     for i in range(layout.n_experts):
         ridge = alpha / mixture.sigma[i] ** 2
-        where, noise = layout.expert(i).start + np.array(slopes, dtype=np.intp), layout.log_sigma(i)
-        a = mixture.coef[i, used]
+        where = layout.expert(i).start + np.array(slopes, dtype=np.intp)
         K[where, where] += ridge
+        if not layout.has_scale:
+            continue
+        a, noise = mixture.coef[i, used], layout.log_sigma(i)
         K[where, noise] -= 2 * ridge * a
         K[noise, where] -= 2 * ridge * a
         K[noise, noise] += 2 * ridge * float(a @ a)

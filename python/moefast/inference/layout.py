@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
+from moefast.families import GAUSSIAN, Family
 from moefast.formulas.fitted import FittedFormula
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
@@ -37,8 +38,8 @@ class ParameterTable:
     coef, gate_coef : ndarray of shape (k, d)
         NaN where a feature is not used; of the reference expert's gate all are.
     intercept, gate_intercept : ndarray of shape (k,)
-    log_sigma : ndarray of shape (k,)
-        With shared noise the same number for all.
+    log_sigma, log_shape : ndarray of shape (k,)
+        With shared noise the same number for all; NaN where the family has none.
     """
 
     coef: Floats
@@ -46,14 +47,15 @@ class ParameterTable:
     gate_coef: Floats
     gate_intercept: Floats
     log_sigma: Floats
+    log_shape: Floats
 
 
 @dataclass(frozen=True)
 class ParameterLayout:
     """Where each parameter of a mixture stands in the vector theta.
 
-    theta = (a_i, b_i of every expert | W_j - W_ref, c_j - c_ref of every expert but the reference | log s_i, or
-    one log s where the noise is shared).
+    theta = (a_i, b_i of every expert | W_j - W_ref, c_j - c_ref of every expert but the reference | log s_i |
+    log shape_i), with one log s and one log shape where the noise is shared, and none where the family has none.
 
     Parameters
     ----------
@@ -66,6 +68,10 @@ class ParameterLayout:
     shared_noise : bool
     reference : int
         The expert whose gate is 0.
+    has_scale : bool
+        Whether there are s_i.
+    shape_name : str or None
+        What the shapes are called, if there are any.
     """
 
     feature_names: tuple[str, ...]
@@ -74,15 +80,17 @@ class ParameterLayout:
     gate_columns: tuple[int, ...]
     shared_noise: bool
     reference: int
+    has_scale: bool = True
+    shape_name: str | None = None
 
     @classmethod
     def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
         """Return the layout of a fitted estimator."""
-        return cls.of_names(feature_names(model), model.mixture_.n_experts, options)
+        return cls.of_names(feature_names(model), model.mixture_, options)
 
     @classmethod
-    def of_names(cls, names: Sequence[str], k: int, options: EmOptions) -> ParameterLayout:
-        """Return the layout of k experts on features with these names."""
+    def of_names(cls, names: Sequence[str], mixture: GatedExperts, options: EmOptions) -> ParameterLayout:
+        """Return the layout of a mixture on features with these names."""
         d = len(names)
         every = tuple(range(d))
         seen = (
@@ -90,7 +98,8 @@ class ParameterLayout:
         )
         intercepts = (options.fit_intercept, options.fit_gate_intercept)
         experts, gates = ((*columns, d) if has else columns for columns, has in zip(seen, intercepts, strict=True))
-        return cls(tuple(names), k, experts, gates, options.noise == "shared", k - 1)
+        k, family, shared = mixture.n_experts, mixture.family, options.noise == "shared"
+        return cls(tuple(names), k, experts, gates, shared, k - 1, family.has_scale, family.shape_name)
 
     @property
     def n_features(self) -> int:
@@ -100,7 +109,7 @@ class ParameterLayout:
     @property
     def n_parameters(self) -> int:
         """The length P of theta."""
-        return int(self.noise.stop)
+        return int(self.shapes.stop)
 
     @property
     def gated(self) -> tuple[int, ...]:
@@ -116,7 +125,15 @@ class ParameterLayout:
     @property
     def noise(self) -> slice:
         """Where log s_i stand."""
-        return slice(self.gates.stop, self.gates.stop + (1 if self.shared_noise else self.n_experts))
+        return self._dispersion(self.gates.stop, self.has_scale)
+
+    @property
+    def shapes(self) -> slice:
+        """Where log shape_i stand."""
+        return self._dispersion(self.noise.stop, self.shape_name is not None)
+
+    def _dispersion(self, start: int, there: bool) -> slice:
+        return slice(start, start + there * (1 if self.shared_noise else self.n_experts))
 
     def expert(self, i: int) -> slice:
         """Where a_i and b_i stand."""
@@ -130,8 +147,16 @@ class ParameterLayout:
         return slice(first + at * m, first + (at + 1) * m)
 
     def log_sigma(self, i: int) -> int:
-        """Where log s_i stands."""
+        """Where log s_i stands; there is one."""
         return int(self.noise.start) + (0 if self.shared_noise else i)
+
+    def log_shape(self, i: int) -> int:
+        """Where log shape_i stands; there is one."""
+        return int(self.shapes.start) + (0 if self.shared_noise else i)
+
+    def dispersion(self, i: int) -> list[int]:
+        """Where log s_i and log shape_i stand, as far as there are any."""
+        return [self.log_sigma(i)] * self.has_scale + [self.log_shape(i)] * (self.shape_name is not None)
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -139,22 +164,24 @@ class ParameterLayout:
         terms = [*self.feature_names, "(intercept)"]
         pairs = [(f"expert {i}", terms[j]) for i in range(self.n_experts) for j in self.expert_columns]
         pairs += [(f"gate {i}", terms[j]) for i in self.gated for j in self.gate_columns]
-        if self.shared_noise:
-            return [*pairs, ("all experts", "log(sigma)")]
-        return [*pairs, *((f"expert {i}", "log(sigma)") for i in range(self.n_experts))]
+        owners = ["all experts"] if self.shared_noise else [f"expert {i}" for i in range(self.n_experts)]
+        dispersions = ["sigma"] * self.has_scale + ([self.shape_name] if self.shape_name else [])
+        return [*pairs, *((owner, f"log({name})") for name in dispersions for owner in owners)]
 
     def vector(self, mixture: Mixture) -> Floats:
         """Return theta of a mixture, shape (P,)."""
         experts = np.column_stack([mixture.coef, mixture.intercept])[:, list(self.expert_columns)]
         gates = np.column_stack([mixture.gate_coef, mixture.gate_intercept])
         gates = (gates - gates[self.reference])[np.ix_(self.gated, self.gate_columns)]
-        noise = np.log(mixture.sigma[:1] if self.shared_noise else mixture.sigma)
-        return np.concatenate([experts.ravel(), gates.ravel(), noise])
+        there = [mixture.sigma] * self.has_scale + [mixture.shape] * (self.shape_name is not None)
+        dispersions = [np.log(values[:1] if self.shared_noise else values) for values in there]
+        return np.concatenate([experts.ravel(), gates.ravel(), *dispersions])
 
-    def mixture(self, theta: Floats, link: Link) -> Mixture:
+    def mixture(self, theta: Floats, link: Link, family: Family = GAUSSIAN) -> Mixture:
         """Return the mixture of theta; its gate of the last expert is 0, as always."""
         t = self._filled(theta, 0.0)
-        mixture = Mixture(t.coef, t.intercept, t.gate_coef, t.gate_intercept, np.exp(t.log_sigma), link)
+        sigma, shape = np.exp(t.log_sigma), np.exp(t.log_shape)
+        mixture = Mixture(t.coef, t.intercept, t.gate_coef, t.gate_intercept, sigma, link, family, shape)
         return mixture.ordered(np.arange(self.n_experts))
 
     def table(self, values: Floats) -> ParameterTable:
@@ -166,8 +193,12 @@ class ParameterLayout:
         experts, gates = np.full((k, d + 1), rest), np.full((k, d + 1), rest)
         experts[:, list(self.expert_columns)] = values[: self.gates.start].reshape(k, len(self.expert_columns))
         gates[np.ix_(self.gated, self.gate_columns)] = values[self.gates].reshape(k - 1, len(self.gate_columns))
-        noise = np.array(np.broadcast_to(values[self.noise], (k,)))
-        return ParameterTable(experts[:, :d], experts[:, d], gates[:, :d], gates[:, d], noise)
+        log_sigma, log_shape = np.full(k, rest), np.full(k, rest)
+        if self.has_scale:
+            log_sigma[:] = values[self.noise]
+        if self.shape_name is not None:
+            log_shape[:] = values[self.shapes]
+        return ParameterTable(experts[:, :d], experts[:, d], gates[:, :d], gates[:, d], log_sigma, log_shape)
 
     def checked_features(self, X: Any) -> Floats:
         """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit."""
@@ -210,14 +241,7 @@ class ParameterLayout:
 
         W_j - W_new = (W_j - W_old) - (W_new - W_old).
         """
-        new = ParameterLayout(
-            self.feature_names,
-            self.n_experts,
-            self.expert_columns,
-            self.gate_columns,
-            self.shared_noise,
-            reference,
-        )
+        new = replace(self, reference=reference)
         M = np.eye(self.n_parameters)
         if reference == self.reference:
             return new, M

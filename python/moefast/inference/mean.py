@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from moefast._typing import Floats
+from moefast.families import Family, Predictors
 from moefast.inference.layout import ParameterLayout
 from moefast.mixture import Mixture
+from moefast.samples import NO_TERMS, RowTerms
 
 __all__ = ["mean_slopes"]
 
 # Numbers in memory together.
 _BLOCK_NUMBERS = 2**21
+# Of a central difference: the cube root of the rounding error balances it against the third derivative.
+_STEP = 6e-6
 
 
-def mean_slopes(Z: Floats, mixture: Mixture, layout: ParameterLayout) -> Iterator[Floats]:
+def mean_slopes(
+    Z: Floats, mixture: Mixture, layout: ParameterLayout, terms: RowTerms = NO_TERMS
+) -> Iterator[Floats]:
     """Yield the derivatives by theta of the mean of each row, block by block, shape (rows, P).
 
-    With m = sum_i p_i g_i: dm / d(a_i, b_i) = p_i g'_i u and dm / d(W_j, c_j) = p_j (g_j - m) u, each over the
-    columns of u = (z, 1) that are used.
+    With m = sum_i p_i m_i and the means m_i of the experts: dm / d(a_i, b_i) = p_i dm_i / deta_i u and
+    dm / d(W_j, c_j) = p_j (m_j - m) u, each over the columns of u = (z, 1) that are used, and
+    dm / dlog s_i = p_i dm_i / dlog s_i.
 
     Parameters
     ----------
@@ -28,19 +36,42 @@ def mean_slopes(Z: Floats, mixture: Mixture, layout: ParameterLayout) -> Iterato
     mixture : Mixture
         In the units of Z.
     layout : ParameterLayout
+    terms : RowTerms
+        In the same units.
     """
     rows = max(1, _BLOCK_NUMBERS // layout.n_parameters)
     for start in range(0, max(len(Z), 1), rows):
-        block = Z[start : start + rows]
+        block, known = Z[start : start + rows], terms[start : start + rows]
         U = np.column_stack([block, np.ones(len(block))])
-        forms = block @ mixture.coef.T + mixture.intercept
         p = mixture.gates(block)
-        values = np.where(p > 0, mixture.link(forms), 0.0)
-        by_expert = p if mixture.link.is_linear else np.where(p > 0, p * mixture.link.slope(forms), 0.0)
+        of = mixture.predictors(block, known)
+        of = of.moved(np.where(p > 0, of.eta, 0.0))
+        values = mixture.family.mean(of)
+        by_expert = p * _by_predictor(mixture.family, of)
+        if not mixture.link.is_linear:
+            forms = block @ mixture.coef.T + mixture.intercept
+            by_expert = np.where(p > 0, by_expert * mixture.link.slope(forms), 0.0)
         by_gate = p * (values - np.sum(p * values, axis=1, keepdims=True))
         slopes = np.zeros((len(block), layout.n_parameters))
         for i in range(layout.n_experts):
             slopes[:, layout.expert(i)] = by_expert[:, i, None] * U[:, list(layout.expert_columns)]
         for i in layout.gated:
             slopes[:, layout.gate(i)] = by_gate[:, i, None] * U[:, list(layout.gate_columns)]
+        if layout.has_scale:
+            by_noise = p * _by_log_sigma(mixture.family, of)
+            for i in range(layout.n_experts):
+                slopes[:, layout.log_sigma(i)] += by_noise[:, i]
         yield slopes
+
+
+def _by_predictor(family: Family, of: Predictors) -> Floats:
+    """Return dm_i / deta_i, (n, k): exact where the mean is the predictor."""
+    step = _STEP * np.maximum(1.0, np.abs(of.eta))
+    above, below = of.eta + step, of.eta - step
+    return np.asarray((family.mean(of.moved(above)) - family.mean(of.moved(below))) / (above - below))
+
+
+def _by_log_sigma(family: Family, of: Predictors) -> Floats:
+    """Return dm_i / dlog s_i, (n, k): not 0 for censored responses."""
+    above, below = (replace(of, sigma=of.sigma * np.exp(step)) for step in (_STEP, -_STEP))
+    return np.asarray((family.mean(above) - family.mean(below)) / (2 * _STEP))

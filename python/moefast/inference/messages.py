@@ -55,6 +55,12 @@ def _sentences(problem: EmProblem, precision: Precision, totals: Floats, moved: 
             f"the noise of expert(s) {_list(precision.at_floor)} is at its floor: no standard error for it, and "
             "the others are those with this noise given"
         )
+    if precision.at_bound:
+        yield (
+            f"the {layout.shape_name} of expert(s) {_list(precision.at_bound)} is at an end of its range "
+            f"({problem.shape_bounds[0]:g} to {problem.shape_bounds[1]:g}): no standard error for it, and the "
+            "others are those with it given"
+        )
     rows, coefficients = totals / problem.weight_per_row, len(layout.expert_columns)
     for expert, n_rows in enumerate(rows):
         if n_rows < _ROWS_PER_COEFFICIENT * coefficients and expert not in precision.few_rows:

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from moefast._typing import Floats
 from moefast.exceptions import DegenerateDataWarning
+from moefast.families import Family
 from moefast.inference.bootstrap import BootstrapOptions, bootstrap
 from moefast.inference.bootstrap_result import BootstrapResult
 from moefast.inference.estimate import FunctionEstimate, MeanPrediction, normal_interval, parameter_frame
@@ -21,7 +22,8 @@ from moefast.inference.layout import ParameterLayout, ParameterTable
 from moefast.inference.mean import mean_slopes
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState
-from moefast.validation import check_function, check_integer
+from moefast.samples import RowTerms
+from moefast.validation import check_function, check_integer, check_terms
 
 __all__ = ["InferenceResult"]
 
@@ -33,8 +35,9 @@ _STEP = 1e-4
 class InferenceResult:
     """Standard errors, tests and intervals of the parameters of a fit; made by ``model.inference(X, y)``.
 
-    Experts' coefficients come first, then the gates' (log-odds against the expert `reference`), then log sigma. A
-    standard error, test or interval is NaN where the data do not determine the parameter; `messages` say why.
+    Experts' coefficients come first, then the gates' (log-odds against the expert `reference`), then log sigma and
+    the logarithm of the shape, of families that have them. A standard error, test or interval is NaN where the
+    data do not determine the parameter; `messages` say why.
 
     Attributes
     ----------
@@ -129,9 +132,9 @@ class InferenceResult:
 
     @property
     def zvalues(self) -> Floats:
-        """Estimates over their standard errors, shape (P,); NaN for log sigma, of which 0 is no hypothesis."""
+        """Estimates over their standard errors, shape (P,); NaN for logarithms: 0 is no hypothesis."""
         z = self.params / self.bse
-        z[self.layout.noise] = np.nan
+        z[self.layout.noise.start :] = np.nan
         return np.asarray(z)
 
     @property
@@ -147,8 +150,37 @@ class InferenceResult:
         """Return confidence intervals of the experts' noise s_i, shape (k, 2), or (1, 2) where it is shared.
 
         They are those of log s_i, which is nearer to normal.
+
+        Raises
+        ------
+        ValueError
+            Where the family has no s_i.
         """
-        return np.asarray(np.exp(self.conf_int(alpha)[self.layout.noise]))
+        return np.asarray(np.exp(self.conf_int(alpha)[self.checked_noise]))
+
+    def shape_conf_int(self, alpha: float = 0.05) -> Floats:
+        """Return confidence intervals of the shapes, such as the size of a negative binomial; as for sigma.
+
+        Raises
+        ------
+        ValueError
+            Where the family has none, or they are given.
+        """
+        return np.asarray(np.exp(self.conf_int(alpha)[self.checked_shapes]))
+
+    @property
+    def checked_noise(self) -> slice:
+        """Where log s_i stand; ValueError where the family has none."""
+        if not self.layout.has_scale:
+            raise ValueError(f"family={self.fit.mixture.family.name!r} has no sigma")
+        return self.layout.noise
+
+    @property
+    def checked_shapes(self) -> slice:
+        """Where log shape_i stand; ValueError where the family has none that is fitted."""
+        if self.layout.shape_name is None:
+            raise ValueError(f"family={self.fit.mixture.family.name!r} has no shape that is fitted")
+        return self.layout.shapes
 
     def table(self, values: Floats) -> ParameterTable:
         """Return a number for each parameter, shape (P,), in the shapes of the model's attributes."""
@@ -188,12 +220,13 @@ class InferenceResult:
         if function is None:
             raise TypeError("function must be a function of a Mixture, got None")
         check_function("function", function)
-        layout, link = self.fit.precision.layout, self.fit.mixture.link
+        layout, link, family = self.fit.precision.layout, self.fit.mixture.link, self._family
         T, constant = layout.to_units(self.fit.problem.standardisation)
         standard = layout.vector(self.fit.mixture)
 
         def value(theta: Floats) -> Floats:
-            values = np.atleast_1d(np.asarray(function(layout.mixture(T @ theta + constant, link)), dtype=float))
+            mixture = layout.mixture(T @ theta + constant, link, family)
+            values = np.atleast_1d(np.asarray(function(mixture), dtype=float))
             if values.ndim != 1 or not np.isfinite(values).all():
                 raise ValueError(
                     f"function must return a finite number or finite numbers of shape (m,), got {values!r}"
@@ -217,26 +250,43 @@ class InferenceResult:
     @property
     def mixture(self) -> Mixture:
         """The model's estimates as a mixture in the units of the data."""
-        return self.layout.mixture(self.params, self.fit.mixture.link)
+        return self.layout.mixture(self.params, self.fit.mixture.link, self._family)
 
-    def predict(self, X: Any) -> MeanPrediction:
+    @property
+    def _family(self) -> Family:
+        """In the units of the data."""
+        return self.fit.mixture.to_units(self.fit.problem.standardisation).family
+
+    def checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
+        """Return features and terms of rows, or raise where the model cannot take them."""
+        X = self.layout.checked_features(X if self.fit.formula is None else self.fit.formula.matrix(X))
+        terms = check_terms(offset, n_trials, len(X))
+        self.fit.mixture.family.refuse_trials(terms)
+        return X, terms
+
+    def predict(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> MeanPrediction:
         """Return E[y | x] with standard errors by the delta method.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
+        offset, n_trials : float or array-like of shape (n,), optional
+            As for the model's own `predict`.
 
         Returns
         -------
         MeanPrediction
         """
-        X = self.layout.checked_features(X if self.fit.formula is None else self.fit.formula.matrix(X))
+        X, terms = self.checked_rows(X, offset, n_trials)
         s, precision = self.fit.problem.standardisation, self.fit.precision
+        standard = terms
+        if terms.offset is not None:
+            standard = replace(terms, offset=terms.offset / s.y_scale)
         errors = []
-        for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout):
+        for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout, standard):
             variance = np.einsum("np,pq,nq->n", slopes, self._covariance, slopes, optimize=True)
             errors.append(np.where(precision.estimable(slopes), np.sqrt(variance), np.nan))
-        return MeanPrediction(self.mixture.mean(X), s.y_scale * np.concatenate(errors))
+        return MeanPrediction(self.mixture.mean(X, terms), s.y_scale * np.concatenate(errors))
 
     def bootstrap(
         self,

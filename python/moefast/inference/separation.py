@@ -53,7 +53,7 @@ def separated_coefficients(
     if np.linalg.norm(W[:, None] - W, axis=2).max() <= _NOT_STEEP:
         return ()
     d = W.shape[1]
-    layout = ParameterLayout.of_names([f"x{j}" for j in range(d)], mixture.n_experts, problem.options)
+    layout = ParameterLayout.of_names([f"x{j}" for j in range(d)], mixture, problem.options)
     if layout.n_parameters > _MOST_PARAMETERS:
         return None
     information = Information.at(problem, standard, layout)

@@ -2,7 +2,7 @@
 
 from moefast.search.best_optimum import find_best_optimum, search
 from moefast.search.budget import Deadline
-from moefast.search.given_starts import best_of_starts
+from moefast.search.given_starts import best_of_starts, optimum_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.search.report import ClimbReport, FitReport, MoveReport, StartReport
 from moefast.search.settings import SearchSettings
@@ -17,5 +17,6 @@ __all__ = [
     "StartReport",
     "best_of_starts",
     "find_best_optimum",
+    "optimum_of_starts",
     "search",
 ]

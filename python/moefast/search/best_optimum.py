@@ -35,7 +35,7 @@ from moefast.progress import progress_bar
 from moefast.search.beginning import Beginning, neighbour_starts
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
-from moefast.search.given_starts import best_of_starts
+from moefast.search.given_starts import optimum_of_starts
 from moefast.search.moment_starts import moment_starts
 from moefast.search.plan import Plan
 from moefast.search.portfolio import StartOptions, portfolio
@@ -94,7 +94,7 @@ def find_best_optimum(
         starts = portfolio(problem, n_experts, options, rng)
         if neighbour is not None and n_experts > 1:
             starts += neighbour_starts(problem, neighbour, n_experts, rng)
-        fit, report = best_of_starts(problem, starts, deadline=deadline, verbose=verbose)
+        fit, report = optimum_of_starts(problem, starts, deadline=deadline, verbose=verbose)
     return fit, replace(report, gradient=fit.gradient)
 
 

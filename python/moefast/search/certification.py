@@ -95,10 +95,9 @@ class Certification:
         run.go_on(replace(end.fit, n_iter=fit.n_iter + near.fit.n_iter + end.fit.n_iter, status=status))
         return end.fit.converged
 
-    def _end(self, run: Run[EmFit]) -> None:
-        """Run until EM settles, and on until the gradient vanishes: by Newton's method, else by EM."""
-        settings = self._settings
-        for left in range(settings.saddles, -1, -1):
+    def end_by_newton(self, run: Run[EmFit]) -> bool:
+        """Run until EM settles, and on by Newton's method; return whether this arrives."""
+        for left in range(self._settings.saddles, -1, -1):
             if run.fit.status == "iteration_limit":
                 self._go_on(run, self._problem.options.max_iter)
             end = self._newton(run.fit.mixture, run.n_iter) if run.is_sound else None
@@ -109,9 +108,16 @@ class Certification:
             status = "iteration_limit" if at_saddle else run.fit.status
             run.go_on(end.fit if end.fit.converged else replace(end.fit, status=status))
             if end.fit.converged:
-                return
+                return True
             if not at_saddle or left == 0:
                 break
+        return False
+
+    def _end(self, run: Run[EmFit]) -> None:
+        """Run until EM settles, and on until the gradient vanishes: by Newton's method, else by EM."""
+        settings = self._settings
+        if self.end_by_newton(run):
+            return
         self._go_on(run, settings.final_iterations, settings.gradient_tol)
         # A small gradient is not all: beyond the ridge that EM crept along Newton's method may arrive now.
         end = self._newton(run.fit.mixture, run.n_iter) if run.is_sound else None

@@ -9,8 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from moefast.em.fit import EmFit
+from moefast.em.problem import EmProblem
 from moefast.progress import progress_bar
-from moefast.search.budget import Deadline
+from moefast.search.budget import Budget, Deadline
+from moefast.search.certification import Certification
 from moefast.search.report import FitReport, StartReport
 from moefast.search.run import Fit, Run
 from moefast.search.settings import SearchSettings
@@ -18,7 +21,7 @@ from moefast.search.short_runs import Problem, ShortRuns
 from moefast.search.starts import Start
 from moefast.search.successive_halving import Round, first_runs, successive_halving
 
-__all__ = ["best_of_starts"]
+__all__ = ["best_of_starts", "optimum_of_starts"]
 
 
 def best_of_starts(
@@ -76,3 +79,24 @@ def best_of_starts(
         cpu_seconds=time.process_time() - cpu,
     )
     return replace(best.fit, n_iter=best.n_iter), report
+
+
+def optimum_of_starts(
+    problem: EmProblem, starts: Sequence[Start], *, deadline: Deadline | None = None, verbose: int = 0
+) -> tuple[EmFit, FitReport]:
+    """Do the same, and where EM has settled go to the optimum by Newton's method; saddles are left on the way."""
+    deadline, settings = deadline or Deadline(), SearchSettings()
+    cpu = time.process_time()
+    fit, report = best_of_starts(problem, starts, deadline=deadline, settings=settings, verbose=verbose)
+    if not fit.converged:
+        return fit, report
+    run = Run("given", "", fit, fit.n_iter, response_is_constant=problem.constant_response)
+    with progress_bar(shown=False) as bar:
+        Certification(problem, Budget(0, deadline, bar), settings).end_by_newton(run)
+    report = replace(
+        report,
+        collapsed=run.fit.collapsed,
+        n_iter_total=report.n_iter_total + run.n_iter - fit.n_iter,
+        cpu_seconds=time.process_time() - cpu,
+    )
+    return replace(run.fit, n_iter=run.n_iter), report

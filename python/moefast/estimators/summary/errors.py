@@ -21,7 +21,7 @@ class Inference(Protocol):
     ----------
     names : sequence of (str, str)
         Of each parameter: "expert 0", "gate 1" or "all experts", and a column's name, "(intercept)" or
-        "log(sigma)".
+        "log(sigma)", "log(size)", ...
     params, bse, zvalues, pvalues : ndarray of shape (P,)
     cov_type : str
         "robust", "nonrobust" or "cluster".
@@ -63,19 +63,25 @@ class StandardError(NamedTuple):
 
 
 CoefficientKey = tuple[str, str, str]
-"""Block ("experts", "gates"), component ("expert 0") and term (a column's name, "(intercept)", "sigma")."""
+"""Block ("experts", "gates"), component ("expert 0") and term (a column's name, "(intercept)", "sigma", ...)."""
 
 
-def errors_by_name(inference: Inference, n_experts: int) -> dict[CoefficientKey, StandardError]:
-    """Return the errors by the summary's names: gates against the last expert, sigma in place of its log."""
+def errors_by_name(
+    inference: Inference, n_experts: int, dispersions: Sequence[str]
+) -> dict[CoefficientKey, StandardError]:
+    """Return the errors by the summary's names: gates against the last expert, no logarithms.
+
+    `dispersions` is what the family has besides coefficients: "sigma", the name of its shape.
+    """
     result = inference.with_reference(n_experts - 1)
     columns = (result.params, result.bse, result.zvalues, result.pvalues, *result.conf_int(0.05).T)
     found: dict[CoefficientKey, StandardError] = {}
+    logarithms = {f"log({name})": name for name in dispersions}
     for (owner, term), numbers in zip(result.names, zip(*columns, strict=True), strict=True):
         error = StandardError(*map(float, numbers))
-        if term == "log(sigma)":
+        if term in logarithms:
             whose = [f"expert {i}" for i in range(n_experts)] if owner == "all experts" else [owner]
-            found.update({("experts", expert, SIGMA): _exponential(error) for expert in whose})
+            found.update({("experts", expert, logarithms[term]): _exponential(error) for expert in whose})
         elif owner.startswith("gate "):
             found["gates", owner.replace("gate", "expert"), term] = error
         else:
@@ -84,6 +90,6 @@ def errors_by_name(inference: Inference, n_experts: int) -> dict[CoefficientKey,
 
 
 def _exponential(log: StandardError) -> StandardError:
-    """Return what is known of sigma by that of its logarithm; the interval is the exponential of the latter's."""
-    sigma, low, high = np.exp([log.estimate, log.ci_low, log.ci_high])
-    return StandardError(float(sigma), float(sigma) * log.std_error, np.nan, np.nan, float(low), float(high))
+    """Return what is known of a number by that of its logarithm, of whose interval its own is the exponential."""
+    value, low, high = np.exp([log.estimate, log.ci_low, log.ci_high])
+    return StandardError(float(value), float(value) * log.std_error, np.nan, np.nan, float(low), float(high))

@@ -93,13 +93,14 @@ class Summary:
         """
         names = feature_names(model)
         law = _law(model)
-        errors = None if inference is None else errors_by_name(inference, len(experts))
         laws = _laws(model, names)
-        family = model.mixture_.family
+        family, dispersions = model.mixture_.family, {}
         if family.has_scale:
-            laws[SIGMA] = model.sigma_
+            dispersions[SIGMA] = model.sigma_
         if family.shape_name is not None:
-            laws[family.shape_name] = model.mixture_.shape
+            dispersions[family.shape_name] = model.mixture_.shape
+        laws |= dispersions
+        errors = None if inference is None else errors_by_name(inference, len(experts), list(dispersions))
         tables = [Coefficients.of("experts", law, laws, experts, errors)]
         separated = frozenset((experts[i], [*names, INTERCEPT][j]) for i, j in model.separated_gates_ or ())
         for gate in gates:  # the last child is what the log-odds are against
