@@ -36,7 +36,7 @@ class Binomial(Family):
         """Refuse what is no number of successes."""
         self.refuse_trials(terms)
         trials = np.ones(len(y)) if terms.n_trials is None else terms.n_trials
-        self.refuse((y < 0) | (y != np.floor(y)), y, "whole numbers not below 0")
+        self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
         above = y > trials
         if above.any():
             row = int(np.argmax(above))
@@ -64,9 +64,10 @@ class Binomial(Family):
 
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return the logarithm of the probability of y."""
+        possible = self.is_possible(y, of.n_trials)
+        y = np.where(possible, y, 0.0)
         value = y * of.eta - of.n_trials * np.logaddexp(0.0, of.eta)
-        possible = (y >= 0) & (y <= of.n_trials)
-        return np.where(possible, value + _log_coefficient(np.clip(y, 0, of.n_trials), of.n_trials), -np.inf)
+        return np.where(possible, value + _log_coefficient(y, of.n_trials), -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""

@@ -164,6 +164,10 @@ class Family(ABC):
         """Whether log f is a density at y, and so depends on the unit of y, of families of location."""
         return True
 
+    def is_possible(self, y: Floats, most: Floats | float = np.inf) -> npt.NDArray[np.bool_]:
+        """Whether y is a whole number from 0 to `most`: of families of counts."""
+        return np.asarray((y >= 0) & (y <= most) & (y == np.floor(y)))
+
     def refuse(self, bad: Any, y: Floats, what: str) -> None:
         """Raise ValueError naming the first row that is bad, if any."""
         if np.any(bad):

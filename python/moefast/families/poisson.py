@@ -23,7 +23,7 @@ class CountFamily(Family):
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no count."""
         self.refuse_trials(terms)
-        self.refuse((y < 0) | (y != np.floor(y)), y, "whole numbers not below 0")
+        self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
 
     def row_term(self, y: Floats, terms: RowTerms) -> Floats:
         """Return -log y!."""
@@ -63,7 +63,9 @@ class Poisson(CountFamily):
 
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return y eta - exp(eta) - log y!."""
-        return np.asarray(y * of.eta - np.exp(of.eta) - gammaln(y + 1.0))
+        possible = self.is_possible(y)
+        y = np.where(possible, y, 0.0)
+        return np.where(possible, y * of.eta - np.exp(of.eta) - gammaln(y + 1.0), -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""
