@@ -63,7 +63,7 @@ def test_densities_and_distribution_functions(name):
 
 @pytest.mark.parametrize("name", LAWS)
 def test_densities_are_zero_where_there_is_no_response(name):
-    """A count is not negative, nor is there a success more than there are trials; at numbers between there is none."""
+    """No count is negative, a fraction, or above the number of trials."""
     family, law = LAWS[name]
     if family.is_discrete:
         assert (family.log_density(at(name), np.full(ETA.shape, -1.0)) == -np.inf).all()

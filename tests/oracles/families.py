@@ -36,7 +36,7 @@ def log_density(family, y, of):
 
 
 def derivatives(family, y, of):
-    """By eta, log s and log shape, and the second derivative by log shape, by differences of log f; each (n, k)."""
+    """By eta, log s and log shape, and twice by log shape, from differences of log f; each (n, k)."""
 
     def at(eta=0.0, log_s=0.0, log_shape=0.0):
         moved = Predictors(of.eta + eta, of.sigma * np.exp(log_s), of.shape * np.exp(log_shape), of.n_trials)
