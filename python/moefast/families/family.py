@@ -96,6 +96,12 @@ class Family(ABC):
     is_discrete: ClassVar[bool] = False
     initial_shape: float = 1.0
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
     @property
     def shape_name(self) -> str | None:
         """What the field calls the shape; None where there is none to fit."""

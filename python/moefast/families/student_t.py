@@ -54,12 +54,6 @@ class StudentT(Family):
     def __repr__(self) -> str:
         return f"StudentT(df={self.df})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, StudentT) and other.df == self.df
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.df))
-
     @property
     def shape_name(self) -> str | None:
         """The degrees of freedom, where they are fitted."""

@@ -45,12 +45,6 @@ class Tobit(Family):
     def __repr__(self) -> str:
         return f"Tobit(lower={self.lower}, upper={self.upper})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tobit) and (other.lower, other.upper) == (self.lower, self.upper)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.lower, self.upper))
-
     @property
     def predicts(self) -> str:
         """The response before it is censored."""
