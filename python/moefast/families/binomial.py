@@ -11,6 +11,9 @@ from moefast.samples import RowTerms
 
 __all__ = ["BERNOULLI", "Bernoulli", "Binomial"]
 
+# Trials of a row, on average, with fewer of which a mixture takes thousands of rows to be determined.
+_FEW_TRIALS = 3
+
 
 class Binomial(Family):
     r"""Successes among `n_trials`, 1 where they are not given: the log odds of a success are :math:`\eta`.
@@ -48,6 +51,10 @@ class Binomial(Family):
     def row_term(self, y: Floats, terms: RowTerms) -> Floats | None:
         """Return the logarithm of the binomial coefficient."""
         return None if terms.n_trials is None else _log_coefficient(y, terms.n_trials)
+
+    def says_little(self, terms: RowTerms) -> bool:
+        """Whether rows are one trial or two: for the same standard errors 20 times as many are needed as of 3."""
+        return terms.n_trials is None or float(terms.n_trials.mean()) < _FEW_TRIALS
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return the log odds of y + 1/2 successes and half a failure more."""

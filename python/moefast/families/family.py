@@ -130,6 +130,10 @@ class Family(ABC):
         """Return what log f has of the rows alone, as the core reads it, shape (n,)."""
         return None
 
+    def says_little(self, terms: RowTerms) -> bool:
+        """Whether a row tells so little that only many of them tell good optima from bad ones."""
+        return False
+
     @abstractmethod
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return the predictor that fits each y alone, a little towards the middle: finite, shape (n,)."""

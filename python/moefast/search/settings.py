@@ -14,6 +14,7 @@ __all__ = ["SearchSettings"]
 
 _COUNTS = (
     "max_rows",
+    "max_rows_of_trials",
     "sample_rows",
     "first_rows_per_parameter",
     "first_iterations",
@@ -73,6 +74,9 @@ class SearchSettings:
     max_rows : int
         Different rows that a search looks at, about; the best of what it finds then compete on all. On 100 000
         simulated rows that ends within 0.01 of EM from the truth, whatever the seed.
+    max_rows_of_trials : int
+        The same for responses of which a row says little, 0 or 1. On 17 000 rows of three experts the best of 5000
+        is on all of them up to 6 below EM from the truth, in two of ten data sets; with all rows in none.
     sample_rows : int
         Different rows, about, whose moments give starts, and on which the best that was found goes on before it
         ends on all rows. Second derivatives of 100 000 rows lead there in three or four passes, those of 5000 in
@@ -178,6 +182,7 @@ class SearchSettings:
 
     gate_alpha: float = 1e-4
     max_rows: int = 5000
+    max_rows_of_trials: int = 20_000
     sample_rows: int = 100_000
     same_optimum: float = 1e-4
 
