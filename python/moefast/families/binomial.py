@@ -24,6 +24,7 @@ class Binomial(Family):
     name = "binomial"
     takes_trials = True
     is_discrete = True
+    may_be_sure = True
 
     @property
     def predicts(self) -> str:

@@ -85,6 +85,9 @@ class Family(ABC):
         y counts successes among `n_trials`.
     is_discrete : bool
         y is a whole number.
+    may_be_sure : bool
+        Experts may have no spread on their rows, where all counts are 0 for instance: the likelihood rises for
+        ever as the predictor runs away.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Family(ABC):
     has_scale: ClassVar[bool] = False
     takes_trials: ClassVar[bool] = False
     is_discrete: ClassVar[bool] = False
+    may_be_sure: ClassVar[bool] = False
     initial_shape: float = 1.0
 
     def __eq__(self, other: object) -> bool:
@@ -129,6 +133,10 @@ class Family(ABC):
     def row_term(self, y: Floats, terms: RowTerms) -> Floats | None:
         """Return what log f has of the rows alone, as the core reads it, shape (n,)."""
         return None
+
+    def has_collapsed(self, shape: Floats) -> npt.NDArray[np.bool_]:
+        """Whether a shape (k,) is where the likelihood knows no bounds, as at the noise floor."""
+        return np.zeros(len(shape), dtype=bool)
 
     def says_little(self, terms: RowTerms) -> bool:
         """Whether a row tells so little that only many of them tell good optima from bad ones."""

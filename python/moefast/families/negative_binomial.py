@@ -40,7 +40,7 @@ class NegativeBinomial(CountFamily):
         """Return the logarithm of the probability of y."""
         possible = self.is_possible(y)
         y = np.where(possible, y, 0.0)
-        size, rest = of.shape, np.log1p(np.exp(of.eta) / of.shape)
+        size, rest = of.shape, np.logaddexp(0.0, of.eta - np.log(of.shape))  # log(1 + mu / size)
         constant = gammaln(y + size) - gammaln(size) - gammaln(y + 1.0)
         return np.where(possible, constant + y * (of.eta - np.log(size)) - (y + size) * rest, -np.inf)
 

@@ -19,6 +19,7 @@ class CountFamily(Family):
     """Whole numbers from 0 on, whose mean is exp(eta)."""
 
     is_discrete = True
+    may_be_sure = True
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no count."""
@@ -35,7 +36,8 @@ class CountFamily(Family):
 
     def mean(self, of: Predictors) -> Floats:
         """Return exp(eta)."""
-        return np.asarray(np.exp(of.eta))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(of.eta))
 
 
 class Poisson(CountFamily):
@@ -65,7 +67,7 @@ class Poisson(CountFamily):
         """Return y eta - exp(eta) - log y!."""
         possible = self.is_possible(y)
         y = np.where(possible, y, 0.0)
-        return np.where(possible, y * of.eta - np.exp(of.eta) - gammaln(y + 1.0), -np.inf)
+        return np.where(possible, y * of.eta - self.mean(of) - gammaln(y + 1.0), -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""
