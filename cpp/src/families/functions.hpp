@@ -23,6 +23,13 @@ inline double log_gamma(double x) { return Eigen::numext::lgamma(x); }
 inline double digamma(double x) { return Eigen::numext::digamma(x); }
 inline double trigamma(double x) { return Eigen::numext::zeta(2.0, x); }
 
+// log Gamma(x + 1/2) - log Gamma(x), which two large numbers would lose: for large x by its expansion.
+inline double log_gamma_step(double x) {
+  if (x < 50) return log_gamma(x + 0.5) - log_gamma(x);
+  const double q = 1 / (x * x);
+  return 0.5 * std::log(x) - (0.125 - q * (1.0 / 192 - q / 640)) / x;
+}
+
 // Calls body(first, length) for blocks of at most kBlock of n numbers.
 template <class Body>
 void by_blocks(index_t n, const Body& body) {
@@ -31,6 +38,19 @@ void by_blocks(index_t n, const Body& body) {
 
 inline void exponentials(index_t n, double* x) { kernels::active().exponentials(n, x, x); }
 inline void logarithms(index_t n, double* x) { kernels::active().logarithms(n, x, x); }
+
+// log(1 + x) of at most kBlock numbers x >= 0, also of small ones (D. Goldberg, ACM Comput. Surv. 1991,
+// theorem 4).
+inline void logarithms_of_one_plus(index_t n, double* x) {
+  double sum[kBlock];
+  for (index_t s = 0; s < n; ++s) sum[s] = 1 + x[s];
+  double logarithm[kBlock];
+  kernels::active().logarithms(n, sum, logarithm);
+  for (index_t s = 0; s < n; ++s) {
+    const double kept = sum[s] - 1;
+    x[s] = kept > 0 && sum[s] < 1e15 ? logarithm[s] * (x[s] / kept) : (kept > 0 ? logarithm[s] : x[s]);
+  }
+}
 
 // Families without scale and shape whose weight is minus the second derivative: their link is canonical.
 class CanonicalFamily : public Family {

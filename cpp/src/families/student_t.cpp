@@ -25,17 +25,16 @@ class StudentT final : public Family {
   void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
              const FamilyTerms& out) const override {
     const double v = given_.value_or(dispersion.shape), variance = dispersion.variance;
-    const double constant =
-        log_gamma((v + 1) / 2) - log_gamma(v / 2) - 0.5 * std::log(v * std::numbers::pi * variance);
+    const double constant = log_gamma_step(v / 2) - 0.5 * std::log(v * std::numbers::pi * variance);
     const double score = 0.5 * (digamma((v + 1) / 2) - digamma(v / 2) - 1 / v);
     const double bend = 0.25 * (trigamma((v + 1) / 2) - trigamma(v / 2)) + 0.5 / (v * v);
     by_blocks(rows.n, [&](index_t first, index_t length) {
       double logarithm[kBlock];
       for (index_t s = 0; s < length; ++s) {
         const double e = rows.y[first + s] - eta[first + s];
-        logarithm[s] = 1 + e * e / (v * variance);
+        logarithm[s] = e * e / (v * variance);
       }
-      logarithms(length, logarithm);
+      logarithms_of_one_plus(length, logarithm);
       for (index_t s = 0; s < length; ++s) {
         const index_t row = first + s;
         const double e = rows.y[row] - eta[row], square = e * e / variance, sum = v + square;

@@ -8,14 +8,15 @@ import numpy as np
 
 from moefast._typing import Floats
 from moefast.em.standard_samples import StandardSamples
+from moefast.mixture import GatedExperts
 
 __all__ = ["collapsed_experts"]
 
 
 def collapsed_experts(
-    samples: StandardSamples, variance: Floats, totals: Floats, responsibilities: Callable[[], Floats]
+    samples: StandardSamples, mixture: GatedExperts, totals: Floats, responsibilities: Callable[[], Floats]
 ) -> tuple[int, ...]:
-    """Return the experts at the noise floor or responsible for fewer than d + 2 different rows.
+    """Return the experts at the noise floor, or where it is a shape's, or with fewer than d + 2 different rows.
 
     d are the columns that experts see.
 
@@ -30,5 +31,6 @@ def collapsed_experts(
         of_rows = group_weight if group is None else group_weight[group]
         share = weight / np.maximum(of_rows, 1e-300)
         few &= share @ responsibilities() < least
-    at_floor = variance <= samples.variance_floor * (1 + 1e-9)
+    at_floor = mixture.sigma**2 <= samples.variance_floor * (1 + 1e-9)
+    at_floor |= mixture.family.has_collapsed(mixture.shape)
     return tuple(int(i) for i in np.flatnonzero(at_floor | few))

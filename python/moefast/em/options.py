@@ -10,7 +10,7 @@ import numpy as np
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_flag, check_integer, check_number
 
-__all__ = ["GATE_ALPHA_AUTO", "EmOptions"]
+__all__ = ["EXPERT_ALPHA_LEAST", "GATE_ALPHA_AUTO", "EmOptions"]
 
 GATE_ALPHA_AUTO = 1e-6
 """The gate ridge behind ``gate_alpha="auto"``, for rows whose weights are 1 on average.
@@ -20,6 +20,13 @@ It is in proportion to the mean weight of the different rows, so that the unit o
 Separable regions drive the likelihood up for ever as the gate steepens, by less and less. This ridge stops
 it: in standard units a gate of norm 1000 costs half a unit of log-likelihood, one of norm 100 a hundred times
 less. Ten times the ridge costs several units on real data whose regions have sharp borders.
+"""
+
+EXPERT_ALPHA_LEAST = 1e-6
+"""The least ridge of experts whose predictors may run away (`Family.may_be_sure`), for rows of weight 1 on average.
+
+As that of the gates: an expert of separated successes and failures, or of zeros alone, gets finite coefficients, on
+others it has no effect.
 """
 
 

@@ -31,7 +31,7 @@ from moefast.em.collapse import collapsed_experts
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, HardAssignment
 from moefast.em.grouped_information import grouped_derivatives
-from moefast.em.options import GATE_ALPHA_AUTO, EmOptions
+from moefast.em.options import EXPERT_ALPHA_LEAST, GATE_ALPHA_AUTO, EmOptions
 from moefast.em.standard_samples import StandardSamples
 from moefast.families import GAUSSIAN, Family
 from moefast.links import LINKS, Link
@@ -68,6 +68,9 @@ class EmProblem(StandardSamples):
         super().__init__(samples, options, link, family)
         if options.gate_alpha == "auto":
             self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
+        if family.may_be_sure:
+            least = EXPERT_ALPHA_LEAST * self.weight_per_row
+            self.options = replace(self.options, alpha=max(options.alpha, least))
 
     def _settings(self, max_iter: int | None = None, update_noise: bool = True, **of_search: Any) -> Any:
         o = self.options
@@ -326,7 +329,7 @@ class EmProblem(StandardSamples):
             n_iter=int(out["n_iter"]),
             gradient=float(out["gradient"]),
             status=str(out["status"]),
-            collapsed=collapsed_experts(self, out["variance"], out["totals"], responsibilities),
+            collapsed=collapsed_experts(self, mixture, out["totals"], responsibilities),
         )
 
     def _mixture(self, start: Mixture, out: Any) -> Mixture:

@@ -12,13 +12,14 @@ from moefast.em.fit import FitResult
 from moefast.em.problem import EmProblem
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import GatedExperts
-from moefast.samples import RowTerms
+from moefast.samples import RowTerms, Samples
 
 __all__ = [
     "degenerate_data_warnings",
     "discrete_response_warnings",
     "misses_constant",
     "refuse_infinite_predictions",
+    "sure_experts",
 ]
 
 # Of a response that is discrete: a handful of rows shows nothing, measurements differ within the first rows, and
@@ -26,6 +27,10 @@ __all__ = [
 _LEAST_ROWS = 50
 _LOOK_AT = 1000
 _MOST_VALUES = 10
+
+# Of experts that are sure of their rows: a share of a row that is none, and counts that make one unsure.
+_NO_SHARE = 1e-6
+_LEAST_VARYING = 0.5
 
 
 def degenerate_data_warnings(
@@ -67,6 +72,22 @@ def discrete_response_warnings(y: Floats) -> list[DegenerateDataWarning]:
     else:
         return []
     return [DegenerateDataWarning(f"y {advice} fits it better than normal noise, and experts may collapse")]
+
+
+def sure_experts(problem: EmProblem, mixture: GatedExperts, samples: Samples) -> tuple[int, ...]:
+    """Return the experts that are sure of y on all their rows: their predictors have run away.
+
+    They expect all their rows together to vary by less than half a count, failure, or uncensored response.
+    """
+    if not mixture.family.may_be_sure:
+        return ()
+    weight = samples.sample_weight / problem.weight_per_row
+    mass = weight[:, None] * mixture.responsibilities(samples.X, samples.y, samples.terms)
+    with np.errstate(over="ignore"):
+        spread = mixture.family.std(mixture.predictors(samples.X, samples.terms)) / mixture.sigma
+    rows = np.where(mass > _NO_SHARE, mass, 0.0)
+    varying = np.sum(rows * np.where(rows > 0, spread, 0.0) ** 2, axis=0)
+    return tuple(int(i) for i in np.flatnonzero((varying < _LEAST_VARYING) & (rows.sum(axis=0) >= 1)))
 
 
 def refuse_infinite_predictions(mixture: GatedExperts, X: Floats, terms: RowTerms) -> None:

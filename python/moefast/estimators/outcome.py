@@ -17,6 +17,7 @@ from moefast.estimators.degenerate_data import (
     discrete_response_warnings,
     misses_constant,
     refuse_infinite_predictions,
+    sure_experts,
 )
 from moefast.estimators.summary.names import coefficients_in_words
 from moefast.exceptions import DegenerateDataWarning
@@ -104,8 +105,17 @@ class Outcome:
             who = ", ".join(str(i) for i in self.collapsed)
             found.append(
                 DegenerateDataWarning(
-                    f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
+                    f"expert(s) {who} collapsed: noise at the floor, or fewer than d + 2 different rows; use fewer "
                     'experts, noise="shared" or more data'
+                )
+            )
+        sure = () if problem.constant_response else sure_experts(problem, self.mixture, samples)
+        if sure:
+            found.append(
+                DegenerateDataWarning(
+                    f"expert(s) {', '.join(map(str, sure))} leave nothing to chance: their rows all have the same "
+                    "outcome, or a border divides the outcomes; their coefficients have no finite estimate, and only "
+                    "a small ridge holds them; raise alpha for gentler ones"
                 )
             )
         if self.separated_gates:

@@ -11,6 +11,9 @@ from moefast.samples import RowTerms
 
 __all__ = ["BERNOULLI", "Bernoulli", "Binomial"]
 
+# Trials of a row, on average, with fewer of which a mixture takes thousands of rows to be determined.
+_FEW_TRIALS = 3
+
 
 class Binomial(Family):
     r"""Successes among `n_trials`, 1 where they are not given: the log odds of a success are :math:`\eta`.
@@ -21,6 +24,7 @@ class Binomial(Family):
     name = "binomial"
     takes_trials = True
     is_discrete = True
+    may_be_sure = True
 
     @property
     def predicts(self) -> str:
@@ -36,7 +40,7 @@ class Binomial(Family):
         """Refuse what is no number of successes."""
         self.refuse_trials(terms)
         trials = np.ones(len(y)) if terms.n_trials is None else terms.n_trials
-        self.refuse((y < 0) | (y != np.floor(y)), y, "whole numbers not below 0")
+        self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
         above = y > trials
         if above.any():
             row = int(np.argmax(above))
@@ -48,6 +52,10 @@ class Binomial(Family):
     def row_term(self, y: Floats, terms: RowTerms) -> Floats | None:
         """Return the logarithm of the binomial coefficient."""
         return None if terms.n_trials is None else _log_coefficient(y, terms.n_trials)
+
+    def says_little(self, terms: RowTerms) -> bool:
+        """Whether rows are one trial or two: for the same standard errors 20 times as many are needed as of 3."""
+        return terms.n_trials is None or float(terms.n_trials.mean()) < _FEW_TRIALS
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return the log odds of y + 1/2 successes and half a failure more."""
@@ -64,9 +72,10 @@ class Binomial(Family):
 
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return the logarithm of the probability of y."""
+        possible = self.is_possible(y, of.n_trials)
+        y = np.where(possible, y, 0.0)
         value = y * of.eta - of.n_trials * np.logaddexp(0.0, of.eta)
-        possible = (y >= 0) & (y <= of.n_trials)
-        return np.where(possible, value + _log_coefficient(np.clip(y, 0, of.n_trials), of.n_trials), -np.inf)
+        return np.where(possible, value + _log_coefficient(y, of.n_trials), -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""

@@ -85,6 +85,9 @@ class Family(ABC):
         y counts successes among `n_trials`.
     is_discrete : bool
         y is a whole number.
+    may_be_sure : bool
+        Experts may have no spread on their rows, where all counts are 0 for instance: the likelihood rises for
+        ever as the predictor runs away.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Family(ABC):
     has_scale: ClassVar[bool] = False
     takes_trials: ClassVar[bool] = False
     is_discrete: ClassVar[bool] = False
+    may_be_sure: ClassVar[bool] = False
     initial_shape: float = 1.0
 
     def __eq__(self, other: object) -> bool:
@@ -135,6 +139,14 @@ class Family(ABC):
     def row_term(self, y: Floats, terms: RowTerms) -> Floats | None:
         """Return what log f has of the rows alone, as the core reads it, shape (n,)."""
         return None
+
+    def has_collapsed(self, shape: Floats) -> npt.NDArray[np.bool_]:
+        """Whether a shape (k,) is where the likelihood knows no bounds, as at the noise floor."""
+        return np.zeros(len(shape), dtype=bool)
+
+    def says_little(self, terms: RowTerms) -> bool:
+        """Whether a row tells so little that only many of them tell good optima from bad ones."""
+        return False
 
     @abstractmethod
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats | None:
@@ -186,6 +198,10 @@ class Family(ABC):
     def is_density(self, y: Floats) -> npt.NDArray[np.bool_] | bool:
         """Whether log f is a density at y, and so depends on the unit of y, of families of location."""
         return True
+
+    def is_possible(self, y: Floats, most: Floats | float = np.inf) -> npt.NDArray[np.bool_]:
+        """Whether y is a whole number from 0 to `most`: of families of counts."""
+        return np.asarray((y >= 0) & (y <= most) & (y == np.floor(y)))
 
     def refuse(self, bad: Any, y: Floats, what: str) -> None:
         """Raise ValueError naming the first row that is bad, if any."""

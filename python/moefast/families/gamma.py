@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import gammainc, gammaincinv, gammaln
 
 from moefast._typing import Floats
@@ -17,6 +18,8 @@ class Gamma(Family):
 
     name = "gamma"
     initial_shape = 2.0
+    # Where the core stops: y is its mean to four digits.
+    largest_shape = 1e8
 
     @property
     def shape_name(self) -> str:
@@ -32,6 +35,10 @@ class Gamma(Family):
         """Refuse what is not positive."""
         self.refuse_trials(terms)
         self.refuse(~(y > 0), y, "positive")
+
+    def has_collapsed(self, shape: Floats) -> npt.NDArray[np.bool_]:
+        """At the largest shape."""
+        return np.asarray(shape >= self.largest_shape * (1 - 1e-9))
 
     def row_term(self, y: Floats, terms: RowTerms) -> Floats:
         """Return log y."""
@@ -52,7 +59,7 @@ class Gamma(Family):
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return a log a - log Gamma(a) - log y + a (log q - q), q = y / mu."""
         a = of.shape
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             log_y = np.log(np.where(y > 0, y, np.nan))
             log_q = log_y - of.eta
             value = a * np.log(a) - gammaln(a) - log_y + a * (log_q - np.exp(log_q))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -19,6 +21,13 @@ class Gaussian(Family):
     is_location = True
     absorbs_offset = True
     has_scale = True
+    _one: ClassVar[Gaussian]
+
+    def __new__(cls) -> Gaussian:
+        """There is one: copies and pickles are the same object, so that ``family is GAUSSIAN`` asks for it."""
+        if "_one" not in vars(cls):
+            cls._one = super().__new__(cls)
+        return cls._one
 
     @property
     def core(self) -> None:

@@ -38,9 +38,11 @@ class NegativeBinomial(CountFamily):
 
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return the logarithm of the probability of y."""
-        size, rest = of.shape, np.log1p(np.exp(of.eta) / of.shape)
+        possible = self.is_possible(y)
+        y = np.where(possible, y, 0.0)
+        size, rest = of.shape, np.logaddexp(0.0, of.eta - np.log(of.shape))  # log(1 + mu / size)
         constant = gammaln(y + size) - gammaln(size) - gammaln(y + 1.0)
-        return np.asarray(constant + y * (of.eta - np.log(size)) - (y + size) * rest)
+        return np.where(possible, constant + y * (of.eta - np.log(size)) - (y + size) * rest, -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""

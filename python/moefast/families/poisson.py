@@ -19,11 +19,12 @@ class CountFamily(Family):
     """Whole numbers from 0 on, whose mean is exp(eta)."""
 
     is_discrete = True
+    may_be_sure = True
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no count."""
         self.refuse_trials(terms)
-        self.refuse((y < 0) | (y != np.floor(y)), y, "whole numbers not below 0")
+        self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
 
     def row_term(self, y: Floats, terms: RowTerms) -> Floats:
         """Return -log y!."""
@@ -35,7 +36,8 @@ class CountFamily(Family):
 
     def mean(self, of: Predictors) -> Floats:
         """Return exp(eta)."""
-        return np.asarray(np.exp(of.eta))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(of.eta))
 
 
 class Poisson(CountFamily):
@@ -63,7 +65,9 @@ class Poisson(CountFamily):
 
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return y eta - exp(eta) - log y!."""
-        return np.asarray(y * of.eta - np.exp(of.eta) - gammaln(y + 1.0))
+        possible = self.is_possible(y)
+        y = np.where(possible, y, 0.0)
+        return np.where(possible, y * of.eta - self.mean(of) - gammaln(y + 1.0), -np.inf)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""

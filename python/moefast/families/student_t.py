@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln, stdtr, stdtrit
+from scipy.special import betaln, stdtr, stdtrit
 
 from moefast._typing import Floats
 from moefast.families.family import Family, Predictors
@@ -93,7 +93,7 @@ class StudentT(Family):
     def log_density(self, of: Predictors, y: Floats) -> Floats:
         """Return the logarithm of the density of Student's t."""
         df = self._df(of)
-        constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * np.pi) - np.log(of.sigma)
+        constant = -betaln(df / 2, 0.5) - 0.5 * np.log(df) - np.log(of.sigma)
         z = (y - of.eta) / of.sigma
         return np.asarray(constant - 0.5 * (df + 1) * np.log1p(z**2 / df))
 

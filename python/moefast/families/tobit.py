@@ -32,6 +32,7 @@ class Tobit(Family):
     name = "tobit"
     is_location = True
     has_scale = True
+    may_be_sure = True
 
     def __init__(self, lower: float = 0.0, upper: float = np.inf) -> None:
         for name, value in (("lower", lower), ("upper", upper)):

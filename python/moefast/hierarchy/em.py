@@ -143,7 +143,7 @@ class HierarchicalProblem:
             totals=totals,
             n_iter=len(trace) - 1,
             status=status,
-            collapsed=collapsed_experts(self.flat, state.model.sigma**2, totals, lambda: responsibilities.T),
+            collapsed=collapsed_experts(self.flat, state.model, totals, lambda: responsibilities.T),
         )
 
     def to_units(self, fit: HierarchicalFit) -> HierarchicalFit:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
+from moefast.em.options import EXPERT_ALPHA_LEAST
 from moefast.em.problem import EmProblem
 from moefast.inference.estimable import Precision
 from moefast.inference.layout import ParameterLayout
@@ -92,7 +93,7 @@ def _sentences(problem: EmProblem, precision: Precision, totals: Floats, moved: 
             f"the likelihood of these data is largest {largest:.2g} standard errors away from the model's "
             "estimates: the fit has not settled (lower tol, raise max_iter), or these are not the data of the fit"
         )
-    if problem.options.alpha > 0:
+    if problem.options.alpha > EXPERT_ALPHA_LEAST * problem.weight_per_row:
         yield (
             f"the experts are shrunk (alpha={problem.options.alpha:g}): the intervals are those of the penalised "
             "fit, which is biased"

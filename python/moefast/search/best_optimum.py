@@ -137,8 +137,11 @@ def search(
     sample = some_rows(problem, settings.sample_rows, rng)
     given = given or Beginning()
     starts = () if given.at_sample is None else given.at_sample(sample)
-    some = some_rows(sample, settings.max_rows, rng)
-    some = some.with_gate_alpha(max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row))
+    little = problem.family.says_little(problem.response.terms)
+    some = some_rows(sample, settings.max_rows_of_trials if little else settings.max_rows, rng)
+    gate_alpha = max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row)
+    alpha = max(some.options.alpha, settings.alpha * some.weight_per_row * problem.family.may_be_sure)
+    some = some.with_ridges(alpha, gate_alpha)
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         budget = Budget(given.iterations(settings, n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
