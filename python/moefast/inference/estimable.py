@@ -11,6 +11,8 @@ names it:
   for ever as it steepens. What holds it is the ridge alone, which is how it is found: by the share of a
   direction's precision that is the ridge's;
 * a fit that is no maximum.
+
+Coefficients that all experts have in common are one parameter, of which every expert's is a copy.
 """
 
 from __future__ import annotations
@@ -103,7 +105,10 @@ class Precision:
             fixed[layout.expert(i)] = True
             if not layout.shared_noise:
                 fixed[layout.dispersion(i)] = True
-        inverse, flat, is_maximum = _inverse(information, ~fixed)
+        J = layout.common(problem.options.common_columns)
+        fixed &= J[:, (J.T @ ~fixed) == 0].any(axis=1)  # what others share is not fixed
+        inverse, flat, is_maximum = _inverse(information.of_common(J), (J.T @ ~fixed) > 0)
+        inverse, flat = J @ inverse @ J.T, scipy.linalg.orth(J @ flat) if flat.size else J @ flat
         metric = np.zeros((P, P))
         ridge = problem.options.gate_ridge or GATE_ALPHA_AUTO * problem.weight_per_row
         metric[layout.gates, layout.gates] = ridge * layout.ridge_metric(intercepts=True)

@@ -65,8 +65,6 @@ def infer(
         raise ValueError(
             "inference is for maximum likelihood, and a fit with polish=False is none; fit with polish=True"
         )
-    if options.common_columns:
-        raise ValueError("inference with common_features is not there yet; use the bootstrap of your own refits")
     mixture = model.mixture_
     return _inference(model, EmProblem(samples, options, mixture.link, mixture.family), groups, cov_type)
 

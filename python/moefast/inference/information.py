@@ -45,6 +45,11 @@ class Information:
         score, hessian, products = problem.derivatives(mixture)
         return cls(score, hessian, products, ridge_hessian(problem, mixture, layout))
 
+    def of_common(self, J: Floats) -> Information:
+        """Return the derivatives by phi with theta = J phi."""
+        hessian, products, penalty = (J.T @ A @ J for A in (self.hessian, self.score_products, self.penalty))
+        return Information(J.T @ self.score, hessian, products, penalty)
+
     @property
     def precision(self) -> Floats:
         """The negative second derivative of the objective."""

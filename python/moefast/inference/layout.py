@@ -158,6 +158,21 @@ class ParameterLayout:
         """Where log s_i and log shape_i stand, as far as there are any."""
         return [self.log_sigma(i)] * self.has_scale + [self.log_shape(i)] * (self.shape_name is not None)
 
+    def common(self, columns: Sequence[int]) -> Floats:
+        """Return J (P, m) with theta = J phi, where all experts have the coefficients of some columns in common.
+
+        Without such columns it is the identity.
+        """
+        J = np.eye(self.n_parameters)
+        for j in columns:
+            at = self.expert_columns.index(j)
+            places = [self.expert(i).start + at for i in range(self.n_experts)]
+            J[places[1:], places[0]] = 1.0
+        dropped = [
+            self.expert(i).start + self.expert_columns.index(j) for j in columns for i in range(1, self.n_experts)
+        ]
+        return np.delete(J, dropped, axis=1)
+
     @property
     def names(self) -> list[tuple[str, str]]:
         """What the parameters belong to, and their names there: one pair for each."""
