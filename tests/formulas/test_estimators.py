@@ -315,5 +315,6 @@ def test_other_families_with_an_offset():
     assert model.log_likelihood_ == hand.log_likelihood_
     found = model.log_likelihood(data, **terms)
     assert found == hand.log_likelihood(BY_HAND, data["count"], **terms)
+    assert found == pytest.approx(model.log_likelihood_, rel=1e-12)
     with pytest.raises(ValueError, match="whole numbers"):
         model.fit(data.assign(count=0.5))

@@ -249,6 +249,14 @@ def test_columns_of_other_kinds():
         learn("y ~ word").matrix(DATA.assign(word=1.0))
 
 
+@pytest.mark.parametrize("term", ["{'a'}", "scale(word)", "{10**400 * x}", "{x, z}", "{not flag}", "bs(x, df=2)"])
+def test_terms_that_are_no_columns_of_numbers(term):
+    with pytest.raises(
+        ValueError, match=r"^formula .*: it(s columns are not all numbers| cannot be evaluated on X)"
+    ):
+        learn(f"y ~ x + {term}")
+
+
 @pytest.mark.parametrize("response", ["word", "size", "C(code)", "bs(x, df=4)", "one"])
 def test_the_response_is_one_number(response):
     with pytest.raises(ValueError, match=r"the response .* must be one column of numbers"):

@@ -169,7 +169,7 @@ def test_collapsed_experts_are_told_of():
         (
             {"start": "random"},
             TypeError,
-            "start is no parameter of lr_test; beside its own there are noise, fit_intercept",
+            "start is no parameter of lr_test; beside its own there are formula, noise, fit_intercept",
         ),
         ({"gate_features": ["a"]}, ValueError, "gate_features must be positions or a mask where X has no column"),
         ({"expert_features": 1}, TypeError, "expert_features must be names or positions of columns"),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from moefast._typing import Floats
 from moefast.bad_columns import listed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Columns", "Learnt", "evaluate"]
 
-Columns: TypeAlias = "dict[str, npt.NDArray[Any]]"
+Columns: TypeAlias = "dict[str, Floats]"
 """Columns of a part by name, in its order, without that of the intercept."""
 
 _INTERCEPT = "Intercept"  # formulaic's name of its column of ones
@@ -86,7 +86,16 @@ def evaluate(
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NaN and levels that are not known are errors of our own
             matrices = evaluator.get_model_matrix(ModelSpecs(**_specs(parts, learnt)))
-    except (FormulaicError, ValueError, TypeError, KeyError, NameError, AttributeError, IndexError) as error:
+    except (
+        FormulaicError,
+        ValueError,
+        TypeError,
+        KeyError,
+        NameError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+    ) as error:
         if learnt is not None:
             learnt.check_terms(evaluator.factor_cache)  # the usual reason
         raise ValueError(f"it cannot be evaluated on X: {error}") from error
@@ -118,7 +127,10 @@ def _columns(matrix: Any) -> Columns:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two columns are called {name!r}; rename one in the data")
-    return {str(name): matrix[name].to_numpy() for name in names}
+    try:
+        return {str(name): matrix[name].to_numpy(dtype=np.float64) for name in names}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its columns are not all numbers: {error}") from error
 
 
 def _refuse_two_of_a_name(parts: Mapping[str, Columns]) -> None:
@@ -142,7 +154,8 @@ def _check_levels(term: str, values: Any, known: Sequence[Any]) -> None:
     import pandas as pd
 
     found = pd.Series(getattr(values, "__wrapped__", values)).astype(object)
-    unseen = [level for level in pd.unique(found) if level not in known]
+    levels = frozenset(known)
+    unseen = [level for level in pd.unique(found) if level not in levels]
     if unseen:
         rows = int(found.isin(unseen).sum())
         raise ValueError(

@@ -153,7 +153,7 @@ class FittedFormula:
             raise ValueError(f"formula {self.text!r} has no response before its ~, so y is needed")
         parts = {"response": self.formula.response}
         (values,) = self._evaluated(data, self.formula.response_variables, parts)["response"].values()
-        return np.array(values, dtype=np.float64)
+        return values
 
     def _evaluated(self, data: Any, variables: Sequence[str], parts: Mapping[str, Any]) -> dict[str, Columns]:
         table = table_of(data, variables, self.text)
