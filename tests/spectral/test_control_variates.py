@@ -32,29 +32,38 @@ TERMS = {
 
 @pytest.mark.parametrize(
     ("n", "order", "degree", "of_gates"),
-    [(20_000, 3, 2, True), (1400, 3, 1, True), (1000, 3, 0, False), (700, 2, 1, True), (500, 2, 0, False)],
+    [
+        (3000, 3, 2, 2),
+        (2999, 3, 1, 2),
+        (2099, 3, 1, 1),
+        (1049, 3, 0, 0),
+        (1200, 2, 1, 2),
+        (1199, 2, 1, 1),
+        (599, 2, 0, 0),
+    ],
 )
 def test_the_residual_is_that_of_least_squares_on_as_many_terms_as_the_rows_allow(n, order, degree, of_gates):
-    """50 rows a term: 30 terms of degree 2 in z, 21 of degree 1, powers alone below; 12 at order 2."""
+    """50 rows a term: 60 with all, 42 of degree 1 in z, 21 linear in the gates' columns; 24 and 12 at order 2."""
     t, Z, given, share = sample(n)
     terms = np.column_stack(TERMS[order, degree](t, *Z.T))
-    if of_gates:
-        terms = np.column_stack([term * column for term in terms.T for column in given.T])
+    _, a, b = given.T
+    functions = [a**0, a, b, a * a, a * b, b * b][: (1, 3, 6)[of_gates]]
+    terms = np.column_stack([term * function for term in terms.T for function in functions])
     expected = least_squares_residual(t**order, terms, share)
-    np.testing.assert_allclose(power_residual(t, Z, given, order, share), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(power_residual(t, Z, given, order, share, n), expected, rtol=0, atol=1e-9)
 
 
 def test_blocks_of_rows_make_no_difference(monkeypatch):
     t, Z, given, share = sample(5000)
-    whole = power_residual(t, Z, given, 3, share)
+    whole = power_residual(t, Z, given, 3, share, len(t))
     monkeypatch.setattr(control_variates, "_BLOCK", 1000)
-    np.testing.assert_allclose(power_residual(t, Z, given, 3, share), whole, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(power_residual(t, Z, given, 3, share, len(t)), whole, rtol=0, atol=1e-10)
 
 
 def test_with_many_columns_the_powers_of_the_response_are_left():
     t, Z, given, share = sample(5000, r=30, g=30)
     expected = least_squares_residual(t**3, np.vander(t, 3), share)
-    np.testing.assert_allclose(power_residual(t, Z, given, 3, share), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(power_residual(t, Z, given, 3, share, len(t)), expected, rtol=0, atol=1e-9)
 
 
 def test_collinear_regressors_share_a_coefficient():
@@ -71,6 +80,6 @@ def test_the_tensor_varies_less():
         t, Z, given, share = sample(3000, seed=seed)
         score = Z[:, 0] * (Z[:, 1] ** 2 - 1)  # an entry of S_3
         bare.append(share @ (t**3 * score))
-        less.append(share @ (power_residual(t, Z, given, 3, share) * score))
+        less.append(share @ (power_residual(t, Z, given, 3, share, len(t)) * score))
     assert np.std(less) < 0.5 * np.std(bare)
     assert abs(np.mean(less)) < 4 * np.std(less) / np.sqrt(60)  # of an expert along z1: 0

@@ -50,8 +50,8 @@ __all__ = [
 _GATE_ITERATIONS = 30
 # From fewer different rows, moments of order four lead nowhere in particular, and to find that out takes as long
 # as 500 iterations of EM. Those given the gates' columns are no better than the others then: with 3 experts and 9
-# columns, EM from them ended within 1 of the best in 10 of 20 simulated sets of 1000 rows (from the others in 11),
-# and in 20 of 20 of 5000 rows (in 15).
+# columns, EM from them ended within 1 of the best in 12 of 20 simulated sets of 1000 rows (from the others in 11),
+# and in 40 of 40 of 2000 and 5000 rows (in 32).
 _MANY_ROWS = 2000
 # Different rows, about, that these take: EM goes on from there on few rows, too.
 _GATE_ROWS = 10_000

@@ -12,8 +12,8 @@ the odd part of the right-hand side is half the sum of the two experts, whatever
 
 for any direction of the gate and any norms. A transform of y could do no more, since y takes two values; and
 :math:`E[y\, S_2]` holds no expert alone (:math:`E[\sigma''(|a_i| Z)] = 0`), so there is nothing to whiten by and
-the tensor is taken apart by Jennrich's method. Intercepts of experts or gate leave a bias, and so does a mean of x,
-which acts like intercepts.
+the tensor is taken apart by Jennrich's method. Intercepts of experts or gate leave a bias, and so does a mean of
+x, which acts like intercepts.
 """
 
 from __future__ import annotations

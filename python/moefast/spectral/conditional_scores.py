@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+import moefast._core as _core
 from moefast._typing import Floats
 from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
@@ -61,6 +62,8 @@ class ConditionalScores:
         A constant and the gates' columns.
     slope : ndarray of shape (r,)
         l, of the response on z.
+    n_distinct : int
+        The number of different rows.
     n_threads : int or None
     """
 
@@ -69,6 +72,7 @@ class ConditionalScores:
     Z: Floats
     given: Floats
     slope: Floats
+    n_distinct: int
     n_threads: int | None
 
     @classmethod
@@ -93,7 +97,9 @@ class ConditionalScores:
         moments = first_pass(Samples(e, np.ascontiguousarray(t), samples.sample_weight), 1, options)
         Z, slope = (e - moments.x_mean) @ moments.whitening, moments.cross_moment()
         residuals_of_both = Samples(e, t - Z @ slope, samples.sample_weight)
-        return cls(residuals_of_both, moments, Z, given, slope, n_threads)
+        groups = _core.equal_rows(np.ascontiguousarray(X), samples.y)
+        n_distinct = samples.n_rows if groups is None else int(groups.max()) + 1
+        return cls(residuals_of_both, moments, Z, given, slope, n_distinct, n_threads)
 
     @property
     def rank(self) -> int:
@@ -115,7 +121,7 @@ class ConditionalScores:
     def _tensor(self, order: int, directions: Floats) -> Floats:
         """Return the mean of t^m S_m(z) / m! along directions, by way of the residual of t^m."""
         share = self.residuals.share
-        power = power_residual(self.residuals.y, self.Z, self.given, order, share)
+        power = power_residual(self.residuals.y, self.Z, self.given, order, share, self.n_distinct)
         identity = PolynomialTransform((0.0, 1.0), 1.0, order=order)
         samples = replace(self.residuals, y=power)
         tensor = projected_score_tensor(samples, self.moments, order, identity, directions, self.n_threads)

@@ -45,27 +45,30 @@ def regression_coefficients(gram: Floats, cross: Floats) -> Floats:
     return np.asarray(inverse[:, None] * (solver @ (inverse[:, None] * cross)))
 
 
-def power_residual(t: Floats, Z: Floats, given: Floats, order: int, share: Floats) -> Floats:
+def power_residual(t: Floats, Z: Floats, given: Floats, order: int, share: Floats, n_distinct: int) -> Floats:
     """Return t^order less its regression on terms of lower degree in (t, z), shape (n,).
 
     Parameters
     ----------
     t : ndarray of shape (n,)
     Z : ndarray of shape (n, r)
-    given : ndarray of shape (n, g)
-        A constant and the gates' columns: what the coefficients of the terms are linear in.
+    given : ndarray of shape (n, 1 + g)
+        A constant and the gates' columns: the coefficients of the terms are quadratic functions of these, linear
+        ones where rows are few.
     order : {2, 3}
         m.
     share : ndarray of shape (n,)
         Weights of sum 1.
+    n_distinct : int
+        The number of different rows, which decides how many terms there are.
     """
-    degree, coefficients = _chosen(order, Z.shape[1], given.shape[1], len(t))
-    given = given[:, :coefficients]
-    width = _n_terms(order, degree, Z.shape[1]) * given.shape[1]
+    functions, degree = _chosen(order, Z.shape[1], given.shape[1] - 1, n_distinct)
+    width = _n_terms(order, degree, Z.shape[1]) * _n_functions(functions, given.shape[1] - 1)
 
     def terms(rows: slice) -> Floats:
         block = _terms(t[rows], Z[rows], order, degree)
-        return np.asarray(np.einsum("np,ng->npg", block, given[rows]).reshape(len(block), width))
+        coefficients = _functions(given[rows], functions)
+        return np.asarray(np.einsum("np,ng->npg", block, coefficients).reshape(len(block), width))
 
     residual = t**order
     gram, cross = np.zeros((width, width)), np.zeros((width, 1))
@@ -80,13 +83,29 @@ def power_residual(t: Floats, Z: Floats, given: Floats, order: int, share: Float
     return residual
 
 
-def _chosen(order: int, n_directions: int, n_given: int, n_rows: int) -> tuple[int, int]:
-    """Return the degree in z and the number of columns in the coefficients: the most that the rows allow."""
+def _chosen(order: int, n_directions: int, n_gates: int, n_rows: int) -> tuple[int, int]:
+    """Return the degrees in the gates' columns and in z, the first of the list that the rows allow.
+
+    With 3 experts, 6 own columns, 2 of the gates and 4e4 rows the median error of the worst expert's direction was
+    0.11, 0.14, 0.21 and 0.46 by the four (14 data sets); with 2 experts 0.035, 0.042, 0.043 and 0.071.
+    """
     limit = min(_MOST, n_rows / _ROWS_EACH)
-    for degree in range(order - 1, 0, -1):
-        if _n_terms(order, degree, n_directions) * n_given <= limit:
-            return degree, n_given
-    return 0, 1  # powers of t alone
+    for functions, degree in ((2, order - 1), (2, 1), (1, 1)):
+        if _n_terms(order, degree, n_directions) * _n_functions(functions, n_gates) <= limit:
+            return functions, degree
+    return 0, 0  # powers of t alone
+
+
+def _n_functions(degree: int, n_gates: int) -> int:
+    return comb(n_gates + degree, degree)
+
+
+def _functions(given: Floats, degree: int) -> Floats:
+    """Return the monomials of at most that degree of the gates' columns, a constant standing before them."""
+    if degree < 2:
+        return given[:, : given.shape[1] if degree else 1]
+    first, second = np.triu_indices(given.shape[1])
+    return np.asarray(given[:, first] * given[:, second])
 
 
 def _n_terms(order: int, degree: int, n_directions: int) -> int:
