@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from moefast import MixtureOfExpertsRegressor
+from moefast import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from oracles import grouped
 
 EXPERTS = np.array([[0.6, -0.5, 0.8], [-0.7, 0.4, 0.2]])
@@ -93,6 +93,24 @@ def test_fits(family, more):
     assert model.membership_.prior == pytest.approx(
         [r[np.unique(group, return_index=True)[1]].mean(axis=0)[i] for i in range(2)], abs=1e-3
     )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes(n_classes):
+    """The core's likelihood is that of the model's probabilities, a group at a time; labels are texts."""
+    X, _, group, expert = grouped.simulate(300, 4)
+    rng = np.random.default_rng(4)
+    coef = 2.0 * np.array([[[1.0, -1.0], [0.5, 1.0], [0.0, 0.0]], [[-1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]])
+    scores = np.einsum("nj,ncj->nc", X[:, :2], coef[expert[group], :n_classes])
+    y = np.array(["a", "b", "c"])[(scores + rng.gumbel(size=scores.shape)).argmax(axis=1)]
+    model = MixtureOfExpertsClassifier(2, **COLUMNS).fit(X, y, groups=group)
+    assert model.n_groups_fit_ == 300
+    assert model.log_likelihood(X, y, groups=group) == pytest.approx(model.log_likelihood_, rel=1e-10)
+    r = model.responsibilities(X, y, groups=group)
+    agree = (r.argmax(axis=1) == expert[group]).mean()
+    assert max(agree, 1 - agree) > 0.7
+    with pytest.raises(ValueError, match="varies within group"):
+        MixtureOfExpertsClassifier(2).fit(X, y, groups=group)
 
 
 def test_counts_are_weighted_by_group():

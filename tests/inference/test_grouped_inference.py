@@ -8,13 +8,15 @@ from sklearn.base import clone
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.em import EmOptions, EmProblem
+from moefast.families import Tobit, get_family
 from moefast.groups import RowGroups
 from moefast.inference.bootstrap import KINDS
 from moefast.inference.fit import Fit
 from moefast.inference.layout import ParameterLayout
 from moefast.links import LINKS
 from moefast.mixture import Mixture
-from moefast.samples import Samples
+from moefast.repeated import group_log_density
+from moefast.samples import RowTerms, Samples
 from moefast.validation import check_samples
 from oracles import grouped
 
@@ -99,6 +101,53 @@ def test_derivatives_with_a_link():
             problem, layout, theta - step, tanh
         )
         np.testing.assert_allclose(hessian[j], w @ change / (2 * h), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", ["per_expert", "shared"])
+@pytest.mark.parametrize("family", ["poisson", "binomial", "gamma", "negative_binomial", "student_t", "tobit"])
+def test_derivatives_of_families(family, noise):
+    """Against differences of the log-likelihood of groups, which is tested with scipy's laws."""
+    X, y, group, _ = grouped.simulate(60, 3)
+    rng, n = np.random.default_rng(3), len(y)
+    law = Tobit(0.0) if family == "tobit" else get_family(family)
+    trials = {"n_trials": np.full(n, 5.0)} if family == "binomial" else {}
+    y = {
+        "poisson": np.round(np.exp(y)),
+        "negative_binomial": np.round(np.exp(y)),
+        "binomial": np.clip(np.round(2.5 + y), 0, 5),
+        "gamma": np.exp(y),
+        "tobit": np.maximum(y, 0.0),
+    }.get(family, y)
+    w = rng.uniform(0.5, 2, size=60)[group]
+    terms = RowTerms(0.3 * rng.normal(size=n), **trials)
+    options = EmOptions(noise=noise, expert_columns=(0, 1), gate_columns=(2,))
+    problem = EmProblem(check_samples(X, y, w, terms=terms, groups=group), options, LINKS["linear"], law)
+    coef = problem.expert_design.spread(0.5 * rng.normal(size=(2, 2)))
+    dispersions = np.array([0.8, 0.8] if noise == "shared" else [0.7, 1.2])
+    sigma = dispersions if law.has_scale else np.ones(2)
+    shape = 4 * dispersions if law.shape_name is not None else np.ones(2)
+    gates = problem.gate_design.spread(np.array([[0.7], [0.0]])), np.array([0.4, 0.0])
+    mixture = Mixture(coef, np.array([0.2, -0.3]), *gates, sigma, LINKS["linear"], problem.family, shape)
+    layout = ParameterLayout.of_names(["a", "b", "c"], mixture, options)
+    theta = layout.vector(mixture)
+    score, hessian, products = problem.derivatives(mixture)
+
+    def moved(theta):
+        return layout.mixture(theta, mixture.link, mixture.family)
+
+    def value(theta):
+        return group_log_density(moved(theta), problem.Z, problem.t, problem.groups, problem.response.terms)
+
+    assert len(score) == len(theta) == layout.n_parameters
+    steps = 1e-5 * np.eye(len(theta))
+    by_group = np.column_stack([(value(theta + step) - value(theta - step)) / 2e-5 for step in steps])
+    np.testing.assert_allclose(score, problem.unit_weight @ by_group, rtol=1e-6, atol=1e-6)
+    expected = (by_group * problem.unit_weight[:, None]).T @ by_group
+    np.testing.assert_allclose(products, expected, rtol=1e-6, atol=1e-6 * np.abs(products).max())
+    rows = [
+        (problem.derivatives(moved(theta + s))[0] - problem.derivatives(moved(theta - s))[0]) / 2e-5 for s in steps
+    ]
+    np.testing.assert_allclose(hessian, rows, rtol=1e-5, atol=1e-6 * np.abs(hessian).max())
 
 
 def test_groups_of_one_row_are_rows():

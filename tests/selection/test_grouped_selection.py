@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold
+import sklearn
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
 from moefast import MixtureOfExpertsRegressor, lr_test, select_n_experts
+from moefast.selection import log_likelihood_scorer
 from oracles import grouped
 
 COLUMNS = {"expert_features": [0, 1], "gate_features": [2]}
@@ -86,6 +88,16 @@ def test_weights_of_the_likelihood_ratio_are_copies_of_groups(subjects):
     repeated = lr_test(X[rows], y[rows], 1, groups=copies, **settings)
     assert weighted.statistic == pytest.approx(repeated.statistic, rel=1e-6)
     np.testing.assert_allclose(weighted.replicates, repeated.replicates, rtol=1e-6)
+
+
+def test_scikit_learn_hands_groups_on(subjects):
+    X, y, group, _ = subjects
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = MixtureOfExpertsRegressor(random_state=0, **COLUMNS).set_fit_request(groups=True)
+        search = GridSearchCV(model, {"n_experts": [1, 2]}, scoring=log_likelihood_scorer, cv=GroupKFold(3))
+        search.fit(X, y, groups=group)
+    assert search.best_params_ == {"n_experts": 2}
+    assert search.best_estimator_.n_groups_fit_ == 150
 
 
 def test_messages_speak_of_groups(subjects):

@@ -1,7 +1,7 @@
 r"""Derivatives of the log-likelihood of rows in groups that share one expert.
 
 With the responsibilities r and gates p of groups, x_i the derivative of :math:`\sum_{n \in g} \log f_i` by what is
-expert i's own (its coefficients and log s_i) and B_i its second derivative,
+expert i's own (its coefficients, log s_i, log shape_i) and B_i its second derivative,
 
 .. math::
 
@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moefast._typing import Floats
-from moefast.families import Gaussian
 from moefast.groups import RowGroups
 from moefast.mixture import Mixture
 
@@ -43,8 +42,6 @@ def grouped_derivatives(problem: EmProblem, mixture: Mixture) -> tuple[Floats, F
     """
     groups, options, k = problem.groups, problem.options, mixture.n_experts
     assert groups is not None
-    if not isinstance(problem.family, Gaussian):
-        raise ValueError(f"inference of a fit with groups needs family='gaussian', got {problem.family.name!r}")
     first, w = problem.Z[groups.first], problem.unit_weight
     V = np.column_stack([problem.gate_design.take(first), np.ones((len(first), int(options.fit_gate_intercept)))])
     p, r = mixture.gates(first), problem.responsibilities(mixture)[groups.first]
@@ -66,8 +63,8 @@ def grouped_derivatives(problem: EmProblem, mixture: Mixture) -> tuple[Floats, F
             hessian[mine, of_gate] += slope.T @ V
             hessian[of_gate, of_gate] += (V * (w * (r - p)[:, i])[:, None]).T @ V
     hessian[gates, experts] = hessian[experts, gates].T
-    width = problem.expert_design.width + int(options.fit_intercept)
-    M = _order((k, width, m - width, c), shared_noise=options.noise == "shared")
+    n_other = int(problem.family.has_scale) + int(problem.family.shape_name is not None)
+    M = _order((k, m - n_other, n_other, c), shared_noise=options.noise == "shared")
     return M.T @ weighted.sum(axis=0), M.T @ hessian @ M, M.T @ (weighted.T @ scores) @ M
 
 

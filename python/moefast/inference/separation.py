@@ -6,7 +6,6 @@ import numpy as np
 
 from moefast.em.options import GATE_ALPHA_AUTO
 from moefast.em.problem import EmProblem
-from moefast.families import Gaussian
 from moefast.inference.estimable import Precision
 from moefast.inference.information import Information
 from moefast.inference.layout import ParameterLayout
@@ -40,13 +39,11 @@ def separated_coefficients(
     -------
     tuple of (int, int), or None
         Expert and column; column d is the intercept. The gate of the last expert is 0. None where it is not known:
-        for a tree of gates, under a ridge chosen strong, for steep gates of hundreds of parameters, for rows in
-        groups whose responses are not normal, or for more than two classes.
+        for a tree of gates, under a ridge chosen strong, for steep gates of hundreds of parameters, or for more
+        than two classes.
     """
     strong = problem.options.gate_ridge > _STRONG_RIDGE * GATE_ALPHA_AUTO * problem.weight_per_row
-    unknown_law = problem.groups is not None and not isinstance(problem.family, Gaussian)
-    unknown_law |= problem.family.n_predictors > 1
-    if strong or unknown_law or not isinstance(mixture, Mixture):
+    if strong or problem.family.n_predictors > 1 or not isinstance(mixture, Mixture):
         return None
     standard = mixture.to_standard(problem.standardisation)
     W = standard.gate_coef
