@@ -248,6 +248,14 @@ def test_units_of_the_data_and_order_of_the_columns_do_not_matter():
     assert moved.sigma == pytest.approx(1e4 * plain.sigma, rel=1e-6)
 
 
+def test_data_far_from_zero_lose_no_more_than_their_own_digits():
+    X, y, _ = sample_of()
+    for fit_intercept in (True, False):
+        options = {"gate_columns": GATES, "expert_columns": OWN, "fit_intercept": fit_intercept, "random_state": 0}
+        near, far = (recover_experts_given_gates(X + shift, y + shift, 2, **options) for shift in (0.0, 1e7))
+        np.testing.assert_allclose(far.coef, near.coef, rtol=0, atol=1e-5)
+
+
 def test_weights_count_rows():
     X, y, _ = sample_of()
     w = np.random.default_rng(0).integers(0, 4, size=len(y))

@@ -59,7 +59,7 @@ class ConditionalScores:
     Z : ndarray of shape (n, r)
         Whitened residuals.
     given : ndarray of shape (n, 1 + g)
-        A constant and the gates' columns.
+        A constant and the gates' columns, centred.
     slope : ndarray of shape (r,)
         l, of the response on z.
     n_distinct : int
@@ -85,13 +85,14 @@ class ConditionalScores:
     ) -> ConditionalScores:
         """Regress samples in standard units: their columns `own` and the response on the columns `gates`."""
         X, share = samples.X, samples.share
-        given = np.column_stack([np.ones(len(X)), X[:, gates]])
+        # Centred, though there is a constant: columns far from zero would lose digits in their products.
+        given = np.column_stack([np.ones(len(X)), X[:, gates] - share @ X[:, gates]])
         targets = np.column_stack([X[:, own], samples.y])
+        targets -= share @ targets
         weighted = given * share[:, None]
         residuals = targets - given @ regression_coefficients(weighted.T @ given, weighted.T @ targets)
         left = share @ residuals[:, :-1] ** 2
-        spread = share @ targets[:, :-1] ** 2 - (share @ targets[:, :-1]) ** 2
-        residuals[:, :-1][:, left <= _DEPENDENT * np.maximum(spread, 0.0)] = 0.0
+        residuals[:, :-1][:, left <= _DEPENDENT * (share @ targets[:, :-1] ** 2)] = 0.0
         e, t = np.ascontiguousarray(residuals[:, :-1]), residuals[:, -1]
         options = MomentOptions(strategy="two_pass", n_threads=n_threads)
         moments = first_pass(Samples(e, np.ascontiguousarray(t), samples.sample_weight), 1, options)
