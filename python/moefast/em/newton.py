@@ -52,7 +52,7 @@ def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    apart = problem.groups is None and not problem.options.common_columns and problem.family.n_predictors == 1
+    apart = problem.groups is None and not problem.options.common_columns
     return apart and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
 
 
