@@ -302,6 +302,7 @@ def marginal_predictor(
     terms = RowTerms(n_trials=np.full(len(y), float(n_trials)) if family.takes_trials else None)
     family.check(y, terms)
     first = family.first_predictor(y, terms)
+    assert first is not None  # of one predictor
     share = share / share.sum()
     values, place = np.unique(y, return_inverse=True)
     share = np.asarray(np.bincount(place, weights=share), dtype=np.float64)
