@@ -32,14 +32,20 @@ THREE = np.where(np.abs(X[:, 2]) > 1.2, "far", BINARY)
 OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invariance)
 
 
-def expected_failures(_estimator):
-    return {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
+# On 15 rows and 30 columns the likelihood is flat over a wide region, and EM ends where rounding leads it; the same on
+# rows enough is tested below.
+FLAT = "check_sample_weight_equivalence_on_dense_data"
+
+
+def expected_failures(estimator):
+    of_rows = {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
+    return of_rows | ({FLAT: "the optimum is flat"} if estimator.n_experts > 1 else {})
 
 
 @pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [MixtureOfExpertsClassifier(n_experts=k) for k in (2, 1)], expected_failed_checks=expected_failures
+    [MixtureOfExpertsClassifier(2), MixtureOfExpertsClassifier(1, alpha=1.0)], expected_failed_checks=expected_failures
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
@@ -138,6 +144,14 @@ def test_labels_weights_and_columns():
     assert np.abs(np.sort(columns.coef_[:, 1]) - [-2.5, 2.5]).max() < 0.8
     common = MixtureOfExpertsClassifier(2, common_features=[2], random_state=0).fit(X, BINARY)
     assert common.coef_[0, 2] == common.coef_[1, 2]
+
+
+@pytest.mark.parametrize("y", [BINARY, THREE], ids=["two", "three"])
+def test_a_weight_is_so_many_copies(y):
+    weights = np.random.default_rng(0).integers(0, 4, size=1500)
+    weighted = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y, weights)
+    copied = MixtureOfExpertsClassifier(2, random_state=0).fit(X.repeat(weights, axis=0), y.repeat(weights))
+    np.testing.assert_allclose(weighted.predict_proba(X), copied.predict_proba(X), rtol=1e-5)
 
 
 def test_a_formula_gives_the_columns():

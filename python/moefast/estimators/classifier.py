@@ -58,7 +58,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         These four are as in :class:`MixtureOfExpertsRegressor`.
     alpha : float
         Ridge of the experts on coefficients in standard units: half of it times their square is taken off the
-        log-likelihood. The default is just enough to keep experts finite whose classes are separated.
+        log-likelihood, so 1 is the C = 1 of :class:`sklearn.linear_model.LogisticRegression` on standardised
+        columns. The default keeps experts finite whose classes are separated; where rows are thousands it is not
+        felt.
     gate_alpha : float or "auto"
     time_budget : float, optional
     random_state : int, Generator, RandomState or None
@@ -118,7 +120,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 1000,
         tol: float = 1e-8,
-        alpha: float = 1e-3,
+        alpha: float = 0.1,
         gate_alpha: float | Literal["auto"] = "auto",
         time_budget: float | None = None,
         random_state: RandomState = None,
@@ -152,9 +154,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         """Return P(y = c | x) for the classes in the order of ``classes_``, shape (n, C)."""
         X = self._checked_features(X)
         if self.mixture_.family == BERNOULLI:
-            second = in_range(self.mixture_.mean, X)
+            second = np.minimum(in_range(self.mixture_.mean, X), 1.0)  # rounding
             return np.column_stack([1.0 - second, second])
-        return in_range(self.mixture_.probabilities, X)
+        p = in_range(self.mixture_.probabilities, X)
+        return np.minimum(p / p.sum(axis=1, keepdims=True), 1.0)
 
     def predict_log_proba(self, X: Any) -> Floats:
         """Return log P(y = c | x), shape (n, C)."""

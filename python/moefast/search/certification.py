@@ -21,6 +21,8 @@ __all__ = ["Certification"]
 _NEWTON_PASSES = 20
 # What the next step may gain for rows of weight 1 on a sample: where the optimum of all rows is far beyond that.
 _SAMPLE_TOL = 1e-2
+# Of the mean objective: nothing but rounding.
+_NO_GRADIENT = 1e-13
 
 
 class Certification:
@@ -112,6 +114,10 @@ class Certification:
             if not at_saddle or left == 0:
                 break
         return False
+
+    def end_by_em(self, run: Run[EmFit]) -> None:
+        """Run on until nothing above rounding is left to gain: where columns outnumber rows the end is flat."""
+        self._go_on(run, self._settings.final_iterations, _NO_GRADIENT)
 
     def _end(self, run: Run[EmFit]) -> None:
         """Run until EM settles, and on until the gradient vanishes: by Newton's method, else by EM."""

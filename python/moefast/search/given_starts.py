@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
+from moefast.families import GAUSSIAN
 from moefast.progress import progress_bar
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
@@ -92,7 +93,9 @@ def optimum_of_starts(
         return fit, report
     run = Run("given", "", fit, fit.n_iter, response_is_constant=problem.constant_response)
     with progress_bar(shown=False) as bar:
-        Certification(problem, Budget(0, deadline, bar), settings).end_by_newton(run)
+        certification = Certification(problem, Budget(0, deadline, bar), settings)
+        if not certification.end_by_newton(run) and problem.family != GAUSSIAN:
+            certification.end_by_em(run)
     report = replace(
         report,
         collapsed=run.fit.collapsed,
