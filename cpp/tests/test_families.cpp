@@ -38,7 +38,7 @@ struct Found {
                         &square, &shape_slope, &shape_curvature})
       other->assign(eta.size(), 0);
     family.derivatives(rows, at, log_density.data(),
-                       {log_density.data(), this->eta.data(), eta_eta.data(), l.data(), l_l.data(),
+                       {0, log_density.data(), this->eta.data(), eta_eta.data(), l.data(), l_l.data(),
                         eta_l.data(), h.data(), h_h.data(), eta_h.data(), l_h.data()});
     family.terms(rows, at, term_density.data(),
                  {0, term_density.data(), slope.data(), weight.data(), square.data(), shape_slope.data(),

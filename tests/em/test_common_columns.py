@@ -118,5 +118,9 @@ def test_names_of_common_columns_and_their_errors():
         settings(link="tanh")
 
 
-def test_newton_is_not_for_them():
-    assert not takes_newton(EmProblem(Samples(X, Y, W), EmOptions(common_columns=(1,))), 2)
+def test_newton_is_for_them():
+    assert takes_newton(EmProblem(Samples(X, Y, W), EmOptions(common_columns=(1,))), 2)
+    model = MixtureOfExpertsRegressor(2, family="student_t", common_features=COMMON, random_state=0).fit(X, Y, W)
+    assert model.converged_
+    assert model.fit_report_.gradient <= 1e-6
+    assert (model.coef_[:, COMMON] == model.coef_[0, COMMON]).all()

@@ -24,6 +24,9 @@ OPTIONS = {
     "no intercepts": {"fit_intercept": False, "fit_gate_intercept": False},
     "columns": {"expert_columns": (0, 1), "gate_columns": (1, 2)},
     "constant gates": {"gate_columns": ()},
+    "common": {"common_columns": (1,)},
+    "two in common of some columns": {"expert_columns": (0, 1, 2), "common_columns": (0, 2), "noise": "shared"},
+    "common, ridges": {"common_columns": (0, 1), "alpha": 20.0, "gate_alpha": 3.0},
     "floor": {"noise_floor": 0.35},
     "shared floor": {"noise_floor": 0.6, "noise": "shared"},
 }

@@ -104,6 +104,7 @@ def test_shapes_at_their_bounds_stay_there(name, source, shared_noise):
     law = replace(LAWS[name], draw=LAWS[source].draw)
     newton, far = ends(law, *core_problem(law, shared_noise=shared_noise))
     assert_one_end(newton, far)
+    assert far["gradient"] < 1e-7
     largest = {"negative_binomial": np.exp(8.0), "student_t": 200.0}[name]
     assert newton["shape"].max() == pytest.approx(largest, rel=1e-12)
 

@@ -77,8 +77,8 @@ struct MixtureParameters {
   std::vector<double> experts;           // k q x expert_dim: a_i, b_i, of q predictors a row each
   std::vector<double> gates;             // k x gate_dim: W_i, c_i; the last row stays 0
   std::vector<double> variance;          // k: s_i^2, 1 for families without a scale
-  std::vector<double> shape;             // k: of families that have one, else 1
-  index_t n_predictors = 1;              // q, of an expert; see Family
+  std::vector<double> shape = {};  // k: of families that have one, else 1; without a family none will do
+  index_t n_predictors = 1;        // q, of an expert; see Family
 };
 
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.

@@ -13,6 +13,9 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 // An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
 constexpr double kSmallestShare = 1e-12;
 
+// Shapes this near to a bound are at it, relatively: a logarithm and back leave them a rounding beside it.
+constexpr double kAtBound = 1e-12;
+
 // Of the logarithm of a shape.
 constexpr double kLongestShapeStep = 1;
 
@@ -252,8 +255,8 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
     if (settings_.fits_shape()) {
       of_shapes += stats.shape_slopes[i];
       const double up = settings_.shared_noise ? of_shapes : stats.shape_slopes[i];
-      const bool held = up > 0 ? p.shape[i] >= settings_.family->largest_shape()
-                               : p.shape[i] <= settings_.family->least_shape();
+      const bool held = up > 0 ? p.shape[i] >= (1 - kAtBound) * settings_.family->largest_shape()
+                               : p.shape[i] <= (1 + kAtBound) * settings_.family->least_shape();
       if (!held && !(settings_.shared_noise && i + 1 < p.k)) see(up);
     }
     const double own = squares / p.variance[i] - stats.totals[i];

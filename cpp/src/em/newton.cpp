@@ -3,9 +3,9 @@
 //
 //     step p = M g,   decrement g'p / 2,   theta + t p for t = 1, 1/2, ... until f does not fall
 //
-// A log s_i or log shape_i at its bound that would go beyond stays where it is and is left out, and so are
-// directions in which nothing bends: linear dependent columns, which g does not have either. With s = t p and
-// q = g before
+// Coefficients that all experts have in common are one parameter. A log s_i or log shape_i at its bound that
+// would go beyond stays where it is and is left out, and so are directions in which nothing bends: linear
+// dependent columns, which g does not have either. With s = t p and q = g before
 // - g after, BFGS has M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
 #include "moefast/newton.hpp"
 
@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -66,6 +67,7 @@ class Newton {
         e_step_(panels_, settings, start.k),
         m_step_(data, settings, poll),
         layout_(start, settings, data.one_design()),
+        stands_for_(representatives()),
         now_(at(put_on_bounds(std::move(start)))) {
     result_.at.trace.push_back(now_.objective);
   }
@@ -154,6 +156,23 @@ class Newton {
       for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.n_experts; ++i) see(kind, i);
   }
 
+  // The parameter that stands for each: of coefficients that all experts have in common the first expert's.
+  std::vector<index_t> representatives() const {
+    std::vector<index_t> found(size(layout_.n_parameters()));
+    std::iota(found.begin(), found.end(), index_t{0});
+    const index_t width = layout_.width(kExpert);
+    for (const index_t j : settings_.common_columns)
+      for (index_t i = 1; j < width && i < layout_.n_experts; ++i) found[size(i * width + j)] = j;
+    return found;
+  }
+
+  // Calls see(parameter, the one that stands for it) where they differ.
+  template <class See>
+  void for_tied(const See& see) const {
+    for (index_t a = 0; a < layout_.n_parameters(); ++a)
+      if (stands_for_[size(a)] != a) see(a, stands_for_[size(a)]);
+  }
+
   VectorXd gradient_of(const Point& point) const {
     const MixtureParameters& p = point.parameters;
     VectorXd g = VectorXd::Zero(layout_.n_parameters());
@@ -179,6 +198,10 @@ class Newton {
       }
       const double squares = point.stats.squares[size(i)] + settings_.alpha * size_of_slopes(p, i);
       g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
+    });
+    for_tied([&](index_t a, index_t first) {
+      g[first] += g[a];
+      g[a] = 0;
     });
     return g;
   }
@@ -218,10 +241,15 @@ class Newton {
               settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
       }
     });
+    for_tied([&](index_t a, index_t first) {
+      bends.row(first) += bends.row(a);
+      bends.col(first) += bends.col(a);
+    });
     return bends;
   }
 
   bool is_free(index_t parameter) const {
+    if (stands_for_[size(parameter)] != parameter) return false;
     const MixtureParameters& p = now_.parameters;
     bool free = true;
     for_dispersion([&](Kind kind, index_t i) {
@@ -305,6 +333,7 @@ class Newton {
     MixtureParameters p = now_.parameters;
     VectorXd change = VectorXd::Zero(layout_.n_parameters());
     for (std::size_t a = 0; a < free_.size(); ++a) change[free_[a]] = t * direction[static_cast<Index>(a)];
+    for_tied([&](index_t a, index_t first) { change[a] = change[first]; });
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       (kind == kExpert ? p.experts[size(i * p.expert_dim + a)] : p.gates[size(i * p.gate_dim + a)]) +=
           change[at];
@@ -382,6 +411,7 @@ class Newton {
   EStep e_step_;
   const MStep m_step_;
   const ThetaLayout layout_;
+  const std::vector<index_t> stands_for_;
   NewtonResult result_;
   Point now_;
   std::vector<index_t> free_;  // the parameters that M is about

@@ -48,12 +48,11 @@ class NewtonEnd:
 def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """Whether Newton's method is for this problem.
 
-    Rows and experts by themselves, and coefficients that can be told apart and are not too many.
+    Rows by themselves, and coefficients that can be told apart and are not too many.
     """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    apart = problem.groups is None and not problem.options.common_columns
-    return apart and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
+    return problem.groups is None and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
 
 
 def newton_end(
