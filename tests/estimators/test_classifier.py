@@ -32,8 +32,8 @@ THREE = np.where(np.abs(X[:, 2]) > 1.2, "far", BINARY)
 OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invariance)
 
 
-# On 15 rows and 30 columns the likelihood is flat over a wide region, and EM ends where rounding leads it; the same on
-# rows enough is tested below.
+# On 15 rows and 30 columns the likelihood is flat over a wide region, and EM ends where rounding leads it; the same
+# on rows enough is tested below.
 FLAT = "check_sample_weight_equivalence_on_dense_data"
 
 
@@ -45,7 +45,8 @@ def expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [MixtureOfExpertsClassifier(2), MixtureOfExpertsClassifier(1, alpha=1.0)], expected_failed_checks=expected_failures
+    [MixtureOfExpertsClassifier(2), MixtureOfExpertsClassifier(1, alpha=1.0)],
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
@@ -182,5 +183,7 @@ def test_errors_name_what_is_wrong_and_leave_an_earlier_fit():
     assert (model.predict_proba(X) == before).all()
     with pytest.raises(ValueError, match=r"y must be one of classes_=.*'maybe' at row 1"):
         model.score_samples(X[:2], np.array(["yes", "maybe"]))
+    with pytest.raises(ValueError, match="inference is for two classes"):
+        MixtureOfExpertsClassifier(1).fit(X, THREE).inference(X, THREE)
     with pytest.raises(ValueError, match="common_features are for two classes, got 3"):
         MixtureOfExpertsClassifier(2, common_features=[0]).fit(X, THREE)
