@@ -22,18 +22,17 @@ class Gamma final : public Family {
     const double constant = a * log_a - log_gamma(a), score = log_a + 1 - digamma(a);
     const double bend = a * (1 - a * trigamma(a));
     by_blocks(rows.n, [&](index_t first, index_t length) {
-      const double* __restrict y = rows.y + first;
       double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first, * __restrict shape_slope = out.shape_slope + first, * __restrict shape_curvature = out.shape_curvature + first;
       double log_y[kBlock], log_q[kBlock], q[kBlock];
       std::copy_n((rows.row_term ? rows.row_term : rows.y) + first, length, log_y);
       if (!rows.row_term) logarithms(length, log_y);
       for (index_t s = 0; s < length; ++s) {
         log_q[s] = log_y[s] - eta[first + s];
-        q[s] = -bounded(eta[first + s]);
+        q[s] = bounded(log_q[s]);
       }
       exponentials(length, q);
       for (index_t s = 0; s < length; ++s) {
-        const double ratio = y[s] * q[s];
+        const double ratio = q[s];
         log_density[s] = constant - log_y[s] + a * (log_q[s] - ratio);
         slope[s] = a * (ratio - 1);
         const double by_log_shape = a * (score + log_q[s] - ratio);
