@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["inference.md", "pictures.md", "selection.md", "tutorial.md"]
+PAGES = ["families.md", "inference.md", "pictures.md", "selection.md", "tutorial.md"]
 # These depend on the machine and on the compiler's rounding.
 VARYING = re.compile(
     r"(?<=gradient )\S+|(?<=the best: )[^)]+|\d+(?= EM iterations)|\S+(?= s of CPU time)|(?<=after )\d+(?= EM)"
