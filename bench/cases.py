@@ -1,6 +1,7 @@
 """All comparisons. One definition serves ``python bench/ratios.py`` and pytest-benchmark (``pytest bench``)."""
 
 import cases_em
+import cases_families
 import cases_moments
 import cases_tensors
 
@@ -11,5 +12,6 @@ CASES = [
     *cases_tensors.contraction_cases(),
     *cases_tensors.power_cases(),
     *cases_em.iteration_cases(),
+    *cases_families.family_cases(),
     *cases_em.batch_cases(),
 ]

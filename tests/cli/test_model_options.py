@@ -40,6 +40,7 @@ def refused(run, csv_file):
         (("--gate-alpha", "0.5"), {"gate_alpha": 0.5}),
         (("--noise", "shared", "--seed", 3), {"noise": "shared", "random_state": 3}),
         (("--link", "relu"), {"link": "relu"}),
+        (("--family", "student_t"), {"family": "student_t"}),
         (("--threads", 1), {"n_threads": 1}),
     ],
 )
@@ -117,6 +118,7 @@ def test_no_summary_of_what_is_no_model(run, csv_file):
         (("--gate-alpha", "some"), "neither 'auto' nor a number"),
         (("--gate-alpha", "-1"), "gate_alpha must be"),
         (("--link", "cubic"), "cubic"),
+        (("--family", "weibull"), "weibull"),
         (("--time-budget", "0"), "time-budget"),
         (("--decimal", "::"), "decimal"),
     ],

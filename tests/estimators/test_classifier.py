@@ -32,8 +32,8 @@ THREE = np.where(np.abs(X[:, 2]) > 1.2, "far", BINARY)
 OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invariance)
 
 
-# On 15 rows and 30 columns the likelihood is flat over a wide region, and EM ends where rounding leads it; the same
-# on rows enough is tested below.
+# On 15 rows and 30 columns the likelihood is flat over a wide region, and EM ends where rounding leads it; the
+# same on rows enough is tested below.
 FLAT = "check_sample_weight_equivalence_on_dense_data"
 
 

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
+from moefast.families import Tobit
 
 # The checks fit 10 to 50 rows, often with two distinct responses or more columns than rows. That such data
 # cannot hold up several experts, or that EM does not settle on them, is what these two warnings are for.
@@ -18,6 +19,8 @@ pytestmark = [
 ]
 
 FLAT = [MixtureOfExpertsRegressor(n_experts=k) for k in (2, 1, 3)]
+# Families that take any y.
+OTHERS = [MixtureOfExpertsRegressor(family=family) for family in ("student_t", Tobit(-np.inf, np.inf))]
 # Few starts: an iteration costs more here.
 HIERARCHICAL = [HierarchicalMixtureOfExpertsRegressor(n_init=3, max_iter=100)]
 # These two call score_samples(X); ours is the density of y and needs one. They run below with a y of their own.
@@ -28,7 +31,7 @@ def expected_failures(_estimator):
     return {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
 
 
-@parametrize_with_checks(FLAT + HIERARCHICAL, expected_failed_checks=expected_failures)
+@parametrize_with_checks(FLAT + OTHERS + HIERARCHICAL, expected_failed_checks=expected_failures)
 def test_scikit_learn(estimator, check):
     check(estimator)
 

@@ -282,3 +282,11 @@ def test_binomial_rows_are_sums_of_bernoulli_rows():
     ones, zeros = single.log_density(X, np.ones(200)), single.log_density(X, np.zeros(200))
     coefficient = Binomial().row_term(y, terms)
     np.testing.assert_allclose(log_f, coefficient + y * ones + (10 - y) * zeros, rtol=1e-10)
+
+
+def test_starts_see_the_response_without_its_offset():
+    X, y, _, _ = CASES["poisson"].draw(2, 200, 2, 0)
+    offset = np.random.default_rng(0).normal(size=200)
+    response = problem_of(X, y, RowTerms(offset, None), Poisson()).response
+    np.testing.assert_allclose(response.first_predictor + offset, np.log(y + 0.1), rtol=1e-12)
+    assert np.corrcoef(response.working, np.log(y + 0.1) - offset)[0, 1] == pytest.approx(1.0)

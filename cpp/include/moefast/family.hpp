@@ -72,6 +72,7 @@ class Family {
   virtual double least_shape() const { return 0; }
   virtual double largest_shape() const { return 0; }
 
+  // `eta` may be out.log_density: whoever writes the latter has read the former.
   virtual void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
                      const FamilyTerms& out) const = 0;
   virtual void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,

@@ -325,36 +325,28 @@ class EStep::Lane {
   // that are unknown, and 0, to the regression of what `densities` has put in their place.
   void weigh(const Pass& pass, const Chunk& chunk, EmStatistics& out) {
     const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
+    const auto& vectors = kernels::of<double>();
     for (index_t i = 0; i < k_; ++i) {
       const FamilyTerms terms = family_terms(i);
       const index_t q = predictors_ / k_;
       double *const weight = weights_.data() + i * kStride, *const residual = residuals_ + i * q * kStride;
-      const bool scale = family_->has_scale(), shape = family_->has_shape();
-      double square = 0, slope = 0, curvature = 0;
-      if (shape && !first) {
-        for (index_t s = 0; s < chunk.padded; ++s) {
-          slope += weight[s] * terms.shape_slope[s];
-          curvature += weight[s] * terms.shape_curvature[s];
-        }
+      const auto add_sum = [&](const double* values, double& sum) {
+        vectors.dot_update(1, 1, chunk.padded, weight, kStride, nullptr, values, kStride, &sum, 1);
+      };
+      if (family_->has_scale() && !first) add_sum(terms.square, out.squares[i]);
+      if (family_->has_shape() && !first) {
+        add_sum(terms.shape_slope, out.shape_slopes[i]);
+        add_sum(terms.shape_curvature, out.shape_curvatures[i]);
       }
-      if (scale && !first) {
-        for (index_t s = 0; s < chunk.padded; ++s) square += weight[s] * terms.square[s];
+      vectors.scale_rows(q, chunk.padded, terms.slope, kStride, weight, residual, kStride);
+      vectors.scale_rows(1, chunk.padded, terms.weight, kStride, weight, weight, kStride);
+      if (!first) continue;
+      double square = 0;
+      for (index_t s = 0; s < chunk.padded; ++s) {
+        residual[s] += weight[s] * first[s];
+        square += weight[s] * first[s] * first[s];
       }
-      for (index_t a = 0; a < q; ++a) {
-        const double* const of_predictor = terms.slope + a * kStride;
-        double* const to = residual + a * kStride;
-        for (index_t s = 0; s < chunk.padded; ++s) to[s] = weight[s] * of_predictor[s];
-      }
-      for (index_t s = 0; s < chunk.padded; ++s) weight[s] *= terms.weight[s];
-      if (first) {
-        for (index_t s = 0; s < chunk.padded; ++s) {
-          residual[s] += weight[s] * first[s];
-          square += weight[s] * first[s] * first[s];
-        }
-      }
-      if (scale) out.squares[i] += square;
-      out.shape_slopes[i] += slope;
-      out.shape_curvatures[i] += curvature;
+      if (family_->has_scale()) out.squares[i] += square;
     }
   }
 

@@ -69,7 +69,8 @@ void SamplePanels::fill(index_t first, double* panels) const {
 }
 
 void SamplePanels::transpose(const double* rows, index_t columns, const Chunk& chunk, double* panel) {
-  for (index_t s = 0; s < chunk.rows; ++s) {
+  if (columns == 1) std::copy_n(rows + chunk.first, chunk.rows, panel);
+  for (index_t s = 0; columns > 1 && s < chunk.rows; ++s) {
     const double* row = rows + (chunk.first + s) * columns;
     for (index_t j = 0; j < columns; ++j) panel[j * kStride + s] = row[j];
   }

@@ -13,8 +13,8 @@ namespace moefast::families {
 // Numbers handled together, on the stack.
 constexpr index_t kBlock = 256;
 
-// Predictors of logarithms are held within this: beyond it a step overshot, and is halved since the
-// likelihood there is far too low; but nothing may become infinite on the way.
+// Exponentials are taken of predictors within this: nothing may become infinite on the way of a step that
+// overshot. What is linear in the predictor has it as it is, so that log f falls as it should.
 constexpr double kLargestPredictor = 300;
 
 inline double bounded(double eta) { return std::clamp(eta, -kLargestPredictor, kLargestPredictor); }
@@ -35,6 +35,14 @@ template <class Body>
 void by_blocks(index_t n, const Body& body) {
   for (index_t first = 0; first < n; first += kBlock) body(first, std::min(kBlock, n - first));
 }
+
+// What all rows have where nothing is given of them: a row of a block of at most kBlock.
+struct SameForAll {
+  double values[kBlock];
+  explicit SameForAll(double value) { std::fill_n(values, kBlock, value); }
+  // The given values from row `first` on, or these.
+  const double* or_given(const double* given, index_t first) const { return given ? given + first : values; }
+};
 
 inline void exponentials(index_t n, double* x) { kernels::active().exponentials(n, x, x); }
 inline void logarithms(index_t n, double* x) { kernels::active().logarithms(n, x, x); }

@@ -21,18 +21,26 @@ class Gamma final : public Family {
     const double a = dispersion.shape, log_a = std::log(a);
     const double constant = a * log_a - log_gamma(a), score = log_a + 1 - digamma(a);
     const double bend = a * (1 - a * trigamma(a));
-    for (index_t s = 0; s < rows.n; ++s) out.weight[s] = -bounded(eta[s]);
-    exponentials(rows.n, out.weight);
-    for (index_t s = 0; s < rows.n; ++s) {
-      const double log_y = rows.row_term ? rows.row_term[s] : std::log(rows.y[s]);
-      const double q = rows.y[s] * out.weight[s], log_q = log_y - bounded(eta[s]);
-      out.log_density[s] = constant - log_y + a * (log_q - q);
-      out.slope[s] = a * (q - 1);
-      out.weight[s] = a;
-      const double by_log_shape = a * (score + log_q - q);
-      out.shape_slope[s] = by_log_shape;
-      out.shape_curvature[s] = by_log_shape + bend;
-    }
+    by_blocks(rows.n, [&](index_t first, index_t length) {
+      double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first, * __restrict shape_slope = out.shape_slope + first, * __restrict shape_curvature = out.shape_curvature + first;
+      double log_y[kBlock], log_q[kBlock], q[kBlock];
+      std::copy_n((rows.row_term ? rows.row_term : rows.y) + first, length, log_y);
+      if (!rows.row_term) logarithms(length, log_y);
+      for (index_t s = 0; s < length; ++s) {
+        log_q[s] = log_y[s] - eta[first + s];
+        q[s] = bounded(log_q[s]);
+      }
+      exponentials(length, q);
+      for (index_t s = 0; s < length; ++s) {
+        const double ratio = q[s];
+        log_density[s] = constant - log_y[s] + a * (log_q[s] - ratio);
+        slope[s] = a * (ratio - 1);
+        const double by_log_shape = a * (score + log_q[s] - ratio);
+        shape_slope[s] = by_log_shape;
+        shape_curvature[s] = by_log_shape + bend;
+      }
+      std::fill_n(out.weight + first, length, a);
+    });
   }
 
   void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,

@@ -58,25 +58,32 @@ class NegativeBinomial final : public Family {
              const FamilyTerms& out) const override {
     const double size = dispersion.shape;
     const Differences differences(rows, size);
+    const SameForAll none(0);
+    const double log_size = std::log(size), inverse_size = 1 / size;
     by_blocks(rows.n, [&](index_t first, index_t length) {
-      double mean[kBlock], logarithm[kBlock];  // of 1 + mean / size
-      for (index_t s = 0; s < length; ++s) mean[s] = bounded(eta[first + s]);
-      exponentials(length, mean);
-      for (index_t s = 0; s < length; ++s) logarithm[s] = 1 + mean[s] / size;
-      logarithms(length, logarithm);
-      const double log_size = std::log(size);
+      const double* __restrict y = rows.y + first, * __restrict constant =
+                                                       none.or_given(rows.row_term, first);
+      double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first, * __restrict weight = out.weight + first, * __restrict shape_slope = out.shape_slope + first, * __restrict shape_curvature = out.shape_curvature + first;
+      double t[kBlock], mean[kBlock], logarithm[kBlock];  // logarithm: of 1 + mean / size
+      double gamma[kBlock], first_order[kBlock], second_order[kBlock];
       for (index_t s = 0; s < length; ++s) {
-        const index_t row = first + s;
-        const double y = rows.y[row], m = mean[s], sum = size + m, share = size / sum;
-        const auto [gamma, first_order, second_order] = differences.at(y);
-        out.log_density[row] = gamma + (rows.row_term ? rows.row_term[row] : 0) +
-                               y * (bounded(eta[row]) - log_size) - (y + size) * logarithm[s];
-        out.slope[row] = (y - m) * share;
-        out.weight[row] = m * share;
-        const double slope = size * (first_order - logarithm[s] + (m - y) / sum);
-        out.shape_slope[row] = slope;
-        out.shape_curvature[row] =
-            slope + size * size * second_order + size * m / sum - (m - y) * share * share;
+        t[s] = eta[first + s], mean[s] = bounded(t[s]);
+        const auto at = differences.at(y[s]);
+        gamma[s] = at.log_gamma, first_order[s] = at.digamma, second_order[s] = at.trigamma;
+      }
+      exponentials(length, mean);
+      for (index_t s = 0; s < length; ++s) logarithm[s] = 1 + mean[s] * inverse_size;
+      logarithms(length, logarithm);
+      for (index_t s = 0; s < length; ++s) {
+        const double m = mean[s], inverse = 1 / (size + m), share = size * inverse;
+        const double log_sum = logarithm[s] + std::max(0.0, t[s] - kLargestPredictor);
+        log_density[s] = gamma[s] + constant[s] + y[s] * (t[s] - log_size) - (y[s] + size) * log_sum;
+        slope[s] = (y[s] - m) * share;
+        weight[s] = m * share;
+        const double by_log_size = size * (first_order[s] - log_sum + (m - y[s]) * inverse);
+        shape_slope[s] = by_log_size;
+        shape_curvature[s] =
+            by_log_size + size * (size * second_order[s] + m * inverse) - (m - y[s]) * share * share;
       }
     });
   }

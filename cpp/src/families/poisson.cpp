@@ -11,13 +11,20 @@ class Poisson final : public CanonicalFamily {
  public:
   void terms(const ResponseRows& rows, const Dispersion&, const double* eta,
              const FamilyTerms& out) const override {
-    for (index_t s = 0; s < rows.n; ++s) out.weight[s] = bounded(eta[s]);
-    exponentials(rows.n, out.weight);
-    for (index_t s = 0; s < rows.n; ++s) {
-      const double mean = out.weight[s], constant = rows.row_term ? rows.row_term[s] : 0;
-      out.log_density[s] = rows.y[s] * bounded(eta[s]) - mean + constant;
-      out.slope[s] = rows.y[s] - mean;
-    }
+    const SameForAll none(0);
+    by_blocks(rows.n, [&](index_t first, index_t length) {
+      const double* __restrict y = rows.y + first, * __restrict constant =
+                                                       none.or_given(rows.row_term, first);
+      double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first;
+      double t[kBlock], mean[kBlock];
+      for (index_t s = 0; s < length; ++s) t[s] = eta[first + s], mean[s] = bounded(t[s]);
+      exponentials(length, mean);
+      for (index_t s = 0; s < length; ++s) {
+        log_density[s] = y[s] * t[s] - mean[s] + constant[s];
+        slope[s] = y[s] - mean[s];
+      }
+      std::copy_n(mean, length, out.weight + first);
+    });
   }
 };
 

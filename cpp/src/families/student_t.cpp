@@ -28,27 +28,33 @@ class StudentT final : public Family {
     const double constant = log_gamma_step(v / 2) - 0.5 * std::log(v * std::numbers::pi * variance);
     const double score = 0.5 * (digamma((v + 1) / 2) - digamma(v / 2) - 1 / v);
     const double bend = 0.25 * (trigamma((v + 1) / 2) - trigamma(v / 2)) + 0.5 / (v * v);
+    const double scale = 1 / (v * variance), inverse_v = 1 / v, inverse_variance = 1 / variance;
     by_blocks(rows.n, [&](index_t first, index_t length) {
-      double logarithm[kBlock];
+      const double* __restrict y = rows.y + first;
+      double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first, * __restrict weight = out.weight + first, * __restrict square = out.square + first;
+      double e[kBlock], logarithm[kBlock], inverse[kBlock];  // inverse: 1 / (v + z^2)
       for (index_t s = 0; s < length; ++s) {
-        const double e = rows.y[first + s] - eta[first + s];
-        logarithm[s] = e * e / (v * variance);
+        e[s] = y[s] - eta[first + s];
+        logarithm[s] = e[s] * e[s] * scale;
       }
       logarithms_of_one_plus(length, logarithm);
       for (index_t s = 0; s < length; ++s) {
-        const index_t row = first + s;
-        const double e = rows.y[row] - eta[row], square = e * e / variance, sum = v + square;
-        const double u = (v + 1) / sum;
-        out.log_density[row] = constant - 0.5 * (v + 1) * logarithm[s];
-        out.slope[row] = u * e;
-        out.weight[row] = u;
-        out.square[row] = u * e * e;
-        if (given_) continue;
-        const double slope = score - 0.5 * logarithm[s] + 0.5 * u * square / v;
-        const double change = 1 / (v * sum) - (v + 1) * (2 * v + square) / (v * v * sum * sum);
-        const double curvature = bend + 0.5 * square / (v * sum) + 0.5 * square * change;
-        out.shape_slope[row] = v * slope;
-        out.shape_curvature[row] = v * slope + v * v * curvature;
+        inverse[s] = 1 / (v + e[s] * e[s] * inverse_variance);
+        const double u = (v + 1) * inverse[s];
+        log_density[s] = constant - 0.5 * (v + 1) * logarithm[s];
+        slope[s] = u * e[s];
+        weight[s] = u;
+        square[s] = u * e[s] * e[s];
+      }
+      if (given_) return;
+      double* __restrict shape_slope = out.shape_slope + first, * __restrict shape_curvature =
+                                                                    out.shape_curvature + first;
+      for (index_t s = 0; s < length; ++s) {
+        const double z2 = e[s] * e[s] * inverse_variance, half = 0.5 * z2 * inverse[s] * inverse_v;
+        const double by_shape = score - 0.5 * logarithm[s] + (v + 1) * half;
+        const double curvature = bend + half + half * (1 - (v + 1) * (2 * v + z2) * inverse[s] * inverse_v);
+        shape_slope[s] = v * by_shape;
+        shape_curvature[s] = v * by_shape + v * v * curvature;
       }
     });
   }

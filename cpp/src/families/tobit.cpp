@@ -17,18 +17,31 @@ using namespace families;
 // Where Phi(z) nears the smallest numbers the expansion has 12 digits.
 constexpr double kFarTail = -30;
 
-struct Tail {
-  double log_probability, ratio;  // log Phi(z), phi(z) / Phi(z)
+struct Tails {
+  double z[kBlock], log_probability[kBlock], ratio[kBlock];  // ratio: phi(z) / Phi(z)
 };
 
-Tail tail(double z) {
-  const double log_density = -0.5 * z * z - 0.5 * std::log(2 * std::numbers::pi);
-  if (z < kFarTail) {  // Phi(z) = phi(z) / -z (1 - 1 / z^2 + 3 / z^4 - 15 / z^6 ..)
-    const double q = 1 / (z * z), series = 1 - q * (1 - q * (3 - q * (15 - 105 * q)));
-    return {log_density - std::log(-z) + std::log(series), -z / series};
+// log Phi(z) and the ratio of n rows.
+void fill(index_t n, Tails& tails) {
+  double density[kBlock], probability[kBlock], logarithm[kBlock];
+  const double constant = 0.5 * std::log(2 * std::numbers::pi);
+  for (index_t s = 0; s < n; ++s) {
+    const double z = std::max(tails.z[s], kFarTail);
+    density[s] = -0.5 * z * z - constant;
+    probability[s] = logarithm[s] = 0.5 * std::erfc(-z / std::numbers::sqrt2);
   }
-  const double probability = 0.5 * std::erfc(-z / std::numbers::sqrt2);
-  return {std::log(probability), std::exp(log_density) / probability};
+  exponentials(n, density);
+  logarithms(n, logarithm);
+  for (index_t s = 0; s < n; ++s) {
+    tails.log_probability[s] = logarithm[s];
+    tails.ratio[s] = density[s] / probability[s];
+    const double z = tails.z[s];
+    if (z >= kFarTail) continue;
+    // Phi(z) = phi(z) / -z (1 - 1 / z^2 + 3 / z^4 - 15 / z^6 ..)
+    const double q = 1 / (z * z), series = 1 - q * (1 - q * (3 - q * (15 - 105 * q)));
+    tails.log_probability[s] = -0.5 * z * z - constant - std::log(-z) + std::log(series);
+    tails.ratio[s] = -z / series;
+  }
 }
 
 class Tobit final : public Family {
@@ -39,25 +52,35 @@ class Tobit final : public Family {
 
   void terms(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,
              const FamilyTerms& out) const override {
-    const double s = std::sqrt(dispersion.variance);
-    const double constant = -0.5 * std::log(2 * std::numbers::pi * dispersion.variance);
-    for (index_t row = 0; row < rows.n; ++row) {
-      const double y = rows.y[row], e = y - eta[row];
-      const bool below = y <= lower_;
-      if (!below && y < upper_) {
-        out.log_density[row] = constant - 0.5 * e * e / dispersion.variance;
-        out.slope[row] = e;
-        out.weight[row] = 1;
-        out.square[row] = e * e;
-        continue;
+    const double variance = dispersion.variance, sigma = std::sqrt(variance), inverse = 1 / variance;
+    const double constant = -0.5 * std::log(2 * std::numbers::pi * variance);
+    by_blocks(rows.n, [&](index_t first, index_t length) {
+      const double* __restrict y = rows.y + first;
+      double* __restrict log_density = out.log_density + first, * __restrict slope = out.slope + first, * __restrict square = out.square + first;
+      double* const weight = out.weight + first;
+      Tails tails;
+      index_t row[kBlock], n = 0;  // of those that are censored
+      for (index_t s = 0; s < length; ++s) {
+        const bool below = y[s] <= lower_;
+        if (!below && y[s] < upper_) continue;
+        tails.z[n] = (below ? lower_ - eta[first + s] : eta[first + s] - upper_) / sigma;
+        row[n++] = s;
       }
-      const double z = (below ? lower_ - eta[row] : eta[row] - upper_) / s;
-      const auto [log_probability, ratio] = tail(z);
-      out.log_density[row] = log_probability;
-      out.slope[row] = below ? -ratio * s : ratio * s;
-      out.weight[row] = std::max(0.0, ratio * (ratio + z));
-      out.square[row] = std::max(0.0, dispersion.variance * (1 - z * ratio));
-    }
+      for (index_t s = 0; s < length; ++s) slope[s] = y[s] - eta[first + s];
+      for (index_t s = 0; s < length; ++s) {
+        square[s] = slope[s] * slope[s];
+        log_density[s] = constant - 0.5 * square[s] * inverse;
+      }
+      std::fill_n(weight, length, 1.0);
+      fill(n, tails);
+      for (index_t c = 0; c < n; ++c) {
+        const double z = tails.z[c], ratio = tails.ratio[c];
+        log_density[row[c]] = tails.log_probability[c];
+        slope[row[c]] = y[row[c]] <= lower_ ? -ratio * sigma : ratio * sigma;
+        weight[row[c]] = std::max(0.0, ratio * (ratio + z));
+        square[row[c]] = std::max(0.0, variance * (1 - z * ratio));
+      }
+    });
   }
 
   void derivatives(const ResponseRows& rows, const Dispersion& dispersion, const double* eta,

@@ -9,6 +9,7 @@ import click
 
 from moefast.cli.options import Option, gathered
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.families import FAMILIES
 from moefast.links import LINKS
 from moefast.selection.n_experts import select_n_experts
 from moefast.selection.result import NExpertsSelection
@@ -58,7 +59,7 @@ class ModelOptions:
         One number of experts, or several to choose from.
     criterion : str or None
         By which to choose; None is BIC.
-    formula, noise, link, expert_features, gate_features, gate_alpha, time_budget, seed, threads
+    formula, noise, family, link, expert_features, gate_features, gate_alpha, time_budget, seed, threads
         Parameters of the estimator. Without columns named, experts and gates see all.
     constant_gates : bool
         Gates see no column.
@@ -70,6 +71,7 @@ class ModelOptions:
     criterion: Any
     formula: str | None
     noise: Any
+    family: str
     link: str
     expert_features: tuple[str, ...]
     gate_features: tuple[str, ...]
@@ -98,6 +100,7 @@ class ModelOptions:
         parameters: dict[str, Any] = {
             "formula": self.formula,
             "noise": self.noise,
+            "family": self.family,
             "link": self.link,
             "expert_features": list(self.expert_features) or None,
             "gate_features": [] if self.constant_gates else list(self.gate_features) or None,
@@ -147,6 +150,13 @@ model_options = gathered(
         _columns("--expert-features", "the experts"),
         _columns("--gate-features", "the gates"),
         click.option("--constant-gates", is_flag=True, help="Gates see no column: a mixture of regressions."),
+        click.option(
+            "--family",
+            type=click.Choice([name for name in FAMILIES if name != "binomial"]),  # its trials are no option
+            default="gaussian",
+            show_default=True,
+            help="The law of the response; tobit: censored at 0.",
+        ),
         click.option("--link", type=click.Choice(list(LINKS)), default="linear", show_default=True),
         click.option(
             "--noise", type=click.Choice(["per_expert", "shared"]), default="per_expert", show_default=True

@@ -23,10 +23,10 @@ less. Ten times the ridge costs several units on real data whose regions have sh
 """
 
 EXPERT_ALPHA_LEAST = 1e-6
-"""The least ridge of experts whose predictors may run away (`Family.may_be_sure`), for rows of weight 1 on average.
+"""The least ridge of experts whose predictors may run away (`Family.may_be_sure`), for rows of mean weight 1.
 
-As that of the gates: an expert of separated successes and failures, or of zeros alone, gets finite coefficients, on
-others it has no effect.
+As that of the gates: an expert of separated successes and failures, or of zeros alone, gets finite coefficients,
+on others it has no effect.
 """
 
 

@@ -157,7 +157,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
             second = np.minimum(in_range(self.mixture_.mean, X), 1.0)  # rounding
             return np.column_stack([1.0 - second, second])
         p = in_range(self.mixture_.probabilities, X)
-        return np.minimum(p / p.sum(axis=1, keepdims=True), 1.0)
+        return np.asarray(np.minimum(p / p.sum(axis=1, keepdims=True), 1.0))
 
     def predict_log_proba(self, X: Any) -> Floats:
         """Return log P(y = c | x), shape (n, C)."""

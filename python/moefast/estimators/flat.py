@@ -97,7 +97,9 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         relative to max(1, its absolute value).
     alpha : float
         Ridge of the experts, on coefficients in standard units: with one expert it is that of
-        :class:`sklearn.linear_model.Ridge` on standardised columns.
+        :class:`sklearn.linear_model.Ridge` on standardised columns. Where an expert may be certain of its rows
+        (counts, binomial, tobit) it is at least :data:`moefast.em.options.EXPERT_ALPHA_LEAST`, which keeps its
+        coefficients finite.
     gate_alpha : float or "auto"
         Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
         to keep the gate of separable regions finite, whatever the unit of the sample weights. A number is, like

@@ -105,7 +105,7 @@ class Outcome:
             who = ", ".join(str(i) for i in self.collapsed)
             found.append(
                 DegenerateDataWarning(
-                    f"expert(s) {who} collapsed: noise at the floor, or fewer than d + 2 different rows; use fewer "
+                    f"expert(s) {who} collapsed: noise at the floor or fewer than d + 2 different rows; use fewer "
                     'experts, noise="shared" or more data'
                 )
             )
@@ -114,8 +114,8 @@ class Outcome:
             found.append(
                 DegenerateDataWarning(
                     f"expert(s) {', '.join(map(str, sure))} leave nothing to chance: their rows all have the same "
-                    "outcome, or a border divides the outcomes; their coefficients have no finite estimate, and only "
-                    "a small ridge holds them; raise alpha for gentler ones"
+                    "outcome, or a border divides the outcomes; their coefficients have no finite estimate, and "
+                    "only a small ridge holds them; raise alpha for gentler ones"
                 )
             )
         if self.separated_gates:

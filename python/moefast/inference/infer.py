@@ -68,8 +68,8 @@ def infer(
     mixture = model.mixture_
     if mixture.family.n_predictors > 1:
         raise ValueError(
-            "inference is for two classes; with more, refit to rows drawn with replacement to see how coefficients "
-            "vary"
+            "inference is for two classes; with more, refit to rows drawn with replacement to see how its "
+            "coefficients vary"
         )
     return _inference(model, EmProblem(samples, options, mixture.link, mixture.family), groups, cov_type)
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import binom
 
+from moefast._typing import Floats
+from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, legend_beside
+from moefast.samples import NO_TERMS, RowTerms
 from moefast.validation import check_integer, check_weights
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["plot_calibration"]
+__all__ = ["plot_calibration", "probability_below"]
 
 
 def plot_calibration(
@@ -25,9 +28,13 @@ def plot_calibration(
     *,
     sample_weight: Any = None,
     n_bins: int = 20,
+    offset: Any = None,
+    n_trials: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the histogram of F(y | x), the probability that the model gives to values below the one observed.
+
+    Where y jumps, as counts do and censored responses at their limits, a random point of the jump is taken.
 
     It is flat where the predicted distributions are right: a hump says that they are too wide, a trough that
     they are too narrow, a slope that they lie too high or too low. 95 % of the bars of a right model are within
@@ -42,6 +49,8 @@ def plot_calibration(
         May be left out with a formula.
     sample_weight : array-like of shape (n,), optional
     n_bins : int
+    offset, n_trials : float or array-like of shape (n,), optional
+        Of these rows, as in ``fit``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -73,7 +82,7 @@ def plot_calibration(
     """
     check_integer("n_bins", n_bins)
     ax = axes_or_new(ax, 6.5, 3.8)
-    below = model.cdf(X, y)
+    below = probability_below(model.mixture_, *model._checked_samples(X, y, offset, n_trials))
     weights = check_weights(sample_weight, len(below))
     edges = np.linspace(0, 1, n_bins + 1)
     heights = n_bins * np.histogram(below, edges, weights=weights)[0] / weights.sum()
@@ -94,3 +103,16 @@ def plot_calibration(
     ax.set(xlabel="probability below the observed value", ylabel="density (1 if calibrated)")
     legend_beside(ax)
     return ax
+
+
+def probability_below(mixture: GatedExperts, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
+    """Return F(y | x), uniform where the model is right, shape (n,).
+
+    Where y jumps it is that of a random point of the jump, the same each time (Dunn and Smyth, J. Comput. Graph.
+    Stat. 1996).
+    """
+    upper = mixture.cdf(X, y, terms)
+    if not (mixture.family.is_discrete or mixture.family.may_be_sure):
+        return upper
+    lower = mixture.cdf(X, y - 1.0 if mixture.family.is_discrete else np.nextafter(y, -np.inf), terms)
+    return np.asarray(lower + np.random.default_rng(0).uniform(size=len(y)) * (upper - lower))

@@ -118,6 +118,8 @@ def _unit(model: MixtureEstimator, block: str) -> str:
     if block == "gates":
         reference = model.summary().experts.components[-1]
         return "log-odds" if hasattr(model, "branches_") else f"log-odds against {reference}"
+    if not model.family_.is_location:
+        return model.family_.predicts
     return target_label(model) if model.mixture_.link.is_linear else "the linear form"
 
 

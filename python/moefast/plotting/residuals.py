@@ -11,9 +11,11 @@ from scipy.stats import beta
 from moefast._typing import Floats
 from moefast.families import Gaussian
 from moefast.mixture import GatedExperts
+from moefast.plotting.calibration import probability_below
 from moefast.plotting.figures import axes_or_new, legend_beside, wrapped
 from moefast.plotting.style import Experts, Rows, limits, target_label
 from moefast.quantiles import mixture_cdf
+from moefast.samples import NO_TERMS, RowTerms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +89,15 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     return ax
 
 
-def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
+def plot_quantile_residuals(
+    model: MixtureEstimator,
+    X: Any,
+    y: Any = None,
+    *,
+    offset: Any = None,
+    n_trials: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the quantiles of the quantile residuals against those of the normal distribution.
 
     A quantile residual is the normal quantile of F(y | x): standard normal whatever the experts overlap, if the
@@ -100,6 +110,8 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, a
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
         May be left out with a formula.
+    offset, n_trials : float or array-like of shape (n,), optional
+        Of these rows, as in ``fit``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -129,8 +141,7 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, a
     300
     """
     ax = axes_or_new(ax, 6.0, 4.2)
-    values, response, _ = model._checked_samples(X, y)
-    residuals = np.sort(quantile_residuals(model.mixture_, values, response))
+    residuals = np.sort(quantile_residuals(model.mixture_, *model._checked_samples(X, y, offset, n_trials)))
     n = len(residuals)
     middle = np.linspace(_TAIL, max(n - 1 - _TAIL, _TAIL), _MIDDLE)
     shown = (
@@ -155,18 +166,11 @@ def plot_quantile_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, a
     return ax
 
 
-def quantile_residuals(mixture: GatedExperts, X: Floats, y: Floats) -> Floats:
-    """Return the normal quantile of F(y | x), by the nearer tail, where rounding leaves something, shape (n,).
-
-    Where y jumps, as counts do, that of a random point of the jump, the same each time (Dunn and Smyth, J. Comput.
-    Graph. Stat. 1996).
-    """
+def quantile_residuals(mixture: GatedExperts, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
+    """Return the normal quantile of F(y | x), by the nearer tail, where rounding leaves something, shape (n,)."""
     if not isinstance(mixture.family, Gaussian):
-        before = np.nextafter(y, -np.inf) if not mixture.family.is_discrete else y - 1.0
-        low, high = mixture.cdf(X, before), mixture.cdf(X, y)
-        within = np.random.default_rng(0).uniform(size=len(y))
-        return np.asarray(ndtri(np.clip(low + within * (high - low), _LEAST, 1.0 - 1e-16)))
-    p, means = mixture.gates(X), mixture.expert_means(X)
+        return np.asarray(ndtri(np.clip(probability_below(mixture, X, y, terms), _LEAST, 1.0 - 1e-16)))
+    p, means = mixture.gates(X), mixture.expert_means(X, terms)
     below, above = mixture_cdf(p, means, mixture.sigma, y), mixture_cdf(p, -means, mixture.sigma, -y)
     lower, upper = ndtri(np.maximum(below, _LEAST)), -ndtri(np.maximum(above, _LEAST))
     return np.where(below < above, lower, upper)

@@ -73,8 +73,8 @@ class SearchSettings:
         fold held out, 17 (12) below R's flexmix in place of 2 (5); 1e-3 hides good optima.
     alpha : float
         Ridge of experts whose predictors may run away (`Family.may_be_sure`), likewise. Without it a search for
-        zeros beside counts of Poisson ends, in two of four simulated data sets, at an expert of zeros that is steep
-        at the border and up to 0.4 below one that is flat.
+        zeros beside counts of Poisson ends, in two of four simulated data sets, at an expert of zeros that is
+        steep at the border and up to 0.4 below one that is flat.
     max_rows : int
         Different rows that a search looks at, about; the best of what it finds then compete on all. On 100 000
         simulated rows that ends within 0.01 of EM from the truth, whatever the seed.
