@@ -17,7 +17,7 @@ from moefast.baselines import fit_gradient_descent, fit_joint_em
 from moefast.datasets import make_moe
 from moefast.diagnostics import diagnose
 from moefast.em import fit_em
-from moefast.estimators import flat
+from moefast.estimators import flat_gates
 from moefast.gating import fit_gates
 from moefast.l4 import recover_experts as recover_by_l4
 from moefast.l4.loss import L4Loss
@@ -331,13 +331,13 @@ def test_a_constant_response_that_is_not_reached_is_told(link, level, parameters
 
 def test_a_fit_without_predictions_for_its_own_rows_is_refused(monkeypatch):
     """Rare with data of few rows; here the search is made to end with steep experts."""
-    found = flat.find_best_optimum
+    found = flat_gates.find_best_optimum
 
     def steep(*arguments, **options):
         fit, report = found(*arguments, **options)
         return replace(fit, mixture=replace(fit.mixture, coef=np.full_like(fit.mixture.coef, 1e4))), report
 
-    monkeypatch.setattr(flat, "find_best_optimum", steep)
+    monkeypatch.setattr(flat_gates, "find_best_optimum", steep)
     with pytest.raises(OverflowError, match=r"link 'exp' leaves the range .* training row \d+"):
         fit(link=Link("exp", np.exp, derivative=np.exp), n_init=1, start="random")
 
