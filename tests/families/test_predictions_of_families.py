@@ -199,7 +199,7 @@ def test_what_is_predicted_has_the_response_s_range(fitted):
 
 
 def test_a_mean_beyond_the_range_names_the_row():
-    X, y, _, _ = CASES["poisson"].draw(2, 400, 2, 0)
+    X, y, _, _ = CASES["poisson"].draw(2, 800, 2, 0)
     model = MixtureOfExpertsRegressor(2, family=Poisson(), random_state=0, n_init=2).fit(X, y)
     with pytest.raises(OverflowError, match="row 1 is too far from the training data"):
         model.predict(np.array([[0.0, 0.0], [1e5, 1e5]]) * np.sign(model.coef_[0]))
