@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 
-__all__ = ["RowGroups", "group_labels"]
+__all__ = ["RowGroups", "group_labels", "missing_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +122,13 @@ def group_labels(groups: Any, n_samples: int) -> npt.NDArray[Any]:
     labels = np.asarray(groups)
     if labels.shape != (n_samples,):
         raise ValueError(f"groups must have one label per row: expected ({n_samples},), got {labels.shape}")
-    missing = _missing(labels)
+    missing = missing_labels(labels)
     if missing.any():
         raise ValueError(f"groups has no label at row {int(np.argmax(missing))}")
     return labels
 
 
-def _missing(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def missing_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Whether a label is None, NaN, NaT or pandas' NA."""
     if labels.dtype.kind != "O":
         return np.asarray(labels != labels)

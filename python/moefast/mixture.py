@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, logsumexp
 
 from moefast._typing import Floats
-from moefast.families import GAUSSIAN, Family, Gaussian, Multinomial, Predictors
+from moefast.families import GAUSSIAN, Family, Gaussian, Predictors
 from moefast.families.quantiles import family_quantile
 from moefast.links import LINKS, Link
 from moefast.quantiles import mixture_quantile
@@ -124,12 +124,14 @@ class GatedExperts(ABC):
             np.logaddexp(total, log_gates[:, i, None] + self.family.log_density(of.of_expert(i), grid), out=total)
         return total
 
+    def log_probabilities(self, X: Floats) -> Floats:
+        """Return the logarithms of the probabilities of all classes, (n, C), of classes."""
+        of_experts = self.family.log_probabilities(self.predictors(X))
+        return np.asarray(logsumexp(self.log_gates(X)[:, :, None] + of_experts, axis=1))
+
     def probabilities(self, X: Floats) -> Floats:
         """Return the probabilities of all classes, (n, C), of classes."""
-        family = self.family
-        assert isinstance(family, Multinomial)
-        of_experts = np.exp(family.log_probabilities(self.predictors(X)))
-        return np.asarray(np.einsum("nk,nkc->nc", self.gates(X), of_experts))
+        return np.exp(self.log_probabilities(X))
 
     def cdf(self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return P(Y <= y | x), shape (n,)."""
@@ -249,8 +251,11 @@ class Mixture(GatedExperts):
         )
 
 
-def check_experts(name: str, experts: Any, n_features: int) -> None:
-    """Raise unless `experts` has a finite coef (k, n_features) and intercept (k,), and a Link."""
+def check_experts(name: str, experts: Any, n_features: int, n_predictors: int = 1) -> None:
+    """Raise unless `experts` has a finite coef (k, n_features) and intercept (k,), and a Link.
+
+    With q > 1 predictors an expert their shapes are (k, q, n_features) and (k, q).
+    """
     for attribute in ("coef", "intercept", "link"):
         if not hasattr(experts, attribute):
             hint = ", whose mixture_ has" if hasattr(experts, "mixture_") else ""
@@ -258,20 +263,23 @@ def check_experts(name: str, experts: Any, n_features: int) -> None:
     if not isinstance(experts.link, Link):
         raise TypeError(f"{name} must have a Link for link, got {experts.link!r}")
     coef, intercept = np.asarray(experts.coef), np.asarray(experts.intercept)
-    if coef.ndim != 2 or len(coef) == 0 or intercept.shape != coef.shape[:1]:
+    several = () if n_predictors == 1 else (n_predictors,)
+    right = coef.ndim == 2 + len(several) and coef.shape[1:-1] == several and intercept.shape == coef.shape[:-1]
+    if not right or len(coef) == 0:
+        q = "".join(f"{n}, " for n in several)
         raise ValueError(
-            f"{name} must have coef of shape (k, d) and intercept of shape (k,), got {coef.shape} and "
-            f"{intercept.shape}"
+            f"{name} must have coef of shape (k, {q}d) and intercept of shape (k,{f' {q[:-2]}' * bool(q)}), got "
+            f"{coef.shape} and {intercept.shape}"
         )
-    if coef.shape[1] != n_features:
-        raise ValueError(f"{name} has {coef.shape[1]} features, X has {n_features}")
+    if coef.shape[-1] != n_features:
+        raise ValueError(f"{name} has {coef.shape[-1]} features, X has {n_features}")
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         raise ValueError(f"{name} has NaN or infinity in coef or intercept")
 
 
-def check_mixture(name: str, mixture: Mixture, n_features: int) -> None:
+def check_mixture(name: str, mixture: Mixture, n_features: int, n_predictors: int = 1) -> None:
     """Raise ValueError unless all parameters of a mixture over `n_features` fit together and are finite."""
-    check_experts(name, mixture, n_features)
+    check_experts(name, mixture, n_features, n_predictors)
     k = mixture.n_experts
     gates = ("gate_coef", mixture.gate_coef, (k, n_features)), ("gate_intercept", mixture.gate_intercept, (k,))
     check_arrays(name, [*gates, ("sigma", mixture.sigma, (k,))])

@@ -38,6 +38,9 @@ __all__ = [
     "refuse_misread",
 ]
 
+# Whole numbers up to here are exact in float64.
+_MOST_TRIALS = 2**53
+
 
 def column_names(X: Any) -> list[str] | None:
     """Return the column names of a data frame or an Arrow table as strings, or None for anything else."""
@@ -345,7 +348,7 @@ def check_terms(offset: Any, n_trials: Any, n_samples: int) -> RowTerms:
     Raises
     ------
     ValueError, TypeError
-        For wrong shapes, values that are not finite numbers, and trials that are no whole numbers above 0.
+        For wrong shapes, values that are not finite numbers, and trials that are no whole numbers from 1 to 2^53.
     """
 
     def column(value: Any, name: str) -> Floats | None:
@@ -355,10 +358,12 @@ def check_terms(offset: Any, n_trials: Any, n_samples: int) -> RowTerms:
 
     shift, trials = column(offset, "offset"), column(n_trials, "n_trials")
     if trials is not None:
-        bad = (trials < 1) | (trials != np.floor(trials))
+        bad = (trials < 1) | (trials > _MOST_TRIALS) | (trials != np.floor(trials))
         if bad.any():
             row = int(np.argmax(bad))
-            raise ValueError(f"n_trials must be whole numbers above 0, got {trials[row]:.6g} at row {row}")
+            raise ValueError(
+                f"n_trials must be whole numbers from 1 to {_MOST_TRIALS}, got {trials[row]:.6g} at row {row}"
+            )
     return NO_TERMS if shift is None and trials is None else RowTerms(shift, trials)
 
 

@@ -84,7 +84,7 @@ def test_what_it_answers(y):
         np.testing.assert_allclose(decision, np.log(p[:, 1] / p[:, 0]), rtol=1e-9, atol=1e-12)
         assert model.coef_.shape == (2, 3)
     else:
-        np.testing.assert_allclose(decision, np.log(p), rtol=1e-12)
+        np.testing.assert_allclose(np.exp(decision), p, rtol=1e-12)
         assert model.coef_.shape == (2, 2, 3)
     assert set(model.sample(X, random_state=0)) == set(model.classes_)
     assert model.n_parameters_ == 2 * (len(model.classes_) - 1) * 4 + 4
@@ -187,3 +187,71 @@ def test_errors_name_what_is_wrong_and_leave_an_earlier_fit():
         MixtureOfExpertsClassifier(1).fit(X, THREE).inference(X, THREE)
     with pytest.raises(ValueError, match="common_features are for two classes, got 3"):
         MixtureOfExpertsClassifier(2, common_features=[0]).fit(X, THREE)
+
+
+def test_fitted_model_of_several_classes_is_a_start():
+    model = MixtureOfExpertsClassifier(2, n_init=3, random_state=0).fit(X, THREE)
+    for start in (model, model.mixture_):
+        again = MixtureOfExpertsClassifier(2, start=start).fit(X, THREE)
+        assert again.log_likelihood_ == pytest.approx(model.log_likelihood_, abs=1e-4)
+    more = MixtureOfExpertsClassifier(3, start=model, random_state=0).fit(X, THREE)
+    assert more.log_likelihood_ > model.log_likelihood_
+
+
+def test_start_of_other_classes_is_refused():
+    two = MixtureOfExpertsClassifier(2, n_init=2, random_state=0).fit(X, BINARY)
+    three = MixtureOfExpertsClassifier(2, n_init=2, random_state=0).fit(X, THREE)
+    with pytest.raises(ValueError, match=r"start must have coef of shape \(k, 2, d\).* got \(2, 3\)"):
+        MixtureOfExpertsClassifier(2, start=two).fit(X, THREE)
+    with pytest.raises(ValueError, match=r"start must have coef of shape \(k, d\).* got \(2, 2, 3\)"):
+        MixtureOfExpertsClassifier(2, start=three).fit(X, BINARY)
+
+
+def test_predictions_take_the_offset_of_the_fit():
+    offset = 3.0 * X[:, 2]
+    model = MixtureOfExpertsClassifier(2, n_init=3, random_state=0).fit(X, BINARY, offset=offset)
+    p = model.predict_proba(X, offset=offset)
+    of_class = p[np.arange(len(X)), np.searchsorted(model.classes_, BINARY)]
+    assert np.log(of_class).sum() == pytest.approx(model.log_likelihood_, rel=1e-9)
+    np.testing.assert_array_equal(model.predict(X, offset=offset), model.classes_[p.argmax(axis=1)])
+    assert model.score(X, BINARY, offset=offset) == np.mean(model.predict(X, offset=offset) == BINARY)
+    np.testing.assert_allclose(model.decision_function(X, offset=offset), np.log(p[:, 1] / p[:, 0]), rtol=1e-6)
+    by_expert = model.predict_experts(X, offset=offset)
+    np.testing.assert_allclose(np.einsum("nk,nkc->nc", model.predict_gates(X), by_expert), p)
+    far = model.sample(X, 0, offset=1e3)
+    assert set(far) == {"yes"}
+
+
+def test_offset_of_several_classes_is_refused_by_predictions():
+    model = MixtureOfExpertsClassifier(2, n_init=2, random_state=0).fit(X, THREE)
+    with pytest.raises(ValueError, match="offset is for one predictor"):
+        model.predict_proba(X, offset=1.0)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_missing_labels_are_counted(missing):
+    labels = BINARY.astype(object)
+    labels[[3, 5]] = missing
+    with pytest.raises(ValueError, match="y has missing labels: 2 of 1500 rows, first at row 3"):
+        MixtureOfExpertsClassifier(2).fit(X, labels)
+
+
+def test_labels_of_several_kinds_are_named():
+    labels = BINARY.astype(object)
+    labels[3] = 1
+    with pytest.raises(TypeError, match="y must have labels of one kind, got int, str"):
+        MixtureOfExpertsClassifier(2).fit(X, labels)
+
+
+def test_inference_of_several_classes_is_refused_in_words():
+    model = MixtureOfExpertsClassifier(2, n_init=2, random_state=0).fit(X, THREE)
+    with pytest.raises(ValueError, match="inference is for two classes"):
+        model.inference(X, THREE)
+
+
+def test_decisions_are_finite_where_experts_are_sure():
+    x = np.linspace(-1, 1, 200)[:, None]
+    for labels in (x[:, 0] > 0, np.digitize(x[:, 0], [-0.3, 0.3])):
+        model = MixtureOfExpertsClassifier(1, alpha=0.5).fit(x, labels)
+        far = np.array([[-1e6], [1e6]])
+        assert np.isfinite(model.decision_function(far)).all()

@@ -72,6 +72,7 @@ def test_trials_are_for_the_binomial_alone(name):
         (np.full(400, 9.5), "n_trials"),
         (-1, "n_trials"),
         (0.5, "n_trials"),
+        (1e300, "n_trials must be whole numbers from 1 to 9007199254740992, got 1e.300"),
         (np.nan, "n_trials"),
         ("ten", "n_trials"),
     ],
@@ -144,3 +145,47 @@ def test_a_family_of_ones_own_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="a model with family 'own' cannot be saved"):
         save_model(model, tmp_path / "m.json")
     assert not list(tmp_path.iterdir())
+
+
+EXPONENTIAL = {
+    "log_f": lambda y, eta: -eta - y * np.exp(-eta),
+    "slope": lambda y, eta: y * np.exp(-eta) - 1.0,
+    "weight": lambda y, eta: np.ones_like(eta),
+    "predictor": np.log,
+    "mean_of": np.exp,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"slope": lambda y, eta: 1.0 - y * np.exp(-eta)},
+            ValueError,
+            "slope of family 'own' is not the derivative of log_f by the predictor: at y=",
+        ),
+        ({"slope": lambda y, eta: eta + 0j}, TypeError, "slope of family 'own' must return real numbers"),
+        ({"weight": lambda y, eta: "many"}, TypeError, "weight of family 'own' must return real numbers"),
+        ({"name": 3}, TypeError, "name of a family must be a text, got 3"),
+    ],
+)
+def test_functions_of_ones_own_that_are_wrong(change, error, message):
+    X = np.random.default_rng(0).normal(size=(200, 1))
+    y = np.random.default_rng(1).exponential(size=200)
+    with pytest.raises(error, match=message):
+        MixtureOfExpertsRegressor(1, family=CustomFamily(**({"name": "own"} | EXPONENTIAL | change))).fit(X, y)
+
+
+def test_a_kink_of_ones_own_family_is_no_wrong_slope():
+    """The Laplace distribution."""
+    laplace = CustomFamily(
+        "laplace",
+        log_f=lambda y, eta: -np.abs(y - eta) - np.log(2.0),
+        slope=lambda y, eta: np.sign(y - eta),
+        weight=lambda y, eta: np.ones_like(eta),
+        predictor=lambda y: y,
+        mean_of=lambda eta: eta,
+    )
+    X, y, _, _ = CASES["gaussian"].draw(2, 800, 2, 0)
+    model = MixtureOfExpertsRegressor(1, family=laplace).fit(X, y)
+    assert np.isfinite(model.log_likelihood_)

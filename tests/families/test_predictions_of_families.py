@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from moefast import MixtureOfExpertsRegressor, load_model, save_model
-from moefast.families import Poisson, StudentT, Tobit
+from moefast.families import Binomial, Gaussian, Multinomial, Poisson, Predictors, StudentT, Tobit
 from moefast.samples import RowTerms
 
 COUNTS = [name for name, case in CASES.items() if case.family.is_discrete]
@@ -199,7 +199,45 @@ def test_what_is_predicted_has_the_response_s_range(fitted):
 
 
 def test_a_mean_beyond_the_range_names_the_row():
-    X, y, _, _ = CASES["poisson"].draw(2, 2000, 2, 0)
+    X, y, _, _ = CASES["poisson"].draw(2, 800, 2, 0)
     model = MixtureOfExpertsRegressor(2, family=Poisson(), random_state=0, n_init=2).fit(X, y)
     with pytest.raises(OverflowError, match="row 1 is too far from the training data"):
         model.predict(np.array([[0.0, 0.0], [1e5, 1e5]]) * np.sign(model.coef_[0]))
+
+
+def test_score_takes_offset_and_trials():
+    rng = np.random.default_rng(3)
+    X, offset = rng.normal(size=(400, 2)), rng.normal(size=400)
+    y = rng.poisson(np.exp(X[:, 0] + offset)).astype(float)
+    model = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y, offset=offset)
+    predicted = model.predict(X, offset=offset)
+    wanted = 1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2)
+    assert model.score(X, y, offset=offset) == pytest.approx(wanted, rel=1e-12)
+    trials = rng.integers(1, 30, size=400)
+    y = rng.binomial(trials, 0.4).astype(float)
+    model = MixtureOfExpertsRegressor(1, family="binomial").fit(X, y, n_trials=trials)
+    predicted = model.predict(X, n_trials=trials)
+    wanted = 1 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2)
+    assert model.score(X, y, n_trials=trials) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_mean_of_tobit_is_never_beyond_its_limits():
+    eta = np.linspace(-40.0, 40.0, 4001)[:, None]
+    mean = Tobit(0.0, 1.0).mean(Predictors(eta, np.ones(1), np.ones(1)))
+    assert mean.min() >= 0.0
+    assert mean.max() <= 1.0
+
+
+def test_binomial_of_many_trials_is_poisson():
+    trials, y = 1e14, np.array([0.0, 1.0, 3.0, 20.0])
+    of = Predictors(np.full((4, 1), np.log(5.0 / trials)), np.ones(1), np.ones(1), trials)
+    got = Binomial().log_density(of, y[:, None])[:, 0]
+    np.testing.assert_allclose(got, stats.poisson.logpmf(y, 5.0), rtol=1e-9)
+
+
+def test_families_are_shown_by_their_names():
+    assert [repr(family) for family in (Poisson(), Gaussian(), Multinomial(3))] == [
+        "Poisson()",
+        "Gaussian()",
+        "Multinomial(3)",
+    ]

@@ -1,5 +1,7 @@
 """Calibration and residuals of a right model are right, those of a wrong one are not."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -7,6 +9,7 @@ from scipy.stats import binom, norm
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
+from moefast.families import get_family
 from moefast.mixture import Mixture
 from moefast.plotting import plot_calibration, plot_quantile_residuals, plot_residuals
 from moefast.plotting.residuals import quantile_residuals
@@ -116,3 +119,22 @@ def test_far_rows_have_finite_quantile_residuals(model, data):
     residuals = plot_quantile_residuals(model, X, y).lines[0].get_ydata()
     assert np.isfinite(residuals).all()
     assert residuals[0] < -37 < 37 < residuals[-1]
+
+
+def test_residuals_of_experts_that_are_sure_are_finite():
+    X = np.linspace(-1.0, 1.0, 60)[:, None]
+    y = (X[:, 0] > 0).astype(float)
+    sure = Mixture(
+        np.full((1, 1), 1e6),
+        np.zeros(1),
+        np.zeros((1, 1)),
+        np.zeros(1),
+        np.ones(1),
+        family=get_family("bernoulli"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # separated on purpose
+        model = MixtureOfExpertsRegressor(1, family="bernoulli").fit(X, y)
+    model._set_parameters(sure)
+    axes = plot_residuals(model, X, y)
+    assert all(np.isfinite(axis.get_offsets()).all() for axis in axes.collections)

@@ -1,10 +1,12 @@
 """The bootstrap test: its parts beside oracles, its answers beside the truth of simulated data, and bad input."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from moefast import DegenerateDataWarning, lr_test
+from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, lr_test
 from moefast.datasets import make_moe
 from moefast.em import fit_em
 from moefast.selection import likelihood_ratio
@@ -188,3 +190,38 @@ def test_bad_data_are_refused():
     y[4] = np.inf
     with pytest.raises(ValueError, match=r"y contains infinity .* first at row 4"):
         lr_test(X, y, 1)
+
+
+def counts(n, rng):
+    X, exposure = rng.normal(size=(n, 2)), rng.uniform(1, 50, size=n)
+    return X, rng.poisson(exposure * np.exp(0.5 * X[:, 0])).astype(float), np.log(exposure)
+
+
+def test_one_expert_of_counts_with_an_exposure():
+    """Without the offset one expert is no model of these counts."""
+    X, y, offset = counts(150, np.random.default_rng(0))
+    test = partial(lr_test, X, y, 1, n_replicates=19, n_init=3, random_state=0, family="poisson")
+    right = test(offset=offset)
+    one = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y, offset=offset)
+    assert right.log_likelihood_null == pytest.approx(one.log_likelihood_, rel=1e-9)
+    assert right.p_value > 0.05
+    assert test().p_value == 0.05
+
+
+def test_weights_repeat_rows_with_their_trials():
+    rng = np.random.default_rng(1)
+    X, trials, weights = rng.normal(size=(60, 1)), rng.integers(2, 20, size=60), rng.integers(0, 3, size=60)
+    y = rng.binomial(trials, 0.4).astype(float)
+    test = partial(lr_test, n_experts=1, n_replicates=1, n_init=1, random_state=0, family="binomial")
+    rows = np.repeat(np.arange(60), weights)
+    weighted = test(X, y, sample_weight=weights, n_trials=trials)
+    repeated = test(X[rows], y[rows], n_trials=trials[rows])
+    assert weighted.statistic == pytest.approx(repeated.statistic, abs=1e-9)
+    np.testing.assert_allclose(weighted.replicates, repeated.replicates, atol=1e-9)
+
+
+def test_common_features_are_of_both_hypotheses():
+    X, y, _ = simulated(200, 2, 0)
+    result = lr_test(X, y, 2, n_replicates=1, n_init=5, random_state=0, common_features=[1])
+    one = MixtureOfExpertsRegressor(2, common_features=[1], random_state=0).fit(X, y)
+    assert result.log_likelihood_null == pytest.approx(one.log_likelihood_, abs=1e-3)

@@ -274,3 +274,20 @@ def test_data_are_checked_before_any_fit():
         ValueError, match=r"X has missing values \(NaN\): 1 in column 1 \(1 of 20 rows, first at row 3\)"
     ):
         select_n_experts(X, y)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(240) // 2])
+def test_offset_and_trials_are_of_every_fit_and_of_what_is_held_out(groups):
+    """Successes of 1 .. 40 trials with an offset."""
+    rng = np.random.default_rng(0)
+    X, offset, trials = rng.normal(size=(240, 1)), rng.normal(size=240), rng.integers(1, 40, size=240)
+    y = rng.binomial(trials, 1 / (1 + np.exp(-X[:, 0] - offset))).astype(float)
+    of_rows = {"offset": offset, "n_trials": trials}
+    found = select_n_experts(
+        X, y, (1,), n_folds=3, random_state=0, family="binomial", gate_features=[], groups=groups, **of_rows
+    )
+    model = MixtureOfExpertsRegressor(1, family="binomial").fit(X, y, **of_rows)
+    assert found.table[0].log_likelihood == pytest.approx(model.log_likelihood_, rel=1e-9)
+    # Two parameters cost rows that are held out about two; a forgotten offset or wrong trials cost hundreds.
+    held_out = found.table[0].cv_log_likelihood * (240 if groups is None else 120)
+    assert model.log_likelihood_ - 8.0 < held_out < model.log_likelihood_

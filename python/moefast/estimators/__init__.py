@@ -3,6 +3,7 @@
 from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
+from moefast.estimators.number_predictions import NumberPredictions
 from moefast.estimators.prediction import MixturePredictions
 
 __all__ = [
@@ -10,4 +11,5 @@ __all__ = [
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
     "MixturePredictions",
+    "NumberPredictions",
 ]

@@ -120,7 +120,8 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         start = None
         if not isinstance(self.start, str):
             rows = check_weights(sample_weight, self._n_rows(X)) > 0
-            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names)
+            q = self._family().n_predictors
+            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names, q)
             start = given_start(self.start, rows, wanted)
             start = start if samples.groups is None else start.in_order(samples.groups.order)
         outcome = self._fit(samples, self._with_columns(options, samples), start)

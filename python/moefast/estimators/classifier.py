@@ -17,6 +17,7 @@ from moefast.estimators.flat_gates import FlatMixtureEstimator
 from moefast.estimators.given_start import StartParameter
 from moefast.estimators.prediction import in_range
 from moefast.families import BERNOULLI, Family, Multinomial
+from moefast.groups import missing_labels
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.validation import check_finite, check_integer
@@ -145,44 +146,64 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: Any, *, offset: Any = None) -> npt.NDArray[Any]:
         """Return the likeliest class of each row, shape (n,)."""
-        likely = self.predict_proba(X).argmax(axis=1)
+        likely = self.predict_proba(X, offset=offset).argmax(axis=1)
         return np.asarray(self.classes_[likely])
 
-    def predict_proba(self, X: Any) -> Floats:
-        """Return P(y = c | x) for the classes in the order of ``classes_``, shape (n, C)."""
-        X = self._checked_features(X)
-        if self.mixture_.family == BERNOULLI:
-            second = np.minimum(in_range(self.mixture_.mean, X), 1.0)  # rounding
-            return np.column_stack([1.0 - second, second])
-        p = in_range(self.mixture_.probabilities, X)
-        return np.asarray(np.minimum(p / p.sum(axis=1, keepdims=True), 1.0))
+    def predict_proba(self, X: Any, *, offset: Any = None) -> Floats:
+        """Return P(y = c | x) for the classes in the order of ``classes_``, shape (n, C).
 
-    def predict_log_proba(self, X: Any) -> Floats:
+        A model that was fitted with an `offset`, as two classes may be, needs that of these rows; without it is 0.
+        """
+        p = np.exp(self._log_probabilities(X, offset))
+        return np.asarray(np.minimum(p / p.sum(axis=1, keepdims=True), 1.0))  # rounding
+
+    def predict_log_proba(self, X: Any, *, offset: Any = None) -> Floats:
         """Return log P(y = c | x), shape (n, C)."""
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.predict_proba(X)))
+            return np.asarray(np.log(self.predict_proba(X, offset=offset)))
 
-    def decision_function(self, X: Any) -> Floats:
-        """Return the log odds of the second of two classes, shape (n,), or log P(y = c | x) of more, (n, C)."""
-        log_p = self.predict_log_proba(X)
+    def decision_function(self, X: Any, *, offset: Any = None) -> Floats:
+        """Return the log odds of the second of two classes, shape (n,), or log P(y = c | x) of more, (n, C).
+
+        Finite also where P is 0 or 1 to rounding.
+        """
+        log_p = self._log_probabilities(X, offset)
         return np.asarray(log_p[:, 1] - log_p[:, 0]) if log_p.shape[1] == 2 else log_p
 
-    def predict_experts(self, X: Any) -> Floats:
+    def predict_experts(self, X: Any, *, offset: Any = None) -> Floats:
         """Return what each expert gives the classes, shape (n, k, C)."""
-        X = self._checked_features(X)
-        of, family = self.mixture_.predictors(X), self.mixture_.family
+        X, terms = self._rows_with_offset(X, offset)
+        of, family = self.mixture_.predictors(X, terms), self.mixture_.family
         if family == BERNOULLI:
             second = family.mean(of)
             return np.stack([1.0 - second, second], axis=-1)
         return np.exp(family.log_probabilities(of))
 
-    def sample(self, X: Any, random_state: RandomState = None) -> npt.NDArray[Any]:
+    def sample(self, X: Any, random_state: RandomState = None, *, offset: Any = None) -> npt.NDArray[Any]:
         """Draw one class for each row of X from the fitted model, shape (n,)."""
         rng = get_generator(random_state)
-        X = self._checked_features(X)
-        return np.asarray(self.classes_[self.mixture_.draw(X, rng).astype(np.intp)])
+        X, terms = self._rows_with_offset(X, offset)
+        return np.asarray(self.classes_[self.mixture_.draw(X, rng, terms).astype(np.intp)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
+        """Return the share of rows whose class is the likeliest."""
+        from sklearn.metrics import accuracy_score  # loads much that fitting does not need
+
+        return float(accuracy_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
+
+    def _rows_with_offset(self, X: Any, offset: Any) -> tuple[Floats, RowTerms]:
+        X, terms = self._checked_rows(X, offset, None)
+        if offset is not None and self.mixture_.family != BERNOULLI:
+            raise ValueError("offset is for one predictor, classes have several; leave it out")
+        return X, terms
+
+    def _log_probabilities(self, X: Any, offset: Any) -> Floats:
+        X, terms = self._rows_with_offset(X, offset)
+        if self.mixture_.family == BERNOULLI:
+            return in_range(lambda rows: self.mixture_.log_density_grid(rows, np.array([0.0, 1.0]), terms), X)
+        return in_range(self.mixture_.log_probabilities, X)
 
     def _samples(
         self,
@@ -213,6 +234,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
             raise ValueError("Found array with 0 sample(s) for y, while a minimum of 1 is required.")
         if y.dtype.kind == "f":
             check_finite(y, what="y")
+        if y.dtype.kind == "O":
+            _check_labels(y)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
@@ -243,6 +266,21 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         if self.common_features is not None and len(self.classes_) > 2:
             raise ValueError(f"common_features are for two classes, got {len(self.classes_)}")
         super()._check_response(samples)
+
+
+def _check_labels(y: npt.NDArray[Any]) -> None:
+    """Raise for objects that are missing labels, and for labels that have no order among each other."""
+    missing = missing_labels(y)
+    if missing.any():
+        rows = f"{int(missing.sum())} of {len(y)} rows, first at row {int(np.argmax(missing))}"
+        raise ValueError(f"y has missing labels: {rows}; remove or replace these rows")
+    try:
+        np.sort(y)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in y}))
+        raise TypeError(
+            f"y must have labels of one kind, got {kinds}; convert them, as with y.astype(str)"
+        ) from None
 
 
 def _plain(label: Any) -> Any:

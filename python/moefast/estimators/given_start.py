@@ -42,6 +42,8 @@ class Wanted:
     n_features : int
     names : sequence of str or None
         Of the columns of X.
+    n_predictors : int
+        Of an expert: more than one where it knows more than two classes.
     """
 
     n_experts: int
@@ -49,6 +51,7 @@ class Wanted:
     branches: tuple[int, ...] | None
     n_features: int
     names: Sequence[str] | None
+    n_predictors: int = 1
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _mixture(mixture: Any, wanted: Wanted) -> Mixture | HierarchicalMixture:
     if not isinstance(mixture, kind):
         raise TypeError(f"start must be the parameters of a {kind.__name__}, got a {type(mixture).__name__}")
     if isinstance(mixture, Mixture):
-        check_mixture("start", mixture, wanted.n_features)
+        check_mixture("start", mixture, wanted.n_features, wanted.n_predictors)
     else:
         check_hierarchical_mixture("start", mixture, wanted.n_features)
         if mixture.branches != wanted.branches:

@@ -131,10 +131,16 @@ class NumberPredictions(RegressorMixin, MixturePredictions):  # type: ignore[mis
         y[order] = in_range(lambda rows: draw_groups(self.mixture_, rows, of_rows, rng, terms[order]), X[order])
         return y
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, n_trials: Any = None
+    ) -> float:
         """Return R^2 of the predictions; y may be left out with a formula that has a response.
 
         With a response such as log(y) it is that of log(y).
         """
+        from sklearn.metrics import r2_score  # loads much that fitting does not need
+
         check_is_fitted(self)
-        return float(super().score(X, self._response(X, y), sample_weight))
+        y = self._response(X, y)
+        predicted = self.predict(X, offset=offset, n_trials=n_trials)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))

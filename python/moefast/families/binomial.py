@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import bdtr, expit, gammaln
+from scipy.special import bdtr, betaln, expit
 
 from moefast._typing import Floats
 from moefast.families.family import Family, Predictors
@@ -111,4 +111,5 @@ BERNOULLI = Bernoulli()
 
 
 def _log_coefficient(y: Floats, trials: Floats | float) -> Floats:
-    return np.asarray(gammaln(np.add(trials, 1.0)) - gammaln(y + 1.0) - gammaln(trials - y + 1.0))
+    """Of Beta functions: the logarithms of three factorials of many trials would leave nothing but rounding."""
+    return np.asarray(-np.log1p(trials) - betaln(np.subtract(trials, y) + 1.0, y + 1.0))

@@ -16,6 +16,10 @@ __all__ = ["CustomFamily"]
 
 _Function = Callable[..., Any]
 
+# Slopes are compared with difference quotients of this step on so many rows, a little beside the predictor that
+# suits y, where log f may have a kink; an error larger than this share is none of rounding.
+_STEP, _BESIDE, _CHECKED, _SLOPE_TOL = 1e-5, 0.1, 1000, 1e-2
+
 
 @dataclass(frozen=True, eq=False)
 class CustomFamily(Family):
@@ -71,6 +75,8 @@ class CustomFamily(Family):
     discrete: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name of a family must be a text, got {self.name!r}")
         for what in ("log_f", "slope", "weight", "predictor", "mean_of"):
             if not callable(getattr(self, what)):
                 raise TypeError(f"{what} of family {self.name!r} must be callable, got {getattr(self, what)!r}")
@@ -96,7 +102,10 @@ class CustomFamily(Family):
     def _values(self, what: str, function: _Function, *arguments: Any) -> Floats:
         wanted = np.broadcast_shapes(*(np.shape(argument) for argument in arguments))
         with np.errstate(over="ignore", divide="ignore"):
-            values = np.asarray(function(*arguments), dtype=np.float64)
+            values = np.asarray(function(*arguments))
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"{what} of family {self.name!r} must return real numbers, got {values.dtype}")
+        values = values.astype(np.float64, copy=False)
         if values.shape != wanted:
             raise ValueError(
                 f"{what} of family {self.name!r} must return numbers of the shape it is given, {wanted}; got "
@@ -113,12 +122,27 @@ class CustomFamily(Family):
         return np.asarray(function(*arguments), dtype=np.float64)
 
     def check(self, y: Floats, terms: RowTerms) -> None:
-        """Refuse a y to which the family gives no finite density."""
+        """Refuse a y to which the family gives no finite density, and slopes that are not those of it."""
         self.refuse_trials(terms)
         with np.errstate(all="ignore"):
-            first = np.asarray(self.predictor(y), dtype=np.float64)
-            good = np.isfinite(first) & np.isfinite(np.asarray(self.log_f(y, first), dtype=np.float64))
-        self.refuse(~good, y, "a value with a finite predictor and density")
+            first = np.broadcast_to(np.asarray(self.predictor(y), dtype=np.float64), y.shape)
+            good = np.isfinite(first) & np.isfinite(np.asarray(self.log_f(y, first.copy()), dtype=np.float64))
+            self.refuse(~good, y, "a value with a finite predictor and density")
+            self._check_slope(y[:_CHECKED], first[:_CHECKED] + _BESIDE)
+
+    def _check_slope(self, y: Floats, eta: Floats) -> None:
+        """Raise where, in most rows, the slope is not the difference quotient of log f: EM would end nowhere."""
+        up, down = (np.asarray(self.log_f(y, eta + h), dtype=np.float64) for h in (_STEP, -_STEP))
+        differences = (up - down) / (2.0 * _STEP)
+        error = np.abs(self._values("slope", self.slope, y, eta.copy()) - differences)
+        known = np.isfinite(error)
+        wrong = error > _SLOPE_TOL * (1.0 + np.abs(differences))
+        if known.any() and np.mean(wrong[known]) > 0.5:
+            row = int(np.argmax(wrong & known))
+            raise ValueError(
+                f"slope of family {self.name!r} is not the derivative of log_f by the predictor: at "
+                f"y={y[row]:.6g} and eta={eta[row]:.6g} the latter is {differences[row]:.6g}"
+            )
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return what the user says."""

@@ -107,6 +107,9 @@ class Family(ABC):
     def __hash__(self) -> int:
         return hash((type(self), self.name))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @property
     def shape_name(self) -> str | None:
         """What the field calls the shape; None where there is none to fit."""

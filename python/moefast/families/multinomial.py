@@ -29,6 +29,9 @@ class Multinomial(Family):
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
 
+    def __repr__(self) -> str:
+        return f"Multinomial({self.n_classes})"
+
     @property
     def n_predictors(self) -> int:
         """C - 1."""

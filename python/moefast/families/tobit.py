@@ -93,7 +93,7 @@ class Tobit(Family):
         seen = ndtr(high) - ndtr(low)
         value = of.eta * seen + of.sigma * (_density(low) - _density(high))
         value += _times(self.lower, ndtr(low)) + _times(self.upper, ndtr(-high))
-        return np.asarray(value)
+        return np.clip(value, self.lower, self.upper)  # far out rounding reaches beyond
 
     def std(self, of: Predictors) -> Floats:
         """Return the standard deviation of y, the limits counted in."""

@@ -11,7 +11,7 @@ from moefast._typing import Floats
 from moefast.formulas.fitted import FittedFormula
 from moefast.formulas.formula import check_formula
 from moefast.formulas.table import names_of_table, some_rows
-from moefast.samples import Samples
+from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.validation import check_response, check_samples, check_weights
 
 __all__ = ["check_formula_alone", "design", "learnt", "response", "samples_of"]
@@ -43,13 +43,14 @@ def check_formula_alone(parameters: Mapping[str, Any]) -> None:
 
 
 def samples_of(
-    X: Any, y: Any, sample_weight: Any, formula: str | None, groups: Any = None
+    X: Any, y: Any, sample_weight: Any, formula: str | None, groups: Any = None, terms: RowTerms = NO_TERMS
 ) -> tuple[Samples, FittedFormula | None]:
     """Return checked samples of positive weight, by way of a formula where there is one, and what it learnt."""
     if formula is None:
-        return check_samples(X, y, sample_weight, groups=groups), None
+        return check_samples(X, y, sample_weight, terms=terms, groups=groups), None
     fitted = learnt(formula, X, sample_weight)
-    return check_samples(*design(fitted, X, y, sample_weight), sample_weight, groups=groups), fitted
+    data = design(fitted, X, y, sample_weight)
+    return check_samples(*data, sample_weight, terms=terms, groups=groups), fitted
 
 
 def learnt(formula: str, data: Any, sample_weight: Any) -> FittedFormula:

@@ -72,7 +72,9 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     of_owner = model.mixture_.predictors(values).chosen(rows.owner)
     family = model.mixture_.family
     law = family.mean(of_owner)[:, 0]
-    residuals = (response - law) / (model.sigma_[rows.owner] if family.has_scale else family.std(of_owner)[:, 0])
+    spread = model.sigma_[rows.owner] if family.has_scale else family.std(of_owner)[:, 0]
+    residuals = np.where(response == law, 0.0, response - law)  # of an expert that is sure the spread is 0 as well
+    residuals = np.divide(residuals, spread, out=residuals, where=residuals != 0)
     low, high = limits(residuals)
     ax.set(xlim=limits(law), ylim=(min(low, -3.2), max(high, 3.2)))
     rows.draw(ax, law, residuals, experts.colours[rows.owner])

@@ -110,15 +110,18 @@ def _with_names(samples: Samples) -> Any:
 def _held_out(path: Sequence[MixtureOfExpertsRegressor], X: Any, samples: Samples, split: Split) -> Floats:
     """Return log P(y | x) of what is held out, shape (number of models, number of rows or groups held out)."""
     rows, out = (samples.rows_of(units) for units in split)
-    y, weights, groups = samples.y, samples.sample_weight, samples.groups
+    y, weights, groups, terms = samples.y, samples.sample_weight, samples.groups, samples.terms
     if groups is None:
         # What is wrong with a fold's fit shows in the result.
-        fits = fit_all(path, _rows(X, rows), y[rows], weights[rows])
-        return np.stack([fitted.score_samples(_rows(X, out), y[out]) for fitted, _ in fits])
-    fits = fit_all(path, _rows(X, rows), y[rows], weights[rows], groups.of_rows[rows])
+        fits = fit_all(path, _rows(X, rows), y[rows], weights[rows], None, terms[rows])
+        of_out = {"offset": terms[out].offset, "n_trials": terms[out].n_trials}
+        return np.stack([fitted.score_samples(_rows(X, out), y[out], **of_out) for fitted, _ in fits])
+    fits = fit_all(path, _rows(X, rows), y[rows], weights[rows], groups.of_rows[rows], terms[rows])
     held_out = np.asarray(_rows(X, out), dtype=np.float64)
-    of_out = groups.take(split[1])
-    return np.stack([group_log_density(fitted.mixture_, held_out, y[out], of_out) for fitted, _ in fits])
+    groups_out, terms_out = groups.take(split[1]), terms[out]
+    return np.stack(
+        [group_log_density(fitted.mixture_, held_out, y[out], groups_out, terms_out) for fitted, _ in fits]
+    )
 
 
 def _rows(X: Any, rows: npt.NDArray[np.intp]) -> Any:

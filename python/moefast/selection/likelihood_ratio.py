@@ -11,22 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.features import check_features, feature_columns
 from moefast.exceptions import DegenerateDataWarning
+from moefast.families import GAUSSIAN, get_family
 from moefast.formulas.design import check_formula_alone, samples_of
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
-from moefast.samples import Samples
+from moefast.samples import NO_TERMS, Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.portfolio import StartOptions
 from moefast.selection.nested_fits import NestedFits
 from moefast.selection.tasks import check_jobs, run_all
-from moefast.validation import check_integer, check_verbose
+from moefast.validation import check_integer, check_terms, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]
 
@@ -35,8 +37,10 @@ _PARAMETERS = (
     "noise",
     "fit_intercept",
     "fit_gate_intercept",
+    "family",
     "expert_features",
     "gate_features",
+    "common_features",
     "max_iter",
     "tol",
     "alpha",
@@ -87,6 +91,8 @@ def lr_test(
     n_init: int = 20,
     sample_weight: Any = None,
     groups: Any = None,
+    offset: Any = None,
+    n_trials: Any = None,
     random_state: RandomState = None,
     n_jobs: int | None = None,
     n_threads: int | None = None,
@@ -118,6 +124,8 @@ def lr_test(
         Whole numbers: a row of weight 3 stands for three, for which three responses are drawn.
     groups : array-like of shape (n,), optional
         As for :meth:`MixtureOfExpertsRegressor.fit`: rows of a group are of one expert, also in the replicates.
+    offset, n_trials : float or array-like of shape (n,), optional
+        As for :meth:`MixtureOfExpertsRegressor.fit`, also in the replicates.
     random_state : int, Generator, RandomState or None
     n_jobs : int or None
         Processes, as in joblib: replicates are shared among them. The result does not depend on it.
@@ -127,7 +135,7 @@ def lr_test(
         1 shows a progress bar where standard error is a terminal.
     **parameters
         Those of :class:`MixtureOfExpertsRegressor` that say what the model is and how EM runs, such as
-        ``noise="shared"`` or ``gate_features=[]``.
+        ``family="poisson"``, ``noise="shared"`` or ``gate_features=[]``.
 
     Returns
     -------
@@ -161,7 +169,11 @@ def lr_test(
     check_jobs(n_jobs)
     check_verbose(verbose)
     check_formula_alone(parameters)
-    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups)
+    given = offset is not None or n_trials is not None
+    terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
+    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms)
+    family = get_family(parameters.pop("family", GAUSSIAN))
+    family.check(samples.y, samples.terms)
     samples = _rows_of_weight_one(samples)
     em = _em_options(parameters, n_threads, samples)
     if formula is not None:
@@ -174,7 +186,8 @@ def lr_test(
             "positive weight; test fewer experts or give more data"
         )
     rng = get_generator(random_state)
-    fits = NestedFits.of(samples, _best_mixture(samples, k, em, rng), int(n_init), em, rng)
+    null = _best_mixture(EmProblem(samples, em, family=family), k, rng)
+    fits = NestedFits.of(samples, null, int(n_init), em, rng)
     for fit in (fits.null, fits.alternative):
         if fit.collapsed:
             warnings.warn(
@@ -199,14 +212,13 @@ def lr_test(
 def _replicate(samples: Samples, null: Mixture, n_init: int, options: EmOptions, seed: int) -> float:
     """Return the statistic on responses drawn from the null hypothesis."""
     rng = np.random.default_rng(seed)
-    of_rows = samples.groups
-    y = null.draw(samples.X, rng) if of_rows is None else draw_groups(null, samples.X, of_rows, rng)
+    X, of_rows, terms = samples.X, samples.groups, samples.terms
+    y = null.draw(X, rng, terms) if of_rows is None else draw_groups(null, X, of_rows, rng, terms)
     return NestedFits.of(replace(samples, y=y), null, n_init, options, rng).statistic
 
 
-def _best_mixture(samples: Samples, k: int, options: EmOptions, rng: np.random.Generator) -> Mixture:
+def _best_mixture(problem: EmProblem, k: int, rng: np.random.Generator) -> Mixture:
     """Return the best fit of k experts by the search, in the units of the data."""
-    problem = EmProblem(samples, options)
     fit, _ = find_best_optimum(problem, k, StartOptions("auto", "auto", problem.n_parameters(k)), rng)
     return problem.result(fit).mixture
 
@@ -218,9 +230,9 @@ def _em_options(parameters: dict[str, Any], n_threads: int | None, samples: Samp
             raise TypeError(
                 f"{name} is no parameter of lr_test; beside its own there are {', '.join(_PARAMETERS)}"
             )
-    of_data = ("formula", "expert_features", "gate_features")
+    of_data = ("formula", "expert_features", "gate_features", "common_features")
     options = {name: value for name, value in parameters.items() if name not in of_data}
-    for which in ("expert", "gate"):
+    for which in ("expert", "gate", "common"):
         name = f"{which}_features"
         check_features(name, parameters.get(name))
         options[f"{which}_columns"] = feature_columns(name, parameters.get(name), samples)
@@ -244,5 +256,6 @@ def _rows_of_weight_one(samples: Samples) -> Samples:
         X=samples.X[rows],
         y=samples.y[rows],
         sample_weight=np.ones(len(rows)),
+        terms=samples.terms[rows],
         groups=None if groups is None else groups.take(units),
     )

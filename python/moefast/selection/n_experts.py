@@ -9,16 +9,18 @@ from itertools import chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.utils.validation import _num_samples
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.formulas.design import samples_of
 from moefast.randomness import RandomState, get_generator
+from moefast.samples import NO_TERMS
 from moefast.selection.candidate import CRITERIA, Candidate, best_candidate
 from moefast.selection.cross_validation import Split, cross_validate, k_folds, without_formula
 from moefast.selection.path import fit_all, paths_through
 from moefast.selection.result import NExpertsSelection
 from moefast.selection.tasks import check_jobs, run_all
-from moefast.validation import check_choice, check_flag, check_integer, check_verbose
+from moefast.validation import check_choice, check_flag, check_integer, check_terms, check_verbose
 
 __all__ = ["select_n_experts"]
 
@@ -31,6 +33,8 @@ def select_n_experts(
     criterion: Literal["bic", "cv", "icl"] = "bic",
     sample_weight: Any = None,
     groups: Any = None,
+    offset: Any = None,
+    n_trials: Any = None,
     n_folds: int | None = 5,
     one_standard_error: bool = False,
     path: bool = True,
@@ -60,6 +64,8 @@ def select_n_experts(
     groups : array-like of shape (n,), optional
         As for :meth:`MixtureOfExpertsRegressor.fit`: rows of a group are of one expert. BIC counts groups, and
         folds are made of whole ones.
+    offset, n_trials : float or array-like of shape (n,), optional
+        As for :meth:`MixtureOfExpertsRegressor.fit`.
     n_folds : int or None
         Parts of the rows, drawn at random, each held out once. The fits for it are most of the work: None leaves
         cross-validation out.
@@ -121,7 +127,9 @@ def select_n_experts(
     check_verbose(verbose)
     if "n_experts" in parameters:
         raise TypeError("n_experts is what is chosen; give candidates")
-    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups)
+    given = offset is not None or n_trials is not None
+    terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
+    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms)
     n, unit = samples.n_units, "rows" if samples.groups is None else "groups"
     splits = _checked_splits(n, unit, criterion, n_folds, get_generator(random_state))
     counts = _checked_candidates(candidates, n, unit, splits)
@@ -131,7 +139,7 @@ def select_n_experts(
         MixtureOfExpertsRegressor(k, random_state=random_state, n_threads=n_threads, **parameters) for k in counts
     ]
     paths = paths_through(models, wanted=path)
-    tasks = [(along, X, y, sample_weight, groups) for along in paths]
+    tasks = [(along, X, y, sample_weight, groups, terms) for along in paths]
     fits = list(chain(*run_all(fit_all, tasks, n_jobs, desc="fitting", shown=bool(verbose))))
     table = [Candidate.of(model) for model, _ in fits]
     if splits:

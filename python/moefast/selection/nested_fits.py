@@ -54,7 +54,7 @@ class NestedFits:
         options : EmOptions
         rng : numpy Generator
         """
-        problem = EmProblem(samples, options)
+        problem = EmProblem(samples, options, start.link, start.family)
         k = start.n_experts
 
         def best(n_experts: int, starts: list[Start]) -> EmFit:

@@ -11,6 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.links import get_link
+from moefast.samples import NO_TERMS, RowTerms
 from moefast.search.settings import SearchSettings
 
 __all__ = ["Fitted", "fit_all", "paths_through"]
@@ -47,14 +48,20 @@ def _searches(model: MixtureOfExpertsRegressor) -> bool:
 
 
 def fit_all(
-    models: Sequence[MixtureOfExpertsRegressor], X: Any, y: Any, sample_weight: Any, groups: Any = None
+    models: Sequence[MixtureOfExpertsRegressor],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    groups: Any = None,
+    terms: RowTerms = NO_TERMS,
 ) -> list[Fitted]:
     """Return fitted copies of the models, of one expert more each, and what they warn of.
 
     The first is searched for from nothing, the others from the splits of the one before. Then all but the last are
     tried from the merges of the one behind, and the better of both is kept; one expert has nothing to gain.
     """
-    data = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups}
+    of_rows = {"offset": terms.offset, "n_trials": terms.n_trials}
+    data = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups, **of_rows}
     fits: list[Fitted] = []
     for model in models:
         fits.append(_fit(model, data, fits[-1][0] if fits else None))
