@@ -65,6 +65,18 @@ def test_all_pictures_can_be_drawn(family):
     assert label.startswith(f"change of {wanted} per")
 
 
+def test_offset_and_trials_of_the_rows_are_in_what_is_explained():
+    model, X, y, terms, _ = fitted("binomial")
+    given = {"offset": terms.offset, "n_trials": terms.n_trials}
+    ax = plot_explained(model, X, y, **given, ax=Figure().subplots())
+    drawn = np.vstack([collection.get_offsets() for collection in ax.collections])[:, 0]
+    owner = model.assign(X, y, **given)
+    law = model.predict_experts(X, **given)[np.arange(len(y)), owner]
+    np.testing.assert_allclose(np.sort(drawn), np.clip(np.sort(law), *ax.get_xlim()))
+    of_rows = plot_residuals(model, X, y, **given, ax=Figure().subplots())
+    assert np.abs(np.vstack([c.get_offsets() for c in of_rows.collections])[:, 1]).mean() < 1.5
+
+
 def test_a_response_without_jumps_has_its_distribution_function():
     model, X, y, terms, _ = fitted("gamma")
     np.testing.assert_array_equal(probability_below(model.mixture_, X, y, NO_TERMS), model.cdf(X, y))

@@ -77,7 +77,15 @@ def plot_experts(
     return figure
 
 
-def plot_explained(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
+def plot_explained(
+    model: MixtureEstimator,
+    X: Any,
+    y: Any = None,
+    *,
+    offset: Any = None,
+    n_trials: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw y against what the law of each row's own expert says, the expert being most responsible for the row.
 
     That is known once y is seen: it shows what the experts explain, not how well y is predicted.
@@ -89,6 +97,8 @@ def plot_explained(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
         May be left out with a formula.
+    offset, n_trials : float or array-like of shape (n,), optional
+        Of these rows, as in ``fit``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -113,10 +123,10 @@ def plot_explained(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     'y'
     """
     ax = axes_or_new(ax)
-    values, response, _ = model._checked_samples(X, y)
+    values, response, terms = model._checked_samples(X, y, offset, n_trials)
     experts = Experts.of(model)
-    rows = Rows.of(model.responsibilities(X, y), experts)
-    law = model.mixture_.expert_means(values)[np.arange(len(response)), rows.owner]
+    rows = Rows.of(model.responsibilities(X, y, offset=offset, n_trials=n_trials), experts)
+    law = model.mixture_.expert_means(values, terms)[np.arange(len(response)), rows.owner]
     ax.set(xlim=limits(law), ylim=limits(response))
     rows.draw(ax, law, response, experts.colours[rows.owner])
     ends = np.array([max(ax.get_xlim()[0], ax.get_ylim()[0]), min(ax.get_xlim()[1], ax.get_ylim()[1])])

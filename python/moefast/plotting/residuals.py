@@ -28,7 +28,15 @@ _TAIL, _MIDDLE = 500, 1000  # points shown of each tail, and between them
 _LEAST = 1e-300  # a probability that underflows is at 37 standard deviations
 
 
-def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None = None) -> Axes:
+def plot_residuals(
+    model: MixtureEstimator,
+    X: Any,
+    y: Any = None,
+    *,
+    offset: Any = None,
+    n_trials: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw each row's residual from the law of the expert most responsible for it, in its standard deviations.
 
     A curve in one colour says that this expert's law is not straight, a funnel that its noise is not constant.
@@ -42,6 +50,8 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     X : array-like of shape (n, d)
     y : array-like of shape (n,)
         May be left out with a formula.
+    offset, n_trials : float or array-like of shape (n,), optional
+        Of these rows, as in ``fit``.
     ax : matplotlib Axes, optional
         Where to draw; a new figure for None.
 
@@ -66,10 +76,10 @@ def plot_residuals(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes |
     'residual / sigma of its expert'
     """
     ax = axes_or_new(ax)
-    values, response, _ = model._checked_samples(X, y)
+    values, response, terms = model._checked_samples(X, y, offset, n_trials)
     experts = Experts.of(model)
-    rows = Rows.of(model.responsibilities(X, y), experts)
-    of_owner = model.mixture_.predictors(values).chosen(rows.owner)
+    rows = Rows.of(model.responsibilities(X, y, offset=offset, n_trials=n_trials), experts)
+    of_owner = model.mixture_.predictors(values, terms).chosen(rows.owner)
     family = model.mixture_.family
     law = family.mean(of_owner)[:, 0]
     spread = model.sigma_[rows.owner] if family.has_scale else family.std(of_owner)[:, 0]
