@@ -28,97 +28,18 @@ from scipy.special import softmax
 import moefast._core as _core
 from moefast._typing import Floats
 from moefast.em.collapse import collapsed_experts
+from moefast.em.core_problem import CoreProblem
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, HardAssignment
 from moefast.em.grouped_information import grouped_derivatives
-from moefast.em.options import EXPERT_ALPHA_LEAST, GATE_ALPHA_AUTO, EmOptions
-from moefast.em.standard_samples import StandardSamples
-from moefast.families import GAUSSIAN, Family
-from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
-from moefast.repeated import group_responsibilities
-from moefast.samples import Samples
 from moefast.threads import resolve_threads
 
 __all__ = ["EmProblem"]
 
 
-class EmProblem(StandardSamples):
-    """One data set in standard units, on which EM runs from many starts; see :class:`StandardSamples`.
-
-    Parameters
-    ----------
-    samples : Samples
-    options : EmOptions
-    link : Link
-        g. The response keeps its units, which g knows, unless g is homogeneous.
-    family : Family
-        Of the response, in the units of the data.
-    """
-
-    def __init__(
-        self,
-        samples: Samples,
-        options: EmOptions,
-        link: Link = LINKS["linear"],
-        family: Family = GAUSSIAN,
-    ) -> None:
-        self.options = options
-        self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
-        super().__init__(samples, options, link, family)
-        if options.gate_alpha == "auto":
-            self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
-        if family.may_be_sure:
-            least = EXPERT_ALPHA_LEAST * self.weight_per_row
-            self.options = replace(self.options, alpha=max(options.alpha, least))
-
-    def _settings(self, max_iter: int | None = None, update_noise: bool = True, **of_search: Any) -> Any:
-        o = self.options
-        return _core.EmSettings(
-            max_iter=int(o.max_iter if max_iter is None else max_iter),
-            tol=float(o.tol),
-            fit_intercept=bool(o.fit_intercept),
-            fit_gate_intercept=bool(o.fit_gate_intercept),
-            update_noise=bool(update_noise),
-            shared_noise=o.noise == "shared",
-            common_columns=self.expert_design.positions(o.common_columns),
-            variance_floor=self.variance_floor,
-            alpha=float(o.alpha),
-            gate_alpha=o.gate_ridge,
-            accelerate=bool(o.accelerate),
-            n_threads=self._n_threads,
-            link=self.link.name if self.link.is_built_in else (self._call_link, self.link.curvature),
-            family=self.family.core,
-            **of_search,
-        )
-
-    def _call_link(self, t: Floats) -> tuple[Floats, Floats]:
-        return self.link(t), self.link.slope(t)
-
-    def _data(self, means: Floats | None = None, log_densities: Floats | None = None) -> Any:
-        return self._core_data(self.sample_weight, means, log_densities)
-
-    def _core_data(
-        self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
-    ) -> Any:
-        centre, inverse_scale = self.features.core_units
-        offset, trials, row_term, first_predictor = self.response.of_core
-        return _core.EmData(
-            self.features.values,
-            self.t,
-            sample_weight,
-            means,
-            log_densities,
-            expert_columns=self.expert_design.columns,
-            gate_columns=self.gate_design.columns,
-            centre=centre,
-            inverse_scale=inverse_scale,
-            offset=offset,
-            trials=trials,
-            row_term=row_term,
-            first_predictor=first_predictor,
-            group_starts=None if self.groups is None else self.groups.starts,
-        )
+class EmProblem(CoreProblem):
+    """One data set in standard units, on which EM runs from many starts; see :class:`CoreProblem`."""
 
     def run(
         self,
@@ -266,50 +187,6 @@ class EmProblem(StandardSamples):
         ends = _core.em_run(self._data(), tuples, settings)
         return [self._fit(start, end) for start, end in zip(mixtures, ends, strict=True)]
 
-    def _blank(self, k: int) -> Mixture:
-        """Equal gates; the rest is made by the first M-step."""
-        d = self.features.shape[1]
-        shape, q = np.full(k, self.family.initial_shape), self.family.n_predictors
-        predictors = (k,) if q == 1 else (k, q)
-        return Mixture(
-            np.zeros((*predictors, d)),
-            np.zeros(predictors),
-            np.zeros((k, d)),
-            np.zeros(k),
-            np.ones(k),
-            self.link,
-            self.family,
-            shape,
-        )
-
-    def _parameters(
-        self, start: Mixture, update_noise: bool = True
-    ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
-        """Return the start with its last gate row 0, and experts, gates, dispersions within the options.
-
-        Experts and gates are those of the core: of the columns that they see.
-        """
-        k = start.n_experts
-        start = replace(start.ordered(np.arange(k)), link=self.link, family=self.family)
-        intercept = start.intercept if self.options.fit_intercept else np.zeros_like(start.intercept)
-        gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
-        variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
-        if not self.family.has_scale:
-            variance = np.ones(k)
-        if self.options.noise == "shared" and update_noise:
-            variance, shape = np.full(k, variance.mean()), np.full(k, np.exp(np.log(shape).mean()))
-        coef = self.expert_design.take(start.coef)
-        common = self.expert_design.positions(self.options.common_columns)
-        if common:
-            coef = coef.copy()
-            coef[:, common] = coef[:, common].mean(axis=0)
-        experts = np.concatenate([coef, intercept[..., None]], axis=-1).reshape(-1, coef.shape[-1] + 1)
-        return start, (
-            experts,
-            np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
-            np.column_stack([variance, shape]),
-        )
-
     def _fit(
         self, start: Mixture, out: Any, means: Floats | None = None, log_densities: Floats | None = None
     ) -> EmFit:
@@ -331,60 +208,6 @@ class EmProblem(StandardSamples):
             status=str(out["status"]),
             collapsed=collapsed_experts(self, mixture, out["totals"], responsibilities),
         )
-
-    def _mixture(self, start: Mixture, out: Any) -> Mixture:
-        """Return the parameters in the core's result."""
-        experts = out["experts"].reshape(*start.intercept.shape, -1)
-        return replace(
-            start,
-            coef=self.expert_design.spread(experts[..., :-1]),
-            intercept=experts[..., -1],
-            gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
-            gate_intercept=out["gates"][:, -1],
-            sigma=np.sqrt(out["variance"]),
-            shape=out["shape"],
-        )
-
-    def responsibilities(self, mixture: Mixture, means: Floats | None = None) -> Floats:
-        """Return P(expert i | x, y) of each row, or of its group where it has one, (n, k).
-
-        The mixture is in standard units; `means` replaces what the experts predict.
-        """
-        if self.groups is None:
-            return mixture.responsibilities(self.Z, self.t, self.response.terms, means)
-        of_groups = group_responsibilities(mixture, self.Z, self.t, self.groups, self.response.terms, means)
-        return self.groups.spread(of_groups)
-
-    def n_parameters(self, n_experts: int, n_gates: int | None = None) -> int:
-        """Count what can be told apart of `n_experts` experts, of free gate rows (default one less) and of noise.
-
-        Coefficients of columns that depend linearly on others do not count.
-        """
-        n_gates = n_experts - 1 if n_gates is None else n_gates
-        dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
-        noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
-        common = len(set(self.options.common_columns) - set(self.expert_design.dependent))
-        of_expert = self.family.n_predictors * self.expert_design.rank
-        experts = n_experts * of_expert - (n_experts - 1) * common
-        return experts + n_gates * self.gate_design.rank + noise
-
-    def residuals(self, mixture: Mixture) -> Floats:
-        """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""
-        response = self.response
-        if self.family.n_predictors > 1:  # along a contrast of classes, the same for mixtures of as many experts
-            of = mixture.predictors(self.Z)
-            expected = np.exp(self.family.log_probabilities(of))
-            missed = response.working[:, None] - expected
-            return np.asarray(missed @ np.random.default_rng(mixture.n_experts).normal(size=missed.shape[-1]))
-        if response.first_predictor is None:
-            return np.asarray(self.t[:, None] - mixture.expert_means(self.Z))
-        return np.asarray(response.first_predictor[:, None] - mixture.predictors(self.Z).eta)
-
-    @property
-    def shape_bounds(self) -> tuple[float, float]:
-        """Between what the shapes of the family may lie; (0, 0) for families without."""
-        least, largest = self._settings().shape_bounds
-        return float(least), float(largest)
 
     def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:
         """Return the score, the Hessian and the sum of w_n s_n s_n' of the log-likelihood without its ridges.
