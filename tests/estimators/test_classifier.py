@@ -183,8 +183,6 @@ def test_errors_name_what_is_wrong_and_leave_an_earlier_fit():
     assert (model.predict_proba(X) == before).all()
     with pytest.raises(ValueError, match=r"y must be one of classes_=.*'maybe' at row 1"):
         model.score_samples(X[:2], np.array(["yes", "maybe"]))
-    with pytest.raises(ValueError, match="inference is for two classes"):
-        MixtureOfExpertsClassifier(1).fit(X, THREE).inference(X, THREE)
     with pytest.raises(ValueError, match="common_features are for two classes, got 3"):
         MixtureOfExpertsClassifier(2, common_features=[0]).fit(X, THREE)
 
@@ -241,12 +239,6 @@ def test_labels_of_several_kinds_are_named():
     labels[3] = 1
     with pytest.raises(TypeError, match="y must have labels of one kind, got int, str"):
         MixtureOfExpertsClassifier(2).fit(X, labels)
-
-
-def test_inference_of_several_classes_is_refused_in_words():
-    model = MixtureOfExpertsClassifier(2, n_init=2, random_state=0).fit(X, THREE)
-    with pytest.raises(ValueError, match="inference is for two classes"):
-        model.inference(X, THREE)
 
 
 def test_decisions_are_finite_where_experts_are_sure():

@@ -66,11 +66,6 @@ def infer(
             "inference is for maximum likelihood, and a fit with polish=False is none; fit with polish=True"
         )
     mixture = model.mixture_
-    if mixture.family.n_predictors > 1:
-        raise ValueError(
-            "inference is for two classes; with more, refit to rows drawn with replacement to see how its "
-            "coefficients vary"
-        )
     return _inference(model, EmProblem(samples, options, mixture.link, mixture.family), groups, cov_type)
 
 

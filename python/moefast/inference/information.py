@@ -102,8 +102,9 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
     used = [layout.expert_columns[at] for at in slopes]
     for i in range(layout.n_experts):
         ridge = alpha / mixture.sigma[i] ** 2
-        where = layout.expert(i).start + np.array(slopes, dtype=np.intp)
-        K[where, where] += ridge
+        for form in layout.forms(i):
+            where = form.start + np.array(slopes, dtype=np.intp)
+            K[where, where] += ridge
         if not layout.has_scale:
             continue
         a, noise = mixture.coef[i, used], layout.log_sigma(i)

@@ -36,7 +36,8 @@ class ParameterTable:
     Attributes
     ----------
     coef, gate_coef : ndarray of shape (k, d)
-        NaN where a feature is not used; of the reference expert's gate all are.
+        NaN where a feature is not used; of the reference expert's gate all are. Of experts with q predictors, as
+        those of more than two classes, `coef` has shape (k, q, d) and `intercept` (k, q).
     intercept, gate_intercept : ndarray of shape (k,)
     log_sigma, log_shape : ndarray of shape (k,)
         With shared noise the same number for all; NaN where the family has none.
@@ -72,6 +73,8 @@ class ParameterLayout:
         Whether there are s_i.
     shape_name : str or None
         What the shapes are called, if there are any.
+    predictors : tuple of str
+        What an expert's predictors are called; one without a name, or one for each class but the first.
     """
 
     feature_names: tuple[str, ...]
@@ -82,11 +85,16 @@ class ParameterLayout:
     reference: int
     has_scale: bool = True
     shape_name: str | None = None
+    predictors: tuple[str, ...] = ("",)
 
     @classmethod
     def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
         """Return the layout of a fitted estimator."""
-        return cls.of_names(feature_names(model), model.mixture_, options)
+        layout = cls.of_names(feature_names(model), model.mixture_, options)
+        classes = getattr(model, "classes_", None)
+        if classes is None or len(layout.predictors) == 1:
+            return layout
+        return replace(layout, predictors=tuple(str(label) for label in classes[1:]))
 
     @classmethod
     def of_names(cls, names: Sequence[str], mixture: GatedExperts, options: EmOptions) -> ParameterLayout:
@@ -99,7 +107,10 @@ class ParameterLayout:
         intercepts = (options.fit_intercept, options.fit_gate_intercept)
         experts, gates = ((*columns, d) if has else columns for columns, has in zip(seen, intercepts, strict=True))
         k, family, shared = mixture.n_experts, mixture.family, options.noise == "shared"
-        return cls(tuple(names), k, experts, gates, shared, k - 1, family.has_scale, family.shape_name)
+        q = family.n_predictors
+        predictors = ("",) if q == 1 else tuple(str(a) for a in range(1, q + 1))
+        dispersions = family.has_scale, family.shape_name
+        return cls(tuple(names), k, experts, gates, shared, k - 1, *dispersions, predictors)
 
     @property
     def n_features(self) -> int:
@@ -119,7 +130,7 @@ class ParameterLayout:
     @property
     def gates(self) -> slice:
         """Where the gates stand."""
-        first = self.n_experts * len(self.expert_columns)
+        first = self.n_experts * len(self.predictors) * len(self.expert_columns)
         return slice(first, first + (self.n_experts - 1) * len(self.gate_columns))
 
     @property
@@ -136,9 +147,14 @@ class ParameterLayout:
         return slice(start, start + there * (1 if self.shared_noise else self.n_experts))
 
     def expert(self, i: int) -> slice:
-        """Where a_i and b_i stand."""
-        m = len(self.expert_columns)
+        """Where a_i and b_i stand, of all its predictors."""
+        m = len(self.predictors) * len(self.expert_columns)
         return slice(i * m, (i + 1) * m)
+
+    def forms(self, i: int) -> list[slice]:
+        """Where they stand, predictor by predictor."""
+        m, first = len(self.expert_columns), self.expert(i).start
+        return [slice(first + a * m, first + (a + 1) * m) for a in range(len(self.predictors))]
 
     def gate(self, i: int) -> slice:
         """Where W_i and c_i stand; `i` is not the reference."""
@@ -177,7 +193,12 @@ class ParameterLayout:
     def names(self) -> list[tuple[str, str]]:
         """What the parameters belong to, and their names there: one pair for each."""
         terms = [*self.feature_names, "(intercept)"]
-        pairs = [(f"expert {i}", terms[j]) for i in range(self.n_experts) for j in self.expert_columns]
+        pairs = [
+            (f"expert {i}", f"{terms[j]} [{name}]" if name else terms[j])
+            for i in range(self.n_experts)
+            for name in self.predictors
+            for j in self.expert_columns
+        ]
         pairs += [(f"gate {i}", terms[j]) for i in self.gated for j in self.gate_columns]
         owners = ["all experts"] if self.shared_noise else [f"expert {i}" for i in range(self.n_experts)]
         dispersions = ["sigma"] * self.has_scale + ([self.shape_name] if self.shape_name else [])
@@ -185,7 +206,8 @@ class ParameterLayout:
 
     def vector(self, mixture: Mixture) -> Floats:
         """Return theta of a mixture, shape (P,)."""
-        experts = np.column_stack([mixture.coef, mixture.intercept])[:, list(self.expert_columns)]
+        experts = np.concatenate([mixture.coef, mixture.intercept[..., None]], axis=-1)
+        experts = experts[..., list(self.expert_columns)]
         gates = np.column_stack([mixture.gate_coef, mixture.gate_intercept])
         gates = (gates - gates[self.reference])[np.ix_(self.gated, self.gate_columns)]
         there = [mixture.sigma] * self.has_scale + [mixture.shape] * (self.shape_name is not None)
@@ -205,15 +227,17 @@ class ParameterLayout:
 
     def _filled(self, values: Floats, rest: float) -> ParameterTable:
         k, d = self.n_experts, self.n_features
-        experts, gates = np.full((k, d + 1), rest), np.full((k, d + 1), rest)
-        experts[:, list(self.expert_columns)] = values[: self.gates.start].reshape(k, len(self.expert_columns))
+        q = len(self.predictors)
+        experts, gates = np.full((k, q, d + 1), rest), np.full((k, d + 1), rest)
+        experts[..., list(self.expert_columns)] = values[: self.gates.start].reshape(k, q, -1)
+        experts = experts[:, 0] if q == 1 else experts
         gates[np.ix_(self.gated, self.gate_columns)] = values[self.gates].reshape(k - 1, len(self.gate_columns))
         log_sigma, log_shape = np.full(k, rest), np.full(k, rest)
         if self.has_scale:
             log_sigma[:] = values[self.noise]
         if self.shape_name is not None:
             log_shape[:] = values[self.shapes]
-        return ParameterTable(experts[:, :d], experts[:, d], gates[:, :d], gates[:, d], log_sigma, log_shape)
+        return ParameterTable(experts[..., :d], experts[..., d], gates[:, :d], gates[:, d], log_sigma, log_shape)
 
     def checked_features(self, X: Any) -> Floats:
         """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit."""
@@ -234,7 +258,8 @@ class ParameterLayout:
         Exact. An expert's intercept takes in its slopes times the means of the features, so T is not diagonal.
         """
         T, constant = np.eye(self.n_parameters), np.zeros(self.n_parameters)
-        blocks = [(self.expert(i), self.expert_columns, s.y_scale, s.y_mean) for i in range(self.n_experts)]
+        forms = [form for i in range(self.n_experts) for form in self.forms(i)]
+        blocks = [(form, self.expert_columns, s.y_scale, s.y_mean) for form in forms]
         blocks += [(self.gate(i), self.gate_columns, 1.0, 0.0) for i in self.gated]
         for where, columns, scale, mean in blocks:
             block = T[where, where]

@@ -43,7 +43,7 @@ def separated_coefficients(
         than two classes.
     """
     strong = problem.options.gate_ridge > _STRONG_RIDGE * GATE_ALPHA_AUTO * problem.weight_per_row
-    if strong or problem.family.n_predictors > 1 or not isinstance(mixture, Mixture):
+    if strong or not isinstance(mixture, Mixture):
         return None
     standard = mixture.to_standard(problem.standardisation)
     W = standard.gate_coef
