@@ -257,3 +257,15 @@ def test_an_infinite_spread_behind_a_closed_gate_does_not_count():
     shape, family = np.array([5.0, 1.5]), StudentT()
     two = Mixture(np.zeros((2, 1)), np.zeros(2), gates, np.zeros(2), np.ones(2), family=family, shape=shape)
     np.testing.assert_allclose(two.std(np.array([[1.0], [-1.0]])), [np.sqrt(5 / 3), np.inf])
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
+def test_counts_of_very_large_means_are_drawn_or_the_row_is_named(family):
+    X, y, _, _ = CASES["poisson"].draw(2, 400, 2, 0)
+    model = MixtureOfExpertsRegressor(1, family=family).fit(X, y)
+    mean, std = model.predict(X, return_std=True, offset=60.0)
+    z = (model.sample(X, 0, offset=60.0) - mean) / std
+    assert abs(z.mean()) < 0.2
+    assert 0.8 < z.std() < 1.2
+    with pytest.raises(OverflowError, match="row 0 is too far"):
+        model.sample(X, 0, offset=800.0)
