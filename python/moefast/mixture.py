@@ -107,7 +107,7 @@ class GatedExperts(ABC):
         """Return the standard deviation of y given x, shape (n,)."""
         p, of = self._gated(X, terms)
         unit = float(self.sigma.max())  # squares of very large or small units would leave the range
-        means, inside = self.family.mean(of), self.family.std(of) / unit
+        means, inside = self.family.mean(of), np.where(p > 0, self.family.std(of), 0.0) / unit
         distance = (means - np.sum(p * means, axis=1, keepdims=True)) / unit
         return np.asarray(unit * np.sqrt(np.sum(p * (inside**2 + distance**2), axis=1)))
 

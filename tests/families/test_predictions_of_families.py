@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from moefast import MixtureOfExpertsRegressor, load_model, save_model
 from moefast.families import Binomial, Gaussian, Multinomial, Poisson, Predictors, StudentT, Tobit
+from moefast.mixture import Mixture
 from moefast.samples import RowTerms
 
 COUNTS = [name for name, case in CASES.items() if case.family.is_discrete]
@@ -241,3 +242,30 @@ def test_families_are_shown_by_their_names():
         "Gaussian()",
         "Multinomial(3)",
     ]
+
+
+def test_spread_of_student_t_of_few_degrees_of_freedom_is_infinite():
+    X, y, _, _ = CASES["student_t"].draw(2, 400, 2, 0)
+    model = MixtureOfExpertsRegressor(1, family=StudentT(2)).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert np.isfinite(mean).all()
+    assert (std == np.inf).all()
+
+
+def test_an_infinite_spread_behind_a_closed_gate_does_not_count():
+    gates = np.array([[1000.0], [0.0]])
+    shape, family = np.array([5.0, 1.5]), StudentT()
+    two = Mixture(np.zeros((2, 1)), np.zeros(2), gates, np.zeros(2), np.ones(2), family=family, shape=shape)
+    np.testing.assert_allclose(two.std(np.array([[1.0], [-1.0]])), [np.sqrt(5 / 3), np.inf])
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
+def test_counts_of_very_large_means_are_drawn_or_the_row_is_named(family):
+    X, y, _, _ = CASES["poisson"].draw(2, 400, 2, 0)
+    model = MixtureOfExpertsRegressor(1, family=family).fit(X, y)
+    mean, std = model.predict(X, return_std=True, offset=60.0)
+    z = (model.sample(X, 0, offset=60.0) - mean) / std
+    assert abs(z.mean()) < 0.2
+    assert 0.8 < z.std() < 1.2
+    with pytest.raises(OverflowError, match="row 0 is too far"):
+        model.sample(X, 0, offset=800.0)

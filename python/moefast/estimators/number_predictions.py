@@ -35,11 +35,15 @@ class NumberPredictions(RegressorMixin, MixturePredictions):  # type: ignore[mis
         -------
         mean : ndarray of shape (n,)
         std : ndarray of shape (n,)
-            Only with `return_std`.
+            Only with `return_std`. Infinite where an expert is Student's t of at most two degrees of freedom.
         """
         X, terms = self._checked_rows(X, offset, n_trials)
         mean = in_range(self.mixture_.mean, X, terms=terms)
-        return (mean, in_range(self.mixture_.std, X, terms=terms)) if return_std else mean
+        if not return_std:
+            return mean
+        if self.mixture_.family.has_outliers:  # their spread may be infinite
+            return mean, self.mixture_.std(X, terms)
+        return mean, in_range(self.mixture_.std, X, terms=terms)
 
     def predict_experts(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""

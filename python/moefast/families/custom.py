@@ -33,7 +33,7 @@ class CustomFamily(Family):
         For messages.
     log_f, slope, weight : callable
         ``f(y, eta)``: log f(y | eta), its derivative by eta, and minus its second derivative or the expectation of
-        that, not negative.
+        that, not negative. ``fit`` compares the slope with difference quotients of log_f.
     predictor : callable
         ``f(y)``: an eta, finite, that suits each y.
     mean_of : callable

@@ -7,7 +7,7 @@ from scipy.special import betainc, gammaln
 
 from moefast._typing import Floats
 from moefast.families.family import Predictors
-from moefast.families.poisson import CountFamily
+from moefast.families.poisson import CountFamily, draw_counts
 
 __all__ = ["NegativeBinomial"]
 
@@ -59,4 +59,4 @@ class NegativeBinomial(CountFamily):
     def draw(self, of: Predictors, rng: np.random.Generator) -> Floats:
         """Return counts of Poisson around means that have a gamma distribution."""
         size = np.broadcast_to(of.shape, of.eta.shape)
-        return rng.poisson(self.mean(of) * rng.gamma(size) / size).astype(np.float64)
+        return draw_counts(self.mean(of) * rng.gamma(size) / size, rng)

@@ -9,10 +9,12 @@ from moefast._typing import Floats
 from moefast.families.family import Family, Predictors
 from moefast.samples import RowTerms
 
-__all__ = ["CountFamily", "Poisson"]
+__all__ = ["CountFamily", "Poisson", "draw_counts"]
 
 # Of a count of 0, whose logarithm is not finite: that of R's glm.
 _FIRST_SHIFT = 0.1
+# Mean above which counts are drawn as normal numbers: they are, to nine digits.
+_LARGE = 1e18
 
 
 class CountFamily(Family):
@@ -81,4 +83,15 @@ class Poisson(CountFamily):
 
     def draw(self, of: Predictors, rng: np.random.Generator) -> Floats:
         """Return counts."""
-        return rng.poisson(np.exp(of.eta)).astype(np.float64)
+        return draw_counts(self.mean(of), rng)
+
+
+def draw_counts(mean: Floats, rng: np.random.Generator) -> Floats:
+    """Return counts of Poisson; of means so large that numpy has none, normal ones."""
+    large = mean > _LARGE
+    counts = rng.poisson(np.where(large, 1.0, mean)).astype(np.float64)
+    if not large.any():
+        return counts
+    finite = np.where(np.isfinite(mean), mean, 1.0)
+    normal = np.floor(finite + np.sqrt(finite) * rng.standard_normal(size=np.shape(mean)))
+    return np.where(large, np.where(np.isfinite(mean), normal, np.inf), counts)

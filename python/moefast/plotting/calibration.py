@@ -10,6 +10,7 @@ from scipy.stats import binom
 from moefast._typing import Floats
 from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, legend_beside
+from moefast.plotting.style import refuse_classes
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.validation import check_integer, check_weights
 
@@ -81,6 +82,7 @@ def plot_calibration(
     10
     """
     check_integer("n_bins", n_bins)
+    refuse_classes(model)
     ax = axes_or_new(ax, 6.5, 3.8)
     below = probability_below(model.mixture_, *model._checked_samples(X, y, offset, n_trials))
     weights = check_weights(sample_weight, len(below))

@@ -8,7 +8,7 @@ import numpy as np
 
 from moefast.estimators.summary import Inference, feature_names
 from moefast.plotting.figures import axes_or_new, label, legend_beside, wrapped
-from moefast.plotting.style import Experts, target_label
+from moefast.plotting.style import Experts, refuse_classes, target_label
 from moefast.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def plot_coefficients(
     """
     check_choice("block", block, ("experts", "gates"))
     check_integer("max_features", max_features)
+    if block == "experts":
+        refuse_classes(model)
     spread = model._checked_features(X).std(axis=0)
     names = feature_names(model)
     summary = model.summary(inference)

@@ -11,7 +11,7 @@ from moefast.plotting.coefficients import plot_coefficients
 from moefast.plotting.figures import axes_or_new, legend_beside, require_matplotlib, save_figure, wrapped
 from moefast.plotting.gates import plot_gates
 from moefast.plotting.laws import plot_fit
-from moefast.plotting.style import Experts, Rows, expert_in_words, limits, target_label
+from moefast.plotting.style import Experts, Rows, expert_in_words, limits, refuse_classes, target_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,6 +61,7 @@ def plot_experts(
     3
     """
     require_matplotlib()
+    refuse_classes(model)
     from matplotlib.figure import Figure
 
     if model.n_features_in_ == 1:
@@ -122,6 +123,7 @@ def plot_explained(
     >>> plot_explained(model, X, y, ax=Figure().subplots()).get_ylabel()
     'y'
     """
+    refuse_classes(model)
     ax = axes_or_new(ax)
     values, response, terms = model._checked_samples(X, y, offset, n_trials)
     experts = Experts.of(model)

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from moefast.estimators.summary import feature_names
 from moefast.plotting.figures import axes_or_new, label, legend_beside, require_matplotlib, wrapped
 from moefast.plotting.gates import gate_curve, plot_gates
-from moefast.plotting.style import Experts, Rows, expert_in_words, limits, target_label
+from moefast.plotting.style import Experts, Rows, expert_in_words, limits, refuse_classes, target_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +64,7 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None
     ('x0', 'y')
     """
     require_matplotlib()
+    refuse_classes(model)
     values, response, _ = model._checked_samples(X, y)
     names = feature_names(model)
     if len(names) != 1:
@@ -132,6 +133,7 @@ def plot_fit(
     True
     """
     require_matplotlib()
+    refuse_classes(model)
     if axes is None:
         from matplotlib import pyplot
 

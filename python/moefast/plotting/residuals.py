@@ -13,7 +13,7 @@ from moefast.families import Gaussian
 from moefast.mixture import GatedExperts
 from moefast.plotting.calibration import probability_below
 from moefast.plotting.figures import axes_or_new, legend_beside, wrapped
-from moefast.plotting.style import Experts, Rows, limits, target_label
+from moefast.plotting.style import Experts, Rows, limits, refuse_classes, target_label
 from moefast.quantiles import mixture_cdf
 from moefast.samples import NO_TERMS, RowTerms
 
@@ -75,6 +75,7 @@ def plot_residuals(
     >>> plot_residuals(model, X, y, ax=Figure().subplots()).get_ylabel()
     'residual / sigma of its expert'
     """
+    refuse_classes(model)
     ax = axes_or_new(ax)
     values, response, terms = model._checked_samples(X, y, offset, n_trials)
     experts = Experts.of(model)
@@ -152,6 +153,7 @@ def plot_quantile_residuals(
     >>> len(ax.lines[0].get_xdata())
     300
     """
+    refuse_classes(model)
     ax = axes_or_new(ax, 6.0, 4.2)
     residuals = np.sort(quantile_residuals(model.mixture_, *model._checked_samples(X, y, offset, n_trials)))
     n = len(residuals)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
 from moefast.plotting.figures import label
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["Experts", "Rows", "expert_in_words", "limits", "target_label"]
+__all__ = ["Experts", "Rows", "expert_in_words", "limits", "refuse_classes", "target_label"]
 
 # Okabe, Ito, "Color universal design", 2008, without its yellow, too light for lines; for more experts the ten of
 # Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
@@ -151,3 +152,14 @@ def limits(values: Floats) -> tuple[float, float]:
 def target_label(model: MixtureEstimator) -> str:
     """Return what to call y."""
     return label(getattr(model, "target_name_", None) or "y")
+
+
+def refuse_classes(model: MixtureEstimator) -> None:
+    """Raise ValueError for a fitted model of several classes, which are no numbers to be drawn."""
+    check_is_fitted(model)
+    family = model.mixture_.family
+    if family.n_predictors > 1:
+        raise ValueError(
+            f"this picture is of a response that is a number, the model has {family.in_words}: draw plot_gates or "
+            "plot_search, or what predict_proba returns"
+        )
