@@ -39,8 +39,7 @@ def separated_coefficients(
     -------
     tuple of (int, int), or None
         Expert and column; column d is the intercept. The gate of the last expert is 0. None where it is not known:
-        for a tree of gates, under a ridge chosen strong, for steep gates of hundreds of parameters, or for more
-        than two classes.
+        for a tree of gates, under a ridge chosen strong, or for steep gates of hundreds of parameters.
     """
     strong = problem.options.gate_ridge > _STRONG_RIDGE * GATE_ALPHA_AUTO * problem.weight_per_row
     if strong or not isinstance(mixture, Mixture):
