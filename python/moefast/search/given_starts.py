@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.families import GAUSSIAN
 from moefast.progress import progress_bar
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
@@ -94,7 +93,7 @@ def optimum_of_starts(
     run = Run("given", "", fit, fit.n_iter, response_is_constant=problem.constant_response)
     with progress_bar(shown=False) as bar:
         certification = Certification(problem, Budget(0, deadline, bar), settings)
-        if not certification.end_by_newton(run) and problem.family != GAUSSIAN:
+        if not certification.end_by_newton(run) and not problem.family.is_location:
             certification.end_by_em(run)
     report = replace(
         report,
