@@ -23,7 +23,8 @@ def problem_of(kind, **options):
     if kind == "poisson":
         counts = np.random.default_rng(0).poisson(np.exp(np.clip(Y, -3, 3))).astype(float)
         return EmProblem(Samples(X, counts, W), options, family=Poisson())
-    return EmProblem(Samples(X, Y, W), options, LINKS[kind])
+    y = Y if kind == "linear" else make_moe(2000, 3, 2, link=kind, noise=0.5, random_state=0)[1]
+    return EmProblem(Samples(X, y, W), options, LINKS[kind])
 
 
 def start_at(problem):
