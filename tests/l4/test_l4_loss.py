@@ -134,6 +134,18 @@ def test_a_loss_without_lower_bound_is_told():
     assert descend_by_curvature(L4Loss(tensor, 2.0 * LAM * p.min(), LAM), start, max_iter=500).status == "diverged"
 
 
+def test_a_solver_that_knows_no_step_leaves_the_candidates_where_they_are(monkeypatch):
+    """On tensors out of all proportion the solver's own arithmetic ends in NaN, now and then."""
+    tensor = np.zeros((2, 2, 2, 2))
+    tensor[0, 0, 0, 0] = tensor[1, 1, 1, 1] = 1.0
+    loss, start = L4Loss(tensor, 1.0, 1.0), np.array([[0.6, 0.2], [0.1, 0.7]])
+    monkeypatch.setattr(loss, "hessian_vector", lambda A, V: np.full_like(V, np.nan))
+    end = descend_by_curvature(loss, start, max_iter=50)
+    assert np.isfinite(end.candidates).all()
+    assert end.losses[-1] <= loss.value(start)
+    assert end.status != "converged"
+
+
 def test_rates_follow_the_stated_rule():
     _, p, tensor = orthonormal_experts()
     loss = L4Loss(tensor, 0.1, LAM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +65,12 @@ def descend_by_curvature(loss: L4Loss, start: Floats, max_iter: int) -> Descent:
     Descent
     """
     shape = start.shape
-    losses = [float(loss.value(start))]
+    losses, last = [float(loss.value(start))], start.ravel()
 
     def keep(intermediate_result: OptimizeResult) -> None:
+        nonlocal last
         losses.append(float(intermediate_result.fun))
+        last = intermediate_result.x
         if _longest(intermediate_result.x.reshape(shape)) > _TOO_LONG:
             raise StopIteration
 
@@ -77,20 +80,30 @@ def descend_by_curvature(loss: L4Loss, start: Floats, max_iter: int) -> Descent:
         except OverflowError:  # a step beyond the range, which is then not taken
             return np.inf
 
+    def bend(a: Floats, v: Floats) -> Floats:
+        if not np.isfinite(v).all():
+            raise _NoStep
+        return loss.hessian_vector(a.reshape(shape), v.reshape(shape)).ravel()
+
     settings: dict[str, Any] = {
         "fun": value,
         "jac": lambda a: loss.gradient(a.reshape(shape)).ravel(),
-        "hessp": lambda a, v: loss.hessian_vector(a.reshape(shape), v.reshape(shape)).ravel(),
+        "hessp": bend,
         "callback": keep,
         "options": {"maxiter": max_iter, "gtol": _EXACT * loss.lam},
     }
     # Where the tensor is out of all proportion steps may leave the range.
     with np.errstate(over="ignore", invalid="ignore"):
-        end: Any = minimize(x0=start.ravel(), method="trust-krylov", **settings)
-        A = np.asarray(end.x, dtype=np.float64).reshape(shape)
+        with suppress(_NoStep):
+            last = minimize(x0=start.ravel(), method="trust-krylov", **settings).x
+        A = np.asarray(last, dtype=np.float64).reshape(shape)
         # Judged anew: rounding may end the descent a little above the tolerance given to it.
         settled = np.abs(loss.gradient(A)).max() <= 100.0 * _EXACT * loss.lam
-    return Descent(A, np.array(losses), _status(A, bool(settled)), int(end.nit))
+    return Descent(A, np.array(losses), _status(A, bool(settled)), len(losses) - 1)
+
+
+class _NoStep(Exception):
+    """The solver asks about a step that is not finite: it knows none, on a tensor out of all proportion."""
 
 
 def learning_rates(loss: L4Loss, n_steps: int, first: float | None = None) -> Floats:
