@@ -14,16 +14,17 @@ from pathlib import Path
 
 import one_thread
 
-one_thread.pin()  # before numpy loads its BLAS, hence imports below code (E402)
+one_thread.pin()
+# ruff: noqa: E402 - the threads have to be pinned first
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from cases_families import NORMS, SHAPES  # noqa: E402
-from moefast.datasets import make_moe  # noqa: E402
-from moefast.em import EmOptions, EmProblem  # noqa: E402
-from moefast.families import get_family  # noqa: E402
-from moefast.mixture import Mixture  # noqa: E402
-from moefast.samples import NO_TERMS, RowTerms, Samples  # noqa: E402
+from cases_families import NORMS, SHAPES
+from moefast.datasets import make_moe
+from moefast.em import EmOptions, EmProblem
+from moefast.families import get_family
+from moefast.mixture import Mixture
+from moefast.samples import NO_TERMS, RowTerms, Samples
 
 R_CODE = r"""
 suppressMessages(library(flexmix))

@@ -9,16 +9,12 @@
 #include "em/e_step.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "aligned.hpp"
 #include "em/e_step_lane.hpp"
 #include "em/grouped_e_step.hpp"
-#include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
 namespace moefast {

@@ -174,7 +174,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
 
     def predict_experts(self, X: Any, *, offset: Any = None) -> Floats:
         """Return what each expert gives the classes, shape (n, k, C)."""
-        X, terms = self._rows_with_offset(X, offset)
+        X, terms = self._checked_rows(X, offset, None)
         of, family = self.mixture_.predictors(X, terms), self.mixture_.family
         if family == BERNOULLI:
             second = family.mean(of)
@@ -184,7 +184,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
     def sample(self, X: Any, random_state: RandomState = None, *, offset: Any = None) -> npt.NDArray[Any]:
         """Draw one class for each row of X from the fitted model, shape (n,)."""
         rng = get_generator(random_state)
-        X, terms = self._rows_with_offset(X, offset)
+        X, terms = self._checked_rows(X, offset, None)
         return np.asarray(self.classes_[self.mixture_.draw(X, rng, terms).astype(np.intp)])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> float:
@@ -193,14 +193,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
 
         return float(accuracy_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
 
-    def _rows_with_offset(self, X: Any, offset: Any) -> tuple[Floats, RowTerms]:
-        X, terms = self._checked_rows(X, offset, None)
-        if offset is not None and self.mixture_.family != BERNOULLI:
-            raise ValueError("offset is for one predictor, classes have several; leave it out")
-        return X, terms
-
     def _log_probabilities(self, X: Any, offset: Any) -> Floats:
-        X, terms = self._rows_with_offset(X, offset)
+        X, terms = self._checked_rows(X, offset, None)
         if self.mixture_.family == BERNOULLI:
             return in_range(lambda rows: self.mixture_.log_density_grid(rows, np.array([0.0, 1.0]), terms), X)
         return in_range(self.mixture_.log_probabilities, X)

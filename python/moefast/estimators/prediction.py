@@ -138,8 +138,7 @@ class MixturePredictions(ModelData):
     ) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
         terms = {"offset": offset, "n_trials": n_trials}
-        values, weights = self._log_density_of_units(X, y, sample_weight, terms, groups)
-        return aic(float(values @ weights), self.n_parameters_)
+        return aic(self.log_likelihood(X, y, sample_weight, groups=groups, **terms), self.n_parameters_)
 
     def bic(
         self,
@@ -202,7 +201,7 @@ class MixturePredictions(ModelData):
     def _checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
         X = self._checked_features(X)
         terms = check_terms(offset, n_trials, len(X))
-        self.mixture_.family.refuse_trials(terms)
+        self.mixture_.family.refuse_terms(terms)
         return X, terms
 
     def _checked_samples(

@@ -38,7 +38,7 @@ class Binomial(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no number of successes."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         trials = np.ones(len(y)) if terms.n_trials is None else terms.n_trials
         self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
         above = y > trials
@@ -103,7 +103,7 @@ class Bernoulli(Binomial):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is neither 0 nor 1."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         self.refuse((y != 0) & (y != 1), y, "0 or 1")
 
 

@@ -123,7 +123,7 @@ class CustomFamily(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse a y to which the family gives no finite density, and slopes that are not those of it."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         with np.errstate(all="ignore"):
             first = np.broadcast_to(np.asarray(self.predictor(y), dtype=np.float64), y.shape)
             good = np.isfinite(first) & np.isfinite(np.asarray(self.log_f(y, first.copy()), dtype=np.float64))

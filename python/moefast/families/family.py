@@ -212,7 +212,9 @@ class Family(ABC):
             row = int(np.argmax(bad))
             raise ValueError(f"y must be {what} for family={self.name!r}, got {y[row]:.6g} at row {row}")
 
-    def refuse_trials(self, terms: RowTerms) -> None:
-        """Raise ValueError for trials that the family does not know."""
+    def refuse_terms(self, terms: RowTerms) -> None:
+        """Raise ValueError for trials or an offset that the family does not know."""
+        if terms.offset is not None and self.n_predictors > 1:
+            raise ValueError("offset is for one predictor, classes have several; leave it out")
         if terms.n_trials is not None and not self.takes_trials:
             raise ValueError(f"n_trials is for family='binomial', not for {self.name!r}; leave it out")

@@ -33,7 +33,7 @@ class Gamma(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is not positive."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         self.refuse(~(y > 0), y, "positive")
 
     def has_collapsed(self, shape: Floats) -> npt.NDArray[np.bool_]:

@@ -36,7 +36,7 @@ class Gaussian(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Every y will do."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return y."""

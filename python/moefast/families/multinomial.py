@@ -54,9 +54,7 @@ class Multinomial(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no class."""
-        self.refuse_trials(terms)
-        if terms.offset is not None:
-            raise ValueError("offset is for one predictor, classes have several; leave it out")
+        self.refuse_terms(terms)
         self.refuse(~np.isin(y, np.arange(self.n_classes)), y, f"a class from 0 to {self.n_classes - 1}")
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> None:

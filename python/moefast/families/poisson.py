@@ -25,7 +25,7 @@ class CountFamily(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what is no count."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         self.refuse(~self.is_possible(y), y, "whole numbers not below 0")
 
     def row_term(self, y: Floats, terms: RowTerms) -> Floats:

@@ -74,7 +74,7 @@ class StudentT(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Every y will do."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:
         """Return y."""

@@ -64,7 +64,7 @@ class Tobit(Family):
 
     def check(self, y: Floats, terms: RowTerms) -> None:
         """Refuse what lies beyond a limit."""
-        self.refuse_trials(terms)
+        self.refuse_terms(terms)
         self.refuse((y < self.lower) | (y > self.upper), y, f"from {self.lower:g} to {self.upper:g}")
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> Floats:

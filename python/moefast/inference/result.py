@@ -261,7 +261,7 @@ class InferenceResult:
         """Return features and terms of rows, or raise where the model cannot take them."""
         X = self.layout.checked_features(X if self.fit.formula is None else self.fit.formula.matrix(X))
         terms = check_terms(offset, n_trials, len(X))
-        self.fit.mixture.family.refuse_trials(terms)
+        self.fit.mixture.family.refuse_terms(terms)
         return X, terms
 
     def predict(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> MeanPrediction:
