@@ -13,6 +13,7 @@ from moefast.io.model_file import load_model, save_model
 from moefast.moments.accumulator import MomentAccumulator
 from moefast.selection.likelihood_ratio import lr_test
 from moefast.selection.n_experts import select_n_experts
+from moefast.selection.regressor_cv import MixtureOfExpertsRegressorCV
 from moefast.threads import resolve_threads
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "HierarchicalMixtureOfExpertsRegressor",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
+    "MixtureOfExpertsRegressorCV",
     "ModelFileError",
     "MomentAccumulator",
     "__version__",

@@ -103,6 +103,18 @@ class Samples:
         names = None if self.names is None else tuple(self.names[j] for j in columns)
         return replace(self, X=np.ascontiguousarray(self.X[:, columns]), names=names)
 
+    def of_units(self, units: npt.NDArray[np.intp]) -> Samples:
+        """Return the samples of some rows, or of some groups where there are any, given by position."""
+        rows = self.rows_of(units)
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            sample_weight=self.sample_weight[rows],
+            terms=self.terms[rows],
+            groups=None if self.groups is None else self.groups.take(units),
+        )
+
     @property
     def unit_weight(self) -> Floats:
         """The weights of what is independent: of rows, shape (n,), or of groups, shape (G,)."""

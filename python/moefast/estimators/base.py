@@ -102,15 +102,22 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
             raise
         return self
 
-    def _checked_fit(
+    def _prepared(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
-    ) -> list[Warning]:
+    ) -> tuple[Samples, EmOptions]:
+        """Return the checked samples of a fit and its settings."""
         options = self._checked_parameters()
         given = offset is not None or n_trials is not None
         terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
         self._learn_formula(X, sample_weight)
         samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
         self._check_response(samples)
+        return samples, self._with_columns(options, samples)
+
+    def _checked_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
+    ) -> list[Warning]:
+        samples, options = self._prepared(X, y, sample_weight, offset, n_trials, groups)
         k, asked_for = self._asked_for()
         if samples.n_units < k:
             units = f"n_samples={samples.n_rows} rows" if samples.groups is None else f"{samples.n_units} groups"
@@ -124,7 +131,7 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
             wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names, q)
             start = given_start(self.start, rows, wanted)
             start = start if samples.groups is None else start.in_order(samples.groups.order)
-        outcome = self._fit(samples, self._with_columns(options, samples), start)
+        outcome = self._fit(samples, options, start)
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
         of_formula = None if self.formula_ is None else self.formula_.response_name

@@ -291,6 +291,10 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
 
+    def _as_regressor(self) -> MixtureOfExpertsRegressor:
+        """Return the fitted regressor that this is, or has chosen."""
+        return self
+
     def _family(self) -> Family:
         return get_family(self.family)
 

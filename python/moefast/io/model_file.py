@@ -148,7 +148,8 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     """Write a fitted model to a file, whole or not at all.
 
     Of its parameters a `random_state` that is no integer and a `start` that is no name are not kept: the model
-    that is read has None and "auto" in their places.
+    that is read has None and "auto" in their places. Of one chosen by cross-validation the fit that was chosen is
+    kept.
 
     Parameters
     ----------
@@ -184,6 +185,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     check_is_fitted(model)
     if not isinstance(model, MixtureOfExpertsRegressor):
         raise TypeError(f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor can; pickle it")
+    model = model._as_regressor()
     parameters = model.get_params(deep=False)
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")

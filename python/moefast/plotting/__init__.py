@@ -5,6 +5,7 @@ Functions that draw one panel take ``ax`` and return the axes; without it they d
 
 from moefast.plotting.calibration import plot_calibration
 from moefast.plotting.coefficients import plot_coefficients
+from moefast.plotting.cross_validation import plot_cross_validation
 from moefast.plotting.experts import plot_experts, plot_explained
 from moefast.plotting.figures import picture_format, require_matplotlib, save_figure
 from moefast.plotting.gates import plot_gates
@@ -16,6 +17,7 @@ __all__ = [
     "picture_format",
     "plot_calibration",
     "plot_coefficients",
+    "plot_cross_validation",
     "plot_experts",
     "plot_explained",
     "plot_fit",

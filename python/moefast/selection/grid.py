@@ -1,0 +1,86 @@
+"""The grid of a cross-validation: which numbers of experts, ridges and kinds of noise are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from moefast.selection.ridge_path import Ridges
+from moefast.validation import check_choice, check_integer, check_number
+
+__all__ = [
+    "ALPHAS",
+    "GATE_ALPHAS",
+    "checked_counts",
+    "checked_noise",
+    "checked_ridges",
+    "default_counts",
+]
+
+ALPHAS = (0.1, 1.0, 10.0)
+GATE_ALPHAS = (0.01, 0.1, 1.0)
+_MOST_EXPERTS = 20
+# Training rows of a fold for each parameter of the largest model that is tried. Ridges hold the parameters.
+_ROWS_PER_PARAMETER = 2.0
+
+
+def _listing(name: str, given: Any) -> list[Any]:
+    """Return what is given as a list, a single value as a list of one.
+
+    Raises
+    ------
+    ValueError
+        For an empty list, or a value that is given twice.
+    """
+    single = isinstance(given, (str, bytes)) or not isinstance(given, (Iterable, np.ndarray))
+    entries = [given] if single else list(given)
+    if not entries:
+        raise ValueError(f"{name} is empty; give at least one value")
+    for i, entry in enumerate(entries):
+        if entry in entries[:i]:
+            raise ValueError(f"{name} has {entry!r} more than once")
+    return entries
+
+
+def checked_counts(given: Any) -> list[int] | None:
+    """Return numbers of experts in increasing order; None for "auto"."""
+    if isinstance(given, str):
+        check_choice("n_experts", given, ("auto",))
+        return None
+    counts = _listing("n_experts", given)
+    for k in counts:
+        check_integer("n_experts", k)
+    return sorted(int(k) for k in counts)
+
+
+def default_counts(n_units: int, n_parameters_of_expert: int) -> list[int]:
+    """Return 1, 2, ... as far as so many rows, or groups, of a fold can tell so many experts apart."""
+    most = int(n_units / (_ROWS_PER_PARAMETER * n_parameters_of_expert))
+    return list(range(1, max(1, min(most, _MOST_EXPERTS)) + 1))
+
+
+def checked_ridges(alphas: Any, gate_alphas: Any) -> Ridges:
+    """Return the ridges in increasing order."""
+    experts, gates = _listing("alphas", alphas), _listing("gate_alphas", gate_alphas)
+    for alpha in experts:
+        check_number("alphas", alpha, low=0.0)
+    of_gates: list[float | Literal["auto"]] = []
+    for alpha in gates:
+        if isinstance(alpha, str):
+            check_choice("gate_alphas", alpha, ("auto",))
+            of_gates.append("auto")
+        else:
+            check_number("gate_alphas", alpha, low=0.0)
+            of_gates.append(float(alpha))
+    of_gates.sort(key=lambda alpha: 0.0 if alpha == "auto" else float(alpha))
+    return Ridges(tuple(sorted(float(alpha) for alpha in experts)), tuple(of_gates))
+
+
+def checked_noise(given: Any) -> Sequence[Literal["per_expert", "shared"]]:
+    """Return kinds of noise in the order given."""
+    kinds = _listing("noise", given)
+    for kind in kinds:
+        check_choice("noise", kind, ("per_expert", "shared"))
+    return kinds

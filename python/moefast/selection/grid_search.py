@@ -1,0 +1,159 @@
+"""The log-likelihood of rows held out over a grid of settings, along paths over the number of experts.
+
+All folds take a step to one expert more together, so that the path can end where the curve has clearly turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from moefast._typing import Floats
+from moefast.selection.cross_validation import HeldOut
+from moefast.selection.ridge_path import Fold, Pair, Ridges, Step, step
+from moefast.selection.tasks import run_all
+
+__all__ = ["Branch", "Scored", "best_setting", "results_table", "scores_along_path"]
+
+# The path ends where so many numbers of experts in a row are below the best by more than a standard error of the
+# difference, or so many in a row have not been better.
+_CLEARLY_WORSE = 2
+_NOT_BETTER = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """Settings that share a path: all but the number of experts and the ridges are the same.
+
+    Attributes
+    ----------
+    setting : mapping of str to object
+        Parameters of the estimator.
+    folds : sequence of Fold
+    counts : sequence of int
+        Numbers of experts that are compared, in increasing order.
+    seed : int
+    """
+
+    setting: Mapping[str, Any]
+    folds: Sequence[Fold]
+    counts: Sequence[int]
+    seed: int
+
+    @property
+    def ridges(self) -> Ridges:
+        """Those that are compared."""
+        return self.folds[0].ridges
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What rows held out say of one setting.
+
+    Attributes
+    ----------
+    setting : mapping of str to object
+        Parameters of the estimator.
+    by_fold : ndarray of shape (number of folds,)
+        Mean log P(y | x) for each unit of weight.
+    held_out : HeldOut
+        Of all folds together.
+    """
+
+    setting: Mapping[str, Any]
+    by_fold: Floats
+    held_out: HeldOut
+
+
+def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tuple[list[Scored], int]:
+    """Return the scores of a branch, and the number of experts at which its path ended.
+
+    Parameters
+    ----------
+    branch : Branch
+    n_jobs : int or None
+    shown : bool
+        Whether there is a progress bar.
+    """
+    folds, ridges = branch.folds, branch.ridges
+    weights = np.concatenate([fold.held_out.unit_weight for fold in folds])
+    scored: list[Scored] = []
+    best: Floats | None = None
+    worse = not_better = 0
+    base = ridges.middle
+    steps: Sequence[Step | None] = [None] * len(folds)
+    for k in range(1, branch.counts[-1] + 1):
+        asked = k in branch.counts
+        tasks = [
+            (fold, k, base, before, (branch.seed, i, k), asked)
+            for i, (fold, before) in enumerate(zip(folds, steps, strict=True))
+        ]
+        steps = done = run_all(step, tasks, n_jobs, desc=f"{k} experts", shown=shown)
+        if not asked:
+            continue
+        of_pairs = {pair: [one.held_out[pair] for one in done] for pair in ridges.pairs}
+        found = {pair: _scored(branch, k, pair, values) for pair, values in of_pairs.items()}
+        scored += found.values()
+        base = max(found, key=lambda pair: found[pair].held_out.mean)
+        values = np.concatenate(of_pairs[base])
+        if best is None or weights @ (values - best) > 0:
+            best, worse, not_better = values, 0, 0
+            continue
+        difference = HeldOut.of(best - values, weights)
+        worse = worse + 1 if difference.mean > difference.standard_error else 0
+        not_better += 1
+        if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER:
+            return scored, k
+    return scored, branch.counts[-1]
+
+
+def _scored(branch: Branch, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:
+    """Return the score of a setting from log P of what each fold holds out."""
+    ridges, weights = branch.ridges, [fold.held_out.unit_weight for fold in branch.folds]
+    setting = {
+        "n_experts": n_experts,
+        "alpha": ridges.alphas[pair[0]],
+        "gate_alpha": ridges.gate_alphas[pair[1]],
+        **branch.setting,
+    }
+    by_fold = np.array([HeldOut.of(v, w).mean for v, w in zip(values, weights, strict=True)])
+    return Scored(setting, by_fold, HeldOut.of(np.concatenate(values), np.concatenate(weights)))
+
+
+def best_setting(scored: Sequence[Scored], *, one_standard_error: bool) -> int:
+    """Return the position of the setting of the best mean.
+
+    With `one_standard_error` it is the best of the fewest experts that have a setting at most one standard error
+    of the best below it.
+    """
+    means = np.array([one.held_out.mean for one in scored])
+    best = int(np.argmax(means))
+    if not one_standard_error:
+        return best
+    near = means >= means[best] - scored[best].held_out.standard_error
+    counts = np.array([one.setting["n_experts"] for one in scored])
+    fewest = near & (counts == counts[near].min())
+    return int(np.argmax(np.where(fewest, means, -np.inf)))
+
+
+def results_table(scored: Sequence[Scored]) -> dict[str, Any]:
+    """Return the scores as ``cv_results_`` of scikit-learn's searches have them: a dict of columns."""
+    names = list(scored[0].setting)
+    table: dict[str, Any] = {}
+    for name in names:
+        values = [one.setting[name] for one in scored]
+        kind = object if any(isinstance(value, str) for value in values) else None
+        table[f"param_{name}"] = np.array(values, dtype=kind)
+    table["params"] = [dict(one.setting) for one in scored]
+    by_fold = np.array([one.by_fold for one in scored])
+    for i, of_fold in enumerate(by_fold.T):
+        table[f"split{i}_test_score"] = of_fold
+    table["mean_test_score"] = means = np.array([one.held_out.mean for one in scored])
+    table["std_test_score"] = by_fold.std(axis=1)
+    table["standard_error"] = np.array([one.held_out.standard_error for one in scored])
+    table["rank_test_score"] = rankdata(-means, method="min").astype(np.int32)
+    return table

@@ -1,0 +1,272 @@
+"""The estimator that chooses its number of experts and its ridges by cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.exceptions import DataConversionWarning
+
+from moefast.em.options import EmOptions
+from moefast.em.problem import EmProblem
+from moefast.estimators.features import Features
+from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.summary import Inference, Summary
+from moefast.families import Family
+from moefast.randomness import RandomState, get_generator
+from moefast.samples import Samples
+from moefast.selection.folds import checked_folds
+from moefast.selection.grid import (
+    ALPHAS,
+    GATE_ALPHAS,
+    checked_counts,
+    checked_noise,
+    checked_ridges,
+    default_counts,
+)
+from moefast.selection.grid_search import Branch, best_setting, results_table, scores_along_path
+from moefast.selection.ridge_path import Fold, Ridges
+from moefast.selection.tasks import check_jobs
+from moefast.validation import check_flag, check_verbose, check_weights
+
+__all__ = ["MixtureOfExpertsRegressorCV"]
+
+
+class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
+    """Mixture of linear experts whose size and ridges are chosen by cross-validation.
+
+    To :class:`MixtureOfExpertsRegressor` what :class:`sklearn.linear_model.RidgeCV` is to Ridge. Settings are
+    compared by the log-likelihood of rows held out: in every fold a path of fits goes from one expert to two,
+    three and on, and from each of them through all ridges, every fit begun at the one before. The path ends where
+    the curve has clearly turned. Then the model is fitted to all rows with the chosen setting, by the full search:
+    it is that fit, with all methods of :class:`MixtureOfExpertsRegressor`.
+
+    Parameters
+    ----------
+    n_experts : "auto", int or iterable of int
+        Numbers of experts that are compared. "auto": 1, 2, ... up to 20, as long as the training rows of a fold
+        are twice the parameters.
+    alphas : float or iterable of float
+        Ridges of the experts, in standard units.
+    gate_alphas : float, "auto" or iterable of these
+        Ridges of the gates, in standard units.
+    noise : {"per_expert", "shared"} or a sequence of both
+    cv : int, splitter or iterable
+        Folds, drawn at random; a splitter of scikit-learn, which is given X, y and groups; or pairs of rows to fit
+        on and to hold out. With `groups` in ``fit`` folds are made of whole groups.
+    one_standard_error : bool
+        Take the fewest experts whose best setting is at most one standard error of the best below it.
+    family, formula, expert_features, gate_features, common_features, fit_intercept, fit_gate_intercept
+        As for :class:`MixtureOfExpertsRegressor`.
+    max_iter, tol, noise_floor
+        Likewise.
+    random_state : int, Generator, RandomState or None
+        Draws the folds and the starts. An integer is that of the last fit too.
+    n_jobs : int or None
+        Processes among which folds are shared, as in joblib. The result does not depend on it.
+    n_threads : int or None
+    verbose : int
+        1 shows progress bars where standard error is a terminal.
+
+    Attributes
+    ----------
+    best_estimator_ : MixtureOfExpertsRegressor
+        The fit to all rows. All its attributes, ``coef_``, ``mixture_``, ``fit_report_`` and so on, are here too.
+    best_params_ : dict
+        The chosen setting.
+    best_index_ : int
+        Its position in ``cv_results_``.
+    best_score_ : float
+        The mean log-likelihood of a row held out (of a group, where there are any), for each unit of weight.
+    n_experts_ : int
+    alpha_ : float
+    gate_alpha_ : float or "auto"
+    noise_ : str
+        Those of the chosen setting.
+    cv_results_ : dict of arrays
+        A column for each of ``param_n_experts``, ``param_alpha`` and so on, ``mean_test_score``,
+        ``std_test_score`` (of the folds), ``standard_error`` (of the mean, over rows held out),
+        ``rank_test_score``, ``split0_test_score`` and so on, and ``params``: ``pandas.DataFrame`` takes it.
+        :func:`moefast.plotting.plot_cross_validation` draws it.
+    path_ends_ : tuple of (dict, int, bool)
+        For each kind of noise the number of experts at which its path ended, and whether that was because the
+        curve had turned.
+
+    See Also
+    --------
+    moefast.select_n_experts : The number of experts alone, by BIC or cross-validation, with all the fits.
+
+    Notes
+    -----
+    Fits in a fold come from the splits of the fit of one expert fewer and eight random starts, without the moves
+    of the search, and end after 500 iterations. All settings together take about the time of a few searches.
+
+    Examples
+    --------
+    >>> from moefast import MixtureOfExpertsRegressorCV
+    >>> from moefast.datasets import make_moe
+    >>> X, y, truth = make_moe(400, 3, 2, noise=0.3, random_state=0)
+    >>> model = MixtureOfExpertsRegressorCV(n_experts=(1, 2, 3), random_state=0).fit(X, y)
+    >>> model.n_experts_, len(model.cv_results_["params"])
+    (2, 27)
+    >>> model.predict(X[:1]).shape
+    (1,)
+    """
+
+    link = "linear"
+    start = "auto"
+    polish = True
+    n_init = "auto"
+    time_budget = None
+
+    def __init__(
+        self,
+        n_experts: Literal["auto"] | int | Iterable[int] = "auto",
+        *,
+        alphas: float | Iterable[float] = ALPHAS,
+        gate_alphas: Any = GATE_ALPHAS,
+        noise: str | Sequence[str] = "per_expert",
+        cv: Any = 5,
+        one_standard_error: bool = False,
+        family: str | Family = "gaussian",
+        formula: str | None = None,
+        expert_features: Features = None,
+        gate_features: Features = None,
+        common_features: Features = None,
+        fit_intercept: bool = True,
+        fit_gate_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-8,
+        noise_floor: float = 0.02,
+        random_state: RandomState = None,
+        n_jobs: int | None = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_experts = n_experts  # type: ignore[assignment]  # a grid
+        self.alphas = alphas
+        self.gate_alphas = gate_alphas
+        self.noise = noise  # type: ignore[assignment]  # likewise
+        self.cv = cv
+        self.one_standard_error = one_standard_error
+        self.family = family
+        self.formula = formula
+        self.expert_features = expert_features
+        self.gate_features = gate_features
+        self.common_features = common_features
+        self.fit_intercept = fit_intercept
+        self.fit_gate_intercept = fit_gate_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.noise_floor = noise_floor
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    def _checked_fit(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
+    ) -> list[Warning]:
+        counts, ridges = checked_counts(self.n_experts), checked_ridges(self.alphas, self.gate_alphas)
+        kinds_of_noise = checked_noise(self.noise)
+        check_flag("one_standard_error", self.one_standard_error)
+        check_jobs(self.n_jobs)
+        check_verbose(self.verbose)
+        rng = get_generator(self.random_state)
+        seed = int(rng.integers(2**31))
+        data = (X, y, sample_weight, offset, n_trials, groups)
+        scored, ends = [], []
+        for noise in kinds_of_noise:
+            setting = {"noise": noise}
+            branch = self._branch(setting, counts, ridges, data, seed)
+            of_branch, end = scores_along_path(branch, self.n_jobs, shown=bool(self.verbose))
+            scored += of_branch
+            ends.append((setting, end, end < branch.counts[-1]))
+        self.path_ends_ = tuple(ends)
+        self.cv_results_ = results_table(scored)
+        self.best_index_ = best_setting(scored, one_standard_error=self.one_standard_error)
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+        self.best_score_ = scored[self.best_index_].held_out.mean
+        for name, value in self.best_params_.items():
+            setattr(self, f"{name}_", value)
+        chosen = self._regressor(**self.best_params_)
+        if not isinstance(self.random_state, (int, np.integer)):
+            chosen.set_params(random_state=int(rng.integers(2**31)))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            chosen.set_params(verbose=self.verbose).fit(
+                X, y, sample_weight, offset=offset, n_trials=n_trials, groups=groups
+            )
+        self.best_estimator_ = chosen
+        parameters = chosen.get_params(deep=False)
+        self.__dict__.update({name: value for name, value in vars(chosen).items() if name not in parameters})
+        return [warning.message for warning in caught if isinstance(warning.message, Warning)]
+
+    def _regressor(self, **setting: Any) -> MixtureOfExpertsRegressor:
+        """Return the estimator of a setting, not fitted."""
+        names = MixtureOfExpertsRegressor().get_params(deep=False)
+        shared = {name: value for name, value in self.get_params(deep=False).items() if name in names}
+        return MixtureOfExpertsRegressor(**{**shared, **setting})
+
+    def _branch(
+        self, setting: dict[str, Any], counts: list[int] | None, ridges: Ridges, data: tuple[Any, ...], seed: int
+    ) -> Branch:
+        """Return the folds of the settings that share a path."""
+        regressor = self._regressor(n_experts=1, **setting)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataConversionWarning)  # told by the last fit
+            samples, options = regressor._prepared(*data)
+        X, y, sample_weight, _, _, groups = data
+        rows = check_weights(sample_weight, self._n_rows(X)) > 0
+        splits = checked_folds(self.cv, samples, rows, (X, y, groups), seed)
+        family = regressor._family()
+        folds = [
+            Fold(samples.of_units(inside), samples.of_units(outside), options, family, ridges)
+            for inside, outside in splits
+        ]
+        return Branch(setting, folds, _counts(counts, samples, options, family, folds), seed)
+
+    def _checked_parameters(self) -> EmOptions:
+        """Return the settings of the chosen fit."""
+        return self.best_estimator_._checked_parameters()
+
+    def _as_regressor(self) -> MixtureOfExpertsRegressor:
+        return self.best_estimator_
+
+    def summary(self, inference: Inference | None = None) -> Summary:
+        """Return the summary of the chosen fit, with a note on the choice."""
+        found = super().summary(inference)
+        return replace(found, notes=(self._choice_in_words(), *found.notes))
+
+    def _choice_in_words(self) -> str:
+        """Say what was chosen among what."""
+        results, i = self.cv_results_, self.best_index_
+        n_folds = sum(name.startswith("split") for name in results)
+        tried = np.unique(results["param_n_experts"])
+        turned = ", where the curve had turned" if any(turned for _, _, turned in self.path_ends_) else ""
+        setting = ", ".join(f"{name}={value!r}" for name, value in self.best_params_.items())
+        return (
+            f"chosen by the log-likelihood of rows held out, {n_folds} folds, among {len(results['params'])} "
+            f"settings of {tried.min()} to {tried.max()} experts{turned}: {setting}; {self.best_score_:.4g} a "
+            f"row, standard error {results['standard_error'][i]:.2g}"
+        )
+
+
+def _counts(
+    counts: list[int] | None, samples: Samples, options: EmOptions, family: Family, folds: Sequence[Fold]
+) -> list[int]:
+    """Return the numbers of experts that are compared; those of the user have to have rows."""
+    fewest = min(fold.samples.n_units for fold in folds)
+    if counts is None:
+        problem = EmProblem(samples, options, family=family)
+        return default_counts(fewest, problem.n_parameters(2) - problem.n_parameters(1))
+    if counts[-1] > fewest:
+        unit = "rows" if samples.groups is None else "groups"
+        raise ValueError(
+            f"n_experts has {counts[-1]}, more than the {fewest} {unit} of positive weight that a fold is fitted "
+            "to; ask for fewer experts or give more data"
+        )
+    return counts

@@ -1,0 +1,268 @@
+"""The regressor that chooses its setting by cross-validation."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+
+from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
+from moefast.datasets import make_moe
+
+X, Y, _ = make_moe(300, 3, 2, noise=0.3, random_state=0)
+GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 3.0), "gate_alphas": (0.01, 1.0)}
+
+
+def fitted(X=X, Y=Y, w=None, *, fit=None, **parameters):
+    parameters = {"random_state": 0, **GRID, **parameters}
+    return MixtureOfExpertsRegressorCV(**parameters).fit(X, Y, w, **(fit or {}))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted()
+
+
+def by_hand(setting, splits, X=X, Y=Y, **fit):
+    """The mean log-likelihood of rows held out, by fits from nothing."""
+    total = []
+    for inside, outside in splits:
+        one = MixtureOfExpertsRegressor(random_state=0, **setting).fit(
+            X[inside], Y[inside], **{name: value[inside] for name, value in fit.items()}
+        )
+        total.append(one.score_samples(X[outside], Y[outside], **{n: v[outside] for n, v in fit.items()}))
+    return np.mean(np.concatenate(total)), [values.mean() for values in total]
+
+
+def test_scores_are_those_of_fits_from_nothing():
+    """Where anyone finds the optimum."""
+    x, y, _ = make_moe(300, 3, 2, noise=0.1, random_state=0)
+    splits = list(KFold(3, shuffle=True, random_state=1).split(x))
+    model = fitted(x, y, cv=splits, n_experts=(1, 2))
+    for i, setting in enumerate(model.cv_results_["params"]):
+        mean, folds = by_hand(setting, splits, x, y)
+        assert model.cv_results_["mean_test_score"][i] == pytest.approx(mean, abs=2e-4), setting
+        assert [model.cv_results_[f"split{j}_test_score"][i] for j in range(3)] == pytest.approx(folds, abs=5e-4)
+
+
+def test_it_is_the_fit_of_the_chosen_setting(model):
+    alone = MixtureOfExpertsRegressor(random_state=0, **model.best_params_).fit(X, Y)
+    np.testing.assert_array_equal(model.coef_, alone.coef_)
+    np.testing.assert_array_equal(model.predict(X), alone.predict(X))
+    assert model.fit_report_ == alone.fit_report_
+    assert model.score(X, Y) == alone.score(X, Y)
+    assert (model.n_experts_, model.noise_) == (2, "per_expert")
+    assert {f"{name}_": getattr(model, f"{name}_") for name in model.best_params_} == {
+        f"{name}_": value for name, value in model.best_params_.items()
+    }
+
+
+def test_the_table_is_that_of_scikit_learns_searches(model):
+    results = model.cv_results_
+    frame = pd.DataFrame(results)
+    assert len(frame) == 3 * 2 * 2
+    best = frame.loc[frame["rank_test_score"] == 1].iloc[0]
+    assert best["mean_test_score"] == frame["mean_test_score"].max() == model.best_score_
+    assert best["params"] == model.best_params_ == results["params"][model.best_index_]
+    for name in ("n_experts", "alpha", "gate_alpha", "noise"):
+        assert [params[name] for params in results["params"]] == list(frame[f"param_{name}"])
+    folds = frame[[f"split{i}_test_score" for i in range(5)]].to_numpy()
+    np.testing.assert_allclose(folds.mean(axis=1), frame["mean_test_score"], rtol=1e-12)  # 60 rows each
+    np.testing.assert_allclose(folds.std(axis=1), frame["std_test_score"])
+
+
+def test_one_standard_error_takes_the_fewest_experts_near_the_best():
+    x = np.linspace(-2, 2, 80)[:, None]
+    y = 0.8 * np.abs(x[:, 0]) + np.random.default_rng(1).normal(size=80)
+    best, simple = (fitted(x, y, one_standard_error=rule, n_experts=(1, 2, 3)) for rule in (False, True))
+    results = simple.cv_results_
+    means, counts = results["mean_test_score"], results["param_n_experts"]
+    np.testing.assert_array_equal(means, best.cv_results_["mean_test_score"])
+    least = means.max() - results["standard_error"][means.argmax()]
+    assert simple.n_experts_ == counts[means >= least].min()
+    assert simple.best_score_ == means[counts == simple.n_experts_].max()
+    assert simple.n_experts_ < best.n_experts_
+
+
+def test_the_path_ends_where_the_curve_has_turned():
+    model = fitted(n_experts=range(1, 13), alphas=0.1, gate_alphas=0.01)
+    ((setting, end, turned),) = model.path_ends_
+    assert setting == {"noise": "per_expert"}
+    assert turned
+    assert end < 12
+    assert list(model.cv_results_["param_n_experts"]) == list(range(1, end + 1))
+    assert f"1 to {end} experts, where the curve had turned" in model.summary().notes[0]
+    assert fitted().path_ends_ == (({"noise": "per_expert"}, 3, False),)
+
+
+def test_numbers_of_experts_may_leave_gaps():
+    model = fitted(n_experts=(3, 1), alphas=0.1, gate_alphas=("auto", 1.0))
+    assert list(model.cv_results_["param_n_experts"]) == [1, 1, 3, 3]
+    assert list(model.cv_results_["param_gate_alpha"]) == ["auto", 1.0, "auto", 1.0]
+
+
+def test_defaults_try_as_many_experts_as_rows_allow():
+    model = MixtureOfExpertsRegressorCV(alphas=1.0, gate_alphas=1.0, random_state=0).fit(X[:60], Y[:60])
+    # 48 rows of a fold, 9 parameters an expert more
+    assert model.cv_results_["param_n_experts"].max() == 2
+    assert model.path_ends_[0][1:] == (2, False)
+
+
+def test_both_kinds_of_noise():
+    model = fitted(noise=("shared", "per_expert"), n_experts=2)
+    assert list(model.cv_results_["param_noise"]) == ["shared"] * 4 + ["per_expert"] * 4
+    only = fitted(noise="shared", n_experts=2)
+    np.testing.assert_array_equal(only.cv_results_["mean_test_score"], model.cv_results_["mean_test_score"][:4])
+
+
+def test_processes_do_not_matter(model):
+    other = fitted(n_jobs=2)
+    assert {k: list(v) for k, v in other.cv_results_.items()} == {k: list(v) for k, v in model.cv_results_.items()}
+
+
+def test_weights_of_zero_leave_rows_out():
+    w = np.arange(300) % 3.0
+    some, without = fitted(w=w), fitted(X[w > 0], Y[w > 0], w[w > 0])
+    np.testing.assert_allclose(some.cv_results_["mean_test_score"], without.cv_results_["mean_test_score"])
+    splits = list(KFold(3).split(X))
+    kept = np.flatnonzero(w > 0)
+    place = {row: i for i, row in enumerate(kept)}
+    narrowed = [tuple([place[r] for r in side if r in place] for side in split) for split in splits]
+    some, without = fitted(w=w, cv=splits), fitted(X[kept], Y[kept], w[kept], cv=narrowed)
+    np.testing.assert_allclose(some.cv_results_["mean_test_score"], without.cv_results_["mean_test_score"])
+
+
+def test_rows_held_out_count_with_their_weight():
+    w = np.where(np.arange(300) < 250, 1.0, 40.0)
+    splits = [(np.arange(200), np.arange(200, 300))]
+    model = fitted(w=w, cv=splits, n_experts=1, alphas=1.0, gate_alphas=1.0)
+    alone = MixtureOfExpertsRegressor(1, alpha=1.0).fit(X[:200], Y[:200])
+    expected = np.average(alone.score_samples(X[200:], Y[200:]), weights=w[200:])
+    assert model.best_score_ == pytest.approx(expected, rel=1e-9)
+
+
+def test_groups_are_held_out_whole():
+    groups = np.repeat(np.arange(60), 5)
+    rng = np.random.default_rng(0)
+    slopes = np.where(rng.uniform(size=60) < 0.5, 2.0, -2.0)
+    x = rng.normal(size=(300, 1))
+    y = slopes[groups] * x[:, 0] + 0.3 * rng.normal(size=300)
+    shuffle = rng.permutation(300)
+    x, y, groups = x[shuffle], y[shuffle], groups[shuffle]
+    splits = list(GroupKFold(4).split(x, y, groups))
+    model = fitted(x, y, cv=splits, fit={"groups": groups}, n_experts=(1, 2), gate_features=[])
+    with_splitter = fitted(x, y, cv=GroupKFold(4), fit={"groups": groups}, n_experts=(1, 2), gate_features=[])
+    assert with_splitter.best_score_ == model.best_score_
+    assert model.n_experts_ == 2
+    assert model.n_groups_fit_ == 60
+    total = 0.0
+    for inside, outside in splits:
+        one = MixtureOfExpertsRegressor(gate_features=[], random_state=0, **model.best_params_)
+        one.fit(x[inside], y[inside], groups=groups[inside])
+        total += one.log_likelihood(x[outside], y[outside], groups=groups[outside])
+    assert model.best_score_ == pytest.approx(total / 60, abs=1e-3)
+    fitted(x, y, fit={"groups": groups}, n_experts=1, gate_features=[])
+    with pytest.raises(ValueError, match="the same rows or group"):
+        fitted(x, y, cv=KFold(4), fit={"groups": groups}, gate_features=[])
+
+
+def test_families_and_offsets():
+    rng = np.random.default_rng(0)
+    x, offset = rng.normal(size=(300, 2)), rng.normal(size=300)
+    y = rng.poisson(np.exp(offset + np.where(x[:, 0] > 0, 1.0 + x[:, 1], -x[:, 1]))).astype(float)
+    splits = list(KFold(3, shuffle=True, random_state=0).split(x))
+    model = fitted(x, y, family="poisson", cv=splits, n_experts=(1, 2), fit={"offset": offset})
+    assert model.n_experts_ == 2
+    mean, _ = by_hand({**model.best_params_, "family": "poisson"}, splits, x, y, offset=offset)
+    assert model.best_score_ == pytest.approx(mean, abs=2e-3)
+
+
+def test_formulas():
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": np.where(X[:, 2] > 0, "u", "v"), "y": Y})
+    model = MixtureOfExpertsRegressorCV(formula="y ~ a + b | C(c)", random_state=0, **GRID).fit(frame)
+    alone = MixtureOfExpertsRegressor(formula="y ~ a + b | C(c)", random_state=0, **model.best_params_).fit(frame)
+    np.testing.assert_array_equal(model.predict(frame), alone.predict(frame))
+
+
+def test_it_is_saved_as_the_chosen_fit(model, tmp_path):
+    save_model(model, tmp_path / "model.json")
+    again = load_model(tmp_path / "model.json")
+    assert type(again) is MixtureOfExpertsRegressor
+    assert again.get_params() == model.best_estimator_.get_params()
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:the experts are shrunk")
+def test_inference_is_that_of_the_chosen_fit(model):
+    ours, other = model.inference(X, Y), model.best_estimator_.inference(X, Y)
+    np.testing.assert_array_equal(ours.bse, other.bse)
+    assert "standard error" in " ".join(model.summary(ours).notes)
+
+
+def test_clones_search_again(model):
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "best_params_")
+    assert copy.fit(X, Y).best_params_ == model.best_params_
+
+
+def test_a_failed_fit_leaves_the_one_before(model):
+    copy = pickle.loads(pickle.dumps(model))
+    with pytest.raises(ValueError, match="n_experts has 400"):
+        copy.set_params(n_experts=(1, 400)).fit(X, Y)
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_experts": ()}, "n_experts is empty"),
+        ({"n_experts": (1, 1)}, "n_experts has 1 more than once"),
+        ({"n_experts": (0,)}, "n_experts must be"),
+        ({"n_experts": "all"}, "n_experts must be"),
+        ({"n_experts": (1, 290)}, "n_experts has 290, more than the 240 rows"),
+        ({"alphas": (-1.0,)}, "alphas must be"),
+        ({"alphas": ()}, "alphas is empty"),
+        ({"alphas": ("1",)}, "alphas must be"),
+        ({"gate_alphas": ("none",)}, "gate_alphas must be"),
+        ({"gate_alphas": (np.inf,)}, "gate_alphas must be"),
+        ({"noise": ("normal",)}, "noise must be"),
+        ({"cv": 1}, "cv must be"),
+        ({"cv": 301}, "cv=301 is more than n_samples=300 rows"),
+        ({"cv": []}, "cv has no splits"),
+        ({"cv": [([0, 1], [1, 2])]}, "split 0 of cv fits and holds out the same rows or group"),
+        ({"cv": [(range(100), [])]}, "rows of positive weight on both sides"),
+        ({"cv": [([0, 1], [300])]}, "positions beyond the 300 rows"),
+        ({"cv": [([0.5], [1])]}, "must be a pair of positions"),
+        ({"tol": -1.0}, "tol must be"),
+        ({"n_jobs": 0}, "n_jobs must not be 0"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_named(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cv": "five"}, "cv must be"),
+        ({"cv": 2.5}, "cv must be"),
+        ({"one_standard_error": 1}, "one_standard_error must be"),
+        ({"n_jobs": 1.5}, "n_jobs must be"),
+    ],
+    ids=str,
+)
+def test_wrong_types_are_named(parameters, message):
+    with pytest.raises(TypeError, match=message):
+        fitted(**parameters)
+
+
+def test_splits_need_not_hold_out_every_row():
+    model = fitted(cv=ShuffleSplit(2, test_size=0.2, random_state=0), n_experts=(1, 2))
+    mean, _ = by_hand(model.best_params_, ShuffleSplit(2, test_size=0.2, random_state=0).split(X))
+    assert model.best_score_ == pytest.approx(mean, abs=2e-4)
