@@ -60,6 +60,12 @@ inline void logarithms_of_one_plus(index_t n, double* x) {
   }
 }
 
+// What the kernels of families/{poisson,binomial}.cpp take.
+inline kernels::CanonicalTerms canonical_terms(const ResponseRows& rows, const double* eta,
+                                               const FamilyTerms& out) {
+  return {rows.n, rows.y, eta, rows.trials, rows.row_term, out.log_density, out.slope, out.weight};
+}
+
 // Families without scale and shape whose weight is minus the second derivative: their link is canonical.
 class CanonicalFamily : public Family {
  public:

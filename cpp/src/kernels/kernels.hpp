@@ -50,6 +50,17 @@ struct Expectation {
   double* lane_sums = nullptr;
 };
 
+// The terms of a family whose only sums are of y eta and of a function of eta, see
+// families/{poisson,binomial}.
+struct CanonicalTerms {
+  index_t n = 0;
+  const double *y = nullptr, *eta = nullptr;
+  const double* trials = nullptr;    // of the binomial; null: 1
+  const double* constant = nullptr;  // what log f has of the row alone; null: 0
+  double* log_density = nullptr;     // may be the array of eta
+  double *slope = nullptr, *weight = nullptr;
+};
+
 // The kernels for panels of one type.
 template <class Real>
 struct Kernels {
@@ -115,6 +126,8 @@ struct KernelTable {
   // out[i] = exp(x[i]), log(x[i])
   void (*exponentials)(index_t n, const double* x, double* out);
   void (*logarithms)(index_t n, const double* x, double* out);
+  void (*poisson_terms)(const CanonicalTerms& rows);
+  void (*binomial_terms)(const CanonicalTerms& rows);
 };
 
 // The table in use; see instruction_set.hpp.

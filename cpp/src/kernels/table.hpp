@@ -1,6 +1,7 @@
 // The table of one instruction set: the last include of build_<set>.cpp.
 #pragma once
 
+#include "kernels/canonical_families.hpp"
 #include "kernels/dot_update.hpp"
 #include "kernels/expectation.hpp"
 #include "kernels/fma_peak.hpp"
@@ -37,6 +38,8 @@ const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
                            rectangle,
                            expectation,
                            exponentials,
-                           logarithms};
+                           logarithms,
+                           poisson_terms,
+                           binomial_terms};
 
 }  // namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE
