@@ -6,12 +6,22 @@ project = "moefast"
 author = "The moefast developers"
 copyright = "2026, the moefast developers"
 version = release = moefast.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_copybutton",
+]
 myst_enable_extensions = ["dollarmath"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
-html_theme = "alabaster"
+html_theme = "pydata_sphinx_theme"
+html_title = "moefast"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {"index": []}
 html_static_path = []
 suppress_warnings = ["myst.xref_missing"]

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "classification.md",
+    "coming_from.md",
     "families.md",
     "formulas.md",
     "groups.md",
