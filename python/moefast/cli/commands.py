@@ -27,6 +27,7 @@ from moefast.cli.options import (
     table_options,
     tell,
 )
+from moefast.cli.row_columns import RowColumns, row_options
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
@@ -104,24 +105,24 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 @click.argument("file", type=_FILE)
 @click.option("--target", metavar="COLUMN", help="The response. Needed without --formula.")
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave this column out. May be repeated.")
-@click.option("--weights", metavar="COLUMN", help="Sample weights.")
 @plainly
 @model_options
+@row_options
 @table_options
 @output_options
 def fit(
     file: Path,
     target: str | None,
     ignore: tuple[str, ...],
-    weights: str | None,
     wanted: ModelOptions,
+    rows: RowColumns,
     layout: TableLayout,
     outputs: Outputs,
 ) -> None:
     """Fit a mixture of experts to the CSV table FILE.
 
-    Every column but the target, the weights and ignored ones is a feature, unless a formula says otherwise. Model
-    and picture are written to the current folder.
+    Every column but the target, ignored ones and those of --weights, --offset, --trials and --groups is a feature,
+    unless a formula says otherwise. Model and picture are written to the current folder.
     """
     if (target is None) == (wanted.formula is None):
         raise click.UsageError("give the response either by --target or by --formula")
@@ -130,11 +131,14 @@ def fit(
     check_outputs([model_path] if outputs.no_plot else [model_path, plot], [file])
     if not outputs.no_plot:
         _check_picture(plot)
-    if target is not None and target in (weights, *ignore):
-        raise ValueError(f"column {target!r} cannot be the target and be ignored or a weight too")
+    others = [*rows.names, *ignore]
+    if target is not None and target in others:
+        raise ValueError(
+            f"column {target!r} cannot be the target and be ignored, a weight, an offset, trials or a group too"
+        )
     with helpful(layout):
         table = read_table(file, layout)
-        apart = [name for name in (target, weights, *ignore) if name is not None]
+        apart = [name for name in (target, *others) if name is not None]
         for name in apart:
             if name not in table.columns:
                 table.numeric([name])  # raises, naming it
@@ -144,8 +148,8 @@ def fit(
                 f"{file} has no column left for a feature" + (f" beside {target!r}" if target else "")
             )
         X, y = (table.frame[features], None) if target is None else _numbers(table, features, target)
-        w = table.numeric([weights])[weights] if weights else None
-    model, selection = wanted.fit(X, y, w)
+        of_rows = rows.read(table)
+    model, selection = wanted.fit(X, y, of_rows)
     with _Ending() as ending:
         # The file first: whatever becomes of the output, the work is kept. And the summary whatever becomes of it.
         with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
@@ -153,7 +157,7 @@ def fit(
         saved, inference = not ending.failed, None
         if wanted.errors is not None:
             with ending.step("there are no standard errors"):
-                inference = model.inference(X, y, w, cov_type=wanted.errors)
+                inference = model.inference(X, y, cov_type=wanted.errors, **of_rows)
         with ending.printing():
             what = wanted.formula or f"{len(features)} features, target {target}"
             click.echo(f"{file.name}: {len(X)} rows, {what}\n")
@@ -162,7 +166,9 @@ def fit(
             click.echo(model.summary(inference).to_text(shutil.get_terminal_size().columns))
             if saved:
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
-        if not outputs.no_plot:
+        if not outputs.no_plot and (rows.offset or rows.trials):
+            tell("no picture: what it would show depends on each row's offset or trials")
+        elif not outputs.no_plot:
             _save_picture(ending, model, X, y, plot)
 
 
@@ -171,9 +177,19 @@ def fit(
 @click.argument("file", type=_FILE)
 @click.option("--output", type=_OUTPUT, help="Write the CSV there and not to standard output.")
 @click.option("--details", is_flag=True, help="Add the standard deviation and every expert's probability.")
+@click.option("--offset", metavar="COLUMN", help="As in fit.")
+@click.option("--trials", metavar="COLUMN", help="As in fit.")
 @plainly
 @table_options
-def predict(model: Path, file: Path, output: Path | None, details: bool, layout: TableLayout) -> None:
+def predict(
+    model: Path,
+    file: Path,
+    output: Path | None,
+    details: bool,
+    offset: str | None,
+    trials: str | None,
+    layout: TableLayout,
+) -> None:
     """Predict the rows of the CSV table FILE with a saved MODEL; prints CSV.
 
     Columns are matched by name, whatever their order; others are ignored.
@@ -189,7 +205,8 @@ def predict(model: Path, file: Path, output: Path | None, details: bool, layout:
     with helpful(layout):
         table = read_table(file, layout)
         X = table.frame if fitted.formula_ is not None else table.numeric([str(n) for n in names])
-    mean, std = fitted.predict(X, return_std=True)
+        of_rows = RowColumns(None, offset, trials, None).read(table)
+    mean, std = fitted.predict(X, return_std=True, **of_rows)
     result = {"prediction": mean}
     if details:
         result["std"] = std

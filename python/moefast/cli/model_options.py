@@ -94,9 +94,12 @@ class ModelOptions:
             raise ValueError("--criterion chooses among several numbers of experts; give a range: --experts 1-6")
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any
+        self, X: Any, y: Any, rows: dict[str, Any]
     ) -> tuple[MixtureOfExpertsRegressor, NExpertsSelection | None]:
-        """Return the fitted model, and how its number of experts was chosen where there was a choice."""
+        """Return the fitted model, and how its number of experts was chosen where there was a choice.
+
+        `rows` are the arguments of `fit` that say more of each row, such as `sample_weight`.
+        """
         parameters: dict[str, Any] = {
             "formula": self.formula,
             "noise": self.noise,
@@ -110,15 +113,15 @@ class ModelOptions:
         common: dict[str, Any] = {"random_state": self.seed, "n_threads": self.threads, "verbose": 1}
         if len(self.experts) == 1:
             model = MixtureOfExpertsRegressor(self.experts[0], **parameters, **common)
-            return model.fit(X, y, sample_weight=sample_weight), None
+            return model.fit(X, y, **rows), None
         criterion: Any = self.criterion or "bic"
         selection = select_n_experts(
             X,
             y,
             self.experts,
             criterion=criterion,
-            sample_weight=sample_weight,
             n_folds=5 if criterion == "cv" else None,
+            **rows,
             **parameters,
             **common,
         )
@@ -152,10 +155,10 @@ model_options = gathered(
         click.option("--constant-gates", is_flag=True, help="Gates see no column: a mixture of regressions."),
         click.option(
             "--family",
-            type=click.Choice([name for name in FAMILIES if name != "binomial"]),  # its trials are no option
+            type=click.Choice(list(FAMILIES)),
             default="gaussian",
             show_default=True,
-            help="The law of the response; tobit: censored at 0.",
+            help="The law of the response; tobit: censored at 0; binomial: successes, see --trials.",
         ),
         click.option("--link", type=click.Choice(list(LINKS)), default="linear", show_default=True),
         click.option(
