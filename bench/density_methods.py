@@ -145,16 +145,14 @@ def ours(model, X, y, seed):
 
 
 def model_laws(model, rows):
-    """Return the laws of a fitted estimator of ours; those of several mixtures are averaged."""
-    mixtures = getattr(model, "mixtures_", None)
-    if mixtures is None:
+    """Return the laws of a fitted estimator of ours; those of replicates are averaged and drawn together."""
+    if not hasattr(model, "estimators_"):
         return of_mixture(model.mixture_, rows)
-    parts = [of_mixture(mixture, rows) for mixture in mixtures]
-    return NormalMixtures(
-        np.hstack([part.proportions for part in parts]) / len(parts),
-        np.hstack([part.means for part in parts]),
-        np.hstack([part.sigma for part in parts]),
-    )
+    parts = [of_mixture(one.mixture_, rows) for one in model.estimators_]
+    proportions = np.hstack([part.proportions for part in parts]) / len(parts)
+    means, sigma = np.hstack([part.means for part in parts]), np.hstack([part.sigma for part in parts])
+    middle, c = np.sum(proportions * means, axis=1, keepdims=True), model.spread_
+    return NormalMixtures(proportions, middle + c * (means - middle), c * sigma)
 
 
 PEERS = {
@@ -166,7 +164,7 @@ PEERS = {
 """The others, by name."""
 
 OURS = {
-    label: partial(ours, getattr(moefast, name)(n_threads=1))
+    label: partial(ours, getattr(moefast, name)())
     for label, name in {
         "mixture": "MixtureOfExpertsRegressor",
         "mixture CV": "MixtureOfExpertsRegressorCV",

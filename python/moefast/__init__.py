@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import moefast._core as _core
+from moefast.bagging.estimator import BaggedMixtureOfExperts
 from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
@@ -17,6 +18,7 @@ from moefast.selection.regressor_cv import MixtureOfExpertsRegressorCV
 from moefast.threads import resolve_threads
 
 __all__ = [
+    "BaggedMixtureOfExperts",
     "DegenerateDataWarning",
     "HierarchicalMixtureOfExpertsRegressor",
     "MixtureOfExpertsClassifier",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from moefast._typing import Floats
@@ -13,7 +14,7 @@ from moefast.formulas.fitted import FittedFormula
 from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.validation import check_features, check_samples
 
-__all__ = ["ModelData"]
+__all__ = ["ModelData", "on_design_matrix", "with_names"]
 
 
 class ModelData:
@@ -69,3 +70,19 @@ class ModelData:
     @staticmethod
     def _n_rows(X: Any) -> int:
         return int(_num_samples(X))
+
+
+def on_design_matrix(model: Any, formula: FittedFormula) -> Any:
+    """Return a copy of an estimator without its formula, for the design matrix of that."""
+    settings = formula.settings
+    columns = {f"{who}_features": settings.pop(f"{who}_columns") for who in ("expert", "gate")}
+    return clone(model).set_params(formula=None, **columns, **settings)
+
+
+def with_names(samples: Samples) -> Any:
+    """Return X with the names of its columns, where it has them: parameters of an estimator may use them."""
+    if samples.names is None:
+        return samples.X
+    import pandas as pd
+
+    return pd.DataFrame(samples.X, columns=list(samples.names))

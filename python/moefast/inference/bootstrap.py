@@ -25,7 +25,7 @@ from moefast.search.settings import SearchSettings
 from moefast.threads import resolve_threads
 from moefast.validation import check_choice, check_integer, check_verbose
 
-__all__ = ["KINDS", "BootstrapOptions", "Replicates", "aligned", "bootstrap"]
+__all__ = ["KINDS", "BootstrapOptions", "Replicates", "aligned", "bootstrap", "matching", "weighted_units"]
 
 # Random starts of a cold replicate, which compete by successive halving.
 _COLD_STARTS = 10
@@ -124,18 +124,34 @@ def aligned(mixture: Mixture, problem: EmProblem, posterior: Floats) -> Mixture:
     posterior : ndarray of shape (n, k)
         The fit's responsibilities times the weights of the rows.
     """
-    agreement = posterior.T @ problem.responsibilities(mixture)
-    return mixture.ordered(linear_sum_assignment(-agreement)[1])
+    return mixture.ordered(matching(posterior, problem.responsibilities(mixture)))
+
+
+def matching(posterior: Floats, other: Floats) -> npt.NDArray[np.intp]:
+    """Return, for each expert of a fit, the one of a refit that has the same rows, of as many experts; shape (k,).
+
+    Parameters
+    ----------
+    posterior : ndarray of shape (n, k)
+        The fit's responsibilities times the weights of the rows.
+    other : ndarray of shape (n, k)
+        The refit's responsibilities for the same rows.
+    """
+    return np.asarray(linear_sum_assignment(-(posterior.T @ other))[1])
+
+
+def weighted_units(unit_weight: Floats, rng: np.random.Generator) -> Floats:
+    """Return weights of a replicate for rows, or groups that share an expert, of these weights, shape (n,).
+
+    A row of weight w is w copies, each with an exponential weight: together a gamma variable of shape w.
+    """
+    return rng.standard_gamma(unit_weight)
 
 
 def _weighted(fit: Fit, rng: np.random.Generator) -> EmProblem:
-    """A row of weight w is w copies, each with an exponential weight: together a gamma variable of shape w.
-
-    Likewise a group of rows that share an expert.
-    """
     problem = fit.problem
     if fit.groups is None:
-        return problem.reweighted(problem.for_rows(rng.standard_gamma(problem.unit_weight)))
+        return problem.reweighted(problem.for_rows(weighted_units(problem.unit_weight, rng)))
     return problem.reweighted(problem.sample_weight * rng.standard_exponential(_n_groups(fit.groups))[fit.groups])
 
 

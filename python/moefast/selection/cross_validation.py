@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
 
 from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.model_data import on_design_matrix, with_names
 from moefast.formulas.fitted import FittedFormula
 from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.selection.path import fit_all
-from moefast.selection.tasks import run_all
+from moefast.tasks import run_all
 
 __all__ = ["HeldOut", "Split", "cross_validate", "k_folds", "without_formula"]
 
@@ -60,9 +60,7 @@ def without_formula(
     """Return the models as they are without their formula, for its design matrix."""
     if formula is None:
         return [list(path) for path in paths]
-    settings = formula.settings
-    columns = {f"{who}_features": settings.pop(f"{who}_columns") for who in ("expert", "gate")}
-    return [[clone(model).set_params(formula=None, **columns, **settings) for model in path] for path in paths]
+    return [[on_design_matrix(model, formula) for model in path] for path in paths]
 
 
 def cross_validate(
@@ -86,7 +84,7 @@ def cross_validate(
     shown : bool
         Whether there is a progress bar.
     """
-    X = _with_names(samples)
+    X = with_names(samples)
     tasks = [(path, X, samples, split) for path in paths for split in splits]
     found = run_all(_held_out, tasks, n_jobs, desc="cross-validating", shown=shown)
     results = []
@@ -96,15 +94,6 @@ def cross_validate(
             log_density[:, out] = found[i * len(splits) + j]
         results += [HeldOut.of(of_model, samples.unit_weight) for of_model in log_density]
     return results
-
-
-def _with_names(samples: Samples) -> Any:
-    """Return X with the names of its columns, where it has them: parameters of the model may use them."""
-    if samples.names is None:
-        return samples.X
-    import pandas as pd
-
-    return pd.DataFrame(samples.X, columns=list(samples.names))
 
 
 def _held_out(path: Sequence[MixtureOfExpertsRegressor], X: Any, samples: Samples, split: Split) -> Floats:

@@ -27,7 +27,7 @@ from moefast.samples import NO_TERMS, Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.portfolio import StartOptions
 from moefast.selection.nested_fits import NestedFits
-from moefast.selection.tasks import check_jobs, run_all
+from moefast.tasks import check_jobs, run_all
 from moefast.validation import check_integer, check_terms, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]

@@ -19,7 +19,7 @@ from moefast.selection.candidate import CRITERIA, Candidate, best_candidate
 from moefast.selection.cross_validation import Split, cross_validate, k_folds, without_formula
 from moefast.selection.path import fit_all, paths_through
 from moefast.selection.result import NExpertsSelection
-from moefast.selection.tasks import check_jobs, run_all
+from moefast.tasks import check_jobs, run_all
 from moefast.validation import check_choice, check_flag, check_integer, check_terms, check_verbose
 
 __all__ = ["select_n_experts"]
