@@ -6,7 +6,7 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.base import clone
 
-from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor
+from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV
 from moefast.bagging.agreement import Agreement
 from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicates import drawn
@@ -180,18 +180,12 @@ def test_warm_replicates_begin_at_the_fit():
 
 
 def test_an_estimator_that_chooses_is_asked_once():
-    class ChoosesCV(MixtureOfExpertsRegressor):
-        def __init__(self, n_experts=2, *, cv=3, random_state=None):
-            super().__init__(n_experts, random_state=random_state)
-            self.cv = cv
-
-        def fit(self, X, y, sample_weight=None, **of_rows):
-            self.best_estimator_ = MixtureOfExpertsRegressor(3, n_init=2).fit(X, y, sample_weight)
-            return self
-
-    model = BaggedMixtureOfExperts(ChoosesCV(), n_replicates=4, random_state=0).fit(*data())
-    assert [one.n_experts for one in model.estimators_] == [3] * 4
+    X, y = data()
+    chooses = MixtureOfExpertsRegressorCV((1, 2), alphas=1.0, gate_alphas=1e-2, cv=3)
+    model = BaggedMixtureOfExperts(chooses, n_replicates=4, random_state=0).fit(X, y)
     assert type(model.estimator_) is MixtureOfExpertsRegressor
+    assert [one.n_experts for one in model.estimators_] == [2] * 4
+    assert all(one.alpha == 1.0 and one.gate_alpha == 1e-2 for one in model.estimators_)
     assert not hasattr(model.estimator_, "coef_")
 
 

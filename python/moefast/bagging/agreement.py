@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
-from tabulate import tabulate
 
 from moefast._typing import Floats
 from moefast.inference.bootstrap import matching
@@ -122,6 +121,8 @@ class Agreement:
         return f"<Agreement of {len(self.experts)} replicates: {self.share_of_rows:.0%} of the rows>"
 
     def __str__(self) -> str:
+        from tabulate import tabulate  # fitting can do without
+
         header = ["", "share", "overlap", "sigma", *self.names]
         lines = []
         for i, _ in enumerate(self.shares):

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from moefast._typing import Floats
 from moefast.selection.cross_validation import HeldOut
 from moefast.selection.ridge_path import Fold, Pair, Ridges, Step, step
-from moefast.selection.tasks import run_all
+from moefast.tasks import run_all
 
 __all__ = ["Branch", "Scored", "best_setting", "results_table", "scores_along_path"]
 

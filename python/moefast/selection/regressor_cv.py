@@ -29,7 +29,7 @@ from moefast.selection.grid import (
 )
 from moefast.selection.grid_search import Branch, best_setting, results_table, scores_along_path
 from moefast.selection.ridge_path import Fold, Ridges
-from moefast.selection.tasks import check_jobs
+from moefast.tasks import check_jobs
 from moefast.validation import check_flag, check_verbose, check_weights
 
 __all__ = ["MixtureOfExpertsRegressorCV"]
