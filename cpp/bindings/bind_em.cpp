@@ -113,6 +113,8 @@ void bind_em(py::module_& m) {
       .def_readwrite("common_columns", &EmSettings::common_columns)
       .def_readwrite("variance_floor", &EmSettings::variance_floor)
       .def_readwrite("alpha", &EmSettings::alpha)
+      .def_readwrite("alpha_mean", &EmSettings::alpha_mean)
+      .def_readwrite("alpha_l1", &EmSettings::alpha_l1)
       .def_readwrite("gate_alpha", &EmSettings::gate_alpha)
       .def_readwrite("to_beat", &EmSettings::to_beat)
       .def_readwrite("inverse_temperature", &EmSettings::inverse_temperature)

@@ -73,6 +73,8 @@ class EmSettings:
     common_columns: Sequence[int]
     variance_floor: float
     alpha: float
+    alpha_mean: float
+    alpha_l1: float
     gate_alpha: float
     to_beat: float
     inverse_temperature: float

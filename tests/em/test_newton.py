@@ -27,6 +27,9 @@ OPTIONS = {
     "common": {"common_columns": (1,)},
     "two in common of some columns": {"expert_columns": (0, 1, 2), "common_columns": (0, 2), "noise": "shared"},
     "common, ridges": {"common_columns": (0, 1), "alpha": 20.0, "gate_alpha": 3.0},
+    "towards the mean": {"alpha": 20.0, "alpha_towards": "mean"},
+    "towards the mean, shared noise": {"alpha": 20.0, "alpha_towards": "mean", "noise": "shared"},
+    "towards the mean, common": {"alpha": 20.0, "alpha_towards": "mean", "common_columns": (1,)},
     "floor": {"noise_floor": 0.35},
     "shared floor": {"noise_floor": 0.6, "noise": "shared"},
 }

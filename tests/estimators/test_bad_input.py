@@ -158,6 +158,8 @@ def test_bad_weights(bad, message):
         *(("max_iter", v, ValueError) for v in (0, -1, 1.5, "10", None, True)),
         *(("tol", v, ValueError) for v in (-1e-3, np.nan, np.inf, "small", None)),
         *(("alpha", v, ValueError) for v in (-1.0, np.nan, np.inf, "auto", None)),
+        *(("alpha_towards", v, ValueError) for v in ("median", None, 0)),
+        *(("l1_ratio", v, ValueError) for v in (-0.1, 1.1, np.nan, "auto", None)),
         *(("gate_alpha", v, ValueError) for v in (-1.0, np.nan, np.inf, "none", None)),
         *(("noise_floor", v, ValueError) for v in (0.0, -0.1, np.nan, np.inf, None)),
         *(("time_budget", v, ValueError) for v in (0, -1.0, np.nan, "1 s")),

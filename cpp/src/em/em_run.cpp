@@ -51,6 +51,9 @@ void EmSettings::check() const {
   require(variance_floor > 0 && std::isfinite(variance_floor), "variance_floor", "be positive and finite",
           variance_floor);
   require(alpha >= 0 && std::isfinite(alpha), "alpha", "be finite and not negative", alpha);
+  require(alpha_mean >= 0 && std::isfinite(alpha_mean), "alpha_mean", "be finite and not negative",
+          alpha_mean);
+  require(alpha_l1 >= 0 && std::isfinite(alpha_l1), "alpha_l1", "be finite and not negative", alpha_l1);
   require(gate_alpha >= 0 && std::isfinite(gate_alpha), "gate_alpha", "be finite and not negative",
           gate_alpha);
   require(inverse_temperature > 0 && inverse_temperature <= 1, "inverse_temperature", "lie in (0, 1]",
@@ -58,6 +61,9 @@ void EmSettings::check() const {
   require(!std::isnan(to_beat), "to_beat", "be a number", to_beat);
   if (link && !common_columns.empty())
     throw std::invalid_argument("common_columns need linear experts, without a link");
+  if (alpha_l1 > 0 && (alpha_mean > 0 || !common_columns.empty() || (family && family->n_predictors() > 1)))
+    throw std::invalid_argument(
+        "alpha_l1 is for experts of one predictor and columns of their own, without alpha_mean");
   require(n_threads >= 1, "n_threads", "be at least 1", n_threads);
 }
 

@@ -144,6 +144,8 @@ bool Iteration::leap() {
   MixtureParameters& p = next_.parameters;
   p = proposal_;
   from_vector(far_, settings_, p);
+  for (std::size_t j = 0; settings_.alpha_l1 > 0 && j < p.experts.size(); ++j)
+    if (proposal_.experts[j] == 0) p.experts[j] = 0;  // what the lasso has left out stays out
   if (settings_.shared_noise) {
     std::fill(p.variance.begin(), p.variance.end(), p.variance[0]);
     std::fill(p.shape.begin(), p.shape.end(), p.shape[0]);

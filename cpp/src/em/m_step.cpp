@@ -5,6 +5,9 @@
 #include <cmath>
 #include <utility>
 
+#include "em/coordinate_descent.hpp"
+#include "em/expert_ridge.hpp"
+
 namespace moefast {
 namespace {
 
@@ -28,6 +31,12 @@ double sum_of(const std::vector<double>& values) {
   return sum;
 }
 
+// The slope of the objective at a coefficient, beside the lasso: at 0 what is steeper than the lasso.
+double beside_lasso(double slope, double coefficient, double lasso) {
+  if (coefficient != 0) return slope - std::copysign(lasso, coefficient);
+  return std::copysign(std::max(0.0, std::abs(slope) - lasso), slope);
+}
+
 }  // namespace
 
 MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
@@ -37,22 +46,19 @@ MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
 
 double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) const {
   double value = stats.log_likelihood;
-  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim),
-      experts(p.experts.data(), p.k * p.n_predictors, p.expert_dim);
+  const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim);
   if (settings_.gate_alpha > 0) {
     const auto slopes = gates.leftCols(p.gate_dim - 1);
     value -= 0.5 * settings_.gate_alpha * (slopes.rowwise() - slopes.colwise().mean()).squaredNorm();
   }
-  if (settings_.alpha > 0 && !data_.frozen()) {
-    for (index_t i = 0; i < experts.rows(); ++i) {
-      const double variance = p.variance[i / p.n_predictors];
-      value -= 0.5 * settings_.alpha * experts.row(i).head(p.expert_dim - 1).squaredNorm() / variance;
-    }
-  }
+  std::vector<double> penalties;
+  if (!data_.frozen()) penalty_squares(p, settings_, penalties);
+  for (index_t i = 0; i < static_cast<index_t>(penalties.size()); ++i)
+    value -= 0.5 * penalties[i] / p.variance[i];
   return value;
 }
 
-// The system of expert i, with its ridge; returns the trace of the Gram matrix without it.
+// The system of expert i without its ridge; returns its trace.
 double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
   const index_t dim = data_.expert_dim();
   const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
@@ -63,7 +69,6 @@ double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
     if (poll_ && m > kPolled) poll_();
     for (index_t a = 0; a <= b; ++a, packed += columns) matrix(b, a) = *packed;
     trace += matrix(b, b);
-    if (b + 1 < dim) matrix(b, b) += settings_.alpha;
   }
   return trace;
 }
@@ -71,13 +76,16 @@ double MStep::fill(const EmStatistics& stats, index_t i, index_t m) {
 void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, double damping) {
   squares_ = stats.squares;
   if (!data_.frozen()) {
-    if (p.n_predictors > 1) {
+    ridge_pull(p, settings_, pull_);
+    if (settings_.link) add_penalties(p);  // of the experts that the squares are of
+    if (!settings_.common_columns.empty() || settings_.alpha_mean > 0) {
+      move_together(p, stats, damping);
+    } else if (p.n_predictors > 1) {
       move_predictors(p, stats);
-    } else if (settings_.common_columns.empty()) {
-      move_each(p, stats, damping);
     } else {
-      move_together(p, stats);
+      move_each(p, stats, damping);
     }
+    if (!settings_.link) add_penalties(p);
   }
   if (settings_.fits_scale()) update_noise(p, squares_, stats.totals);
   if (settings_.fits_shape()) update_shape(p, stats);
@@ -87,22 +95,24 @@ void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double da
   const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
   for (index_t i = 0; i < p.k; ++i) {
     if (stats.totals[i] <= kSmallestShare * weight_) continue;
-    Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
     const double trace = fill(stats, i, m);
-    target_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[i * p.expert_dim], m);
-    target_.head(d) -= settings_.alpha * a.head(d);
-    if (settings_.link) {
-      squares_[i] += settings_.alpha * a.head(d).squaredNorm();
-      if (m > 0) expert_.matrix(m).diagonal().array() += damping * trace / static_cast<double>(m);
+    Eigen::MatrixXd& matrix = expert_.matrix(m);
+    matrix.diagonal().head(d).array() += settings_.alpha;
+    if (settings_.link && m > 0) matrix.diagonal().array() += damping * trace / static_cast<double>(m);
+    target_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[i * p.expert_dim], m) -
+              Eigen::Map<const Eigen::VectorXd>(&pull_[i * p.expert_dim], m);
+    if (settings_.alpha_l1 > 0) {
+      const Eigen::MatrixXd G = matrix.selfadjointView<Eigen::Lower>();
+      const Eigen::Map<const Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
+      delta_ = lasso_step(G, target_, a, d, settings_.alpha_l1, poll_);
+      move(p, stats, i, delta_.dot(G * delta_) - settings_.alpha * delta_.head(d).squaredNorm());
+      continue;
     }
     expert_.factor(poll_);
     delta_ = target_;
     expert_.solve(delta_, poll_);
-    if (settings_.link) {
-      a += delta_;
-    } else {
-      move(p, stats, i, delta_.dot(target_));  // whether or not the system has full rank
-    }
+    // delta' G delta, whether or not the system has full rank
+    move(p, stats, i, delta_.dot(target_) - settings_.alpha * delta_.head(d).squaredNorm());
   }
 }
 
@@ -114,30 +124,41 @@ void MStep::move_predictors(MixtureParameters& p, const EmStatistics& stats) {
   for (index_t i = 0; i < p.k; ++i) {
     if (stats.totals[i] <= kSmallestShare * weight_) continue;
     fill(stats, i, m);
+    expert_.matrix(m).diagonal().head(d).array() += settings_.alpha;
     expert_.factor(poll_);
     for (index_t a = 0; a < q; ++a) {
       const index_t row = (i * q + a) * p.expert_dim;
-      delta_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[row], m);
-      delta_.head(d) -= settings_.alpha * Eigen::Map<const Eigen::VectorXd>(&p.experts[row], d);
+      delta_ = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[row], m) -
+               Eigen::Map<const Eigen::VectorXd>(&pull_[row], m);
       expert_.solve(delta_, poll_);
       steps.col(a) = delta_;
     }
-    for (index_t j = 0; j < m; ++j) {
-      settings_.family->precondition(&steps(j, 0));
-      for (index_t a = 0; a < q; ++a) p.experts[(i * q + a) * p.expert_dim + j] += steps(j, a);
-    }
+    add_steps(p, i, steps);
   }
 }
 
-// Adds delta_ to the expert; `quadratic` is delta' (G + alpha) delta. The squares become those after the
+// Adds to the predictors of an expert their steps, m x q.
+void MStep::add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const {
+  const index_t q = p.n_predictors;
+  for (index_t j = 0; j < steps.rows(); ++j) {
+    settings_.family->precondition(&steps(j, 0));
+    for (index_t a = 0; a < q; ++a) p.experts[(i * q + a) * p.expert_dim + j] += steps(j, a);
+  }
+}
+
+// Adds delta_ to the expert; `quadratic` is delta' G delta. Without a link the squares become those after the
 // step.
 void MStep::move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic) {
-  const index_t d = p.expert_dim - 1, m = delta_.size();
-  Eigen::Map<Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
+  const index_t m = delta_.size();
+  Eigen::Map<Eigen::VectorXd>(&p.experts[i * p.expert_dim], m) += delta_;
+  if (settings_.link) return;
   const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
-  a += delta_;
-  const double change = quadratic - settings_.alpha * delta_.head(d).squaredNorm() - 2 * delta_.dot(slope);
-  squares_[i] = std::max(0.0, squares_[i] + change) + settings_.alpha * a.head(d).squaredNorm();
+  squares_[i] = std::max(0.0, squares_[i] + quadratic - 2 * delta_.dot(slope));
+}
+
+void MStep::add_penalties(const MixtureParameters& p) {
+  penalty_squares(p, settings_, penalties_);
+  for (index_t i = 0; i < p.k; ++i) squares_[i] += penalties_[i];
 }
 
 bool MStep::is_common(index_t column) const {
@@ -145,43 +166,72 @@ bool MStep::is_common(index_t column) const {
   return std::binary_search(common.begin(), common.end(), column);
 }
 
-// The systems of all experts, each over its s_i^2, with the common part of delta the same in all: own parts
-// are eliminated (O: own columns, X: own times common), which leaves
+// The systems of all experts, each over its s_i^2, solved together. What all do together, z, is the step of
+// the columns that they have in common, and with a ridge towards the mean that of the mean of each other
+// slope, which this ridge does not feel; beside it each expert takes a step of its own. With G_i that has the
+// ridge towards zero, O_i its own columns with that towards the mean, C_i and X_i those of z and own times z,
+// own steps are eliminated, which leaves
 //
-//     sum_i (C_i - X_i' O_i^-1 X_i) / s_i^2  delta_c  =  sum_i (t_c - X_i' O_i^-1 t_o) / s_i^2
-void MStep::move_together(MixtureParameters& p, const EmStatistics& stats) {
-  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0);
-  std::vector<Eigen::Index> own, common;
-  for (index_t j = 0; j < m; ++j) (is_common(j) ? common : own).push_back(j);
-  const index_t n_own = static_cast<index_t>(own.size()), n_common = static_cast<index_t>(common.size());
-  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(n_common, n_common);
-  Eigen::VectorXd right = Eigen::VectorXd::Zero(n_common);
-  std::vector<Eigen::MatrixXd> systems, weights;  // G_i + alpha, O_i^-1 X_i
-  std::vector<Eigen::VectorXd> steps;             // O_i^-1 t_o
-  for (index_t i = 0; i < p.k; ++i) {
-    const Eigen::Map<const Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
-    fill(stats, i, m);
-    const Eigen::MatrixXd G = expert_.matrix(m).selfadjointView<Eigen::Lower>();
-    Eigen::VectorXd target = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[i * p.expert_dim], m);
-    target.head(d) -= settings_.alpha * a.head(d);
-    Eigen::MatrixXd weight = G(own, common);
-    Eigen::VectorXd step = target(own);
-    own_.matrix(n_own) = G(own, own);
-    own_.factor(poll_);
-    own_.solve(step, poll_);
-    for (index_t j = 0; j < n_common; ++j) own_.solve(weight.col(j), poll_);
-    sum += (G(common, common) - G(common, own) * weight) / p.variance[i];
-    right += (Eigen::VectorXd(target(common)) - G(common, own) * step) / p.variance[i];
-    systems.push_back(G), weights.push_back(std::move(weight)), steps.push_back(std::move(step));
+//     sum_i (C_i - X_i' O_i^-1 X_i) / s_i^2  z  =  sum_i (t_z - X_i' O_i^-1 t_o) / s_i^2
+//
+// with the ridge towards the mean in t_o, but not in t_z, where its sum is 0.
+void MStep::move_together(MixtureParameters& p, const EmStatistics& stats, double damping) {
+  const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0), q = p.n_predictors;
+  std::vector<Eigen::Index> own, together;
+  for (index_t j = 0; j < m; ++j) {
+    if (!is_common(j)) own.push_back(j);
+    if (is_common(j) || (settings_.alpha_mean > 0 && j < d)) together.push_back(j);
   }
-  common_.matrix(n_common) = sum;
-  common_.factor(poll_);
-  common_.solve(right, poll_);
+  const index_t n_own = static_cast<index_t>(own.size()), n = static_cast<index_t>(together.size());
+  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(n, n);
+  std::vector<Eigen::MatrixXd> systems, weights;  // G_i, O_i^-1 X_i
+  std::vector<SemidefiniteSystem> of_own(static_cast<std::size_t>(p.k));
   for (index_t i = 0; i < p.k; ++i) {
-    delta_.resize(m);
-    delta_(common) = right;
-    delta_(own) = steps[i] - weights[i] * right;
-    move(p, stats, i, delta_.dot(systems[i] * delta_));
+    const double trace = fill(stats, i, m);
+    Eigen::MatrixXd G = expert_.matrix(m).selfadjointView<Eigen::Lower>();
+    G.diagonal().head(d).array() += settings_.alpha;
+    if (settings_.link && m > 0) G.diagonal().array() += damping * trace / static_cast<double>(m);
+    SemidefiniteSystem& system = of_own[static_cast<std::size_t>(i)];
+    Eigen::MatrixXd& matrix = system.matrix(n_own);
+    matrix = G(own, own);
+    for (index_t j = 0; j < n_own; ++j)
+      if (own[static_cast<std::size_t>(j)] < d) matrix(j, j) += settings_.alpha_mean;
+    system.factor(poll_);
+    Eigen::MatrixXd weight = G(own, together);
+    for (index_t j = 0; j < n; ++j) system.solve(weight.col(j), poll_);
+    sum += (G(together, together) - G(together, own) * weight) / p.variance[i];
+    systems.push_back(std::move(G)), weights.push_back(std::move(weight));
+  }
+  common_.matrix(n) = sum;
+  common_.factor(poll_);
+  std::vector<RowMatrix> steps(static_cast<std::size_t>(p.k), RowMatrix(m, q));
+  for (index_t a = 0; a < q; ++a) {
+    Eigen::VectorXd right = Eigen::VectorXd::Zero(n);
+    std::vector<Eigen::VectorXd> alone;  // O_i^-1 t_o
+    for (index_t i = 0; i < p.k; ++i) {
+      const index_t row = (i * q + a) * p.expert_dim;
+      const Eigen::VectorXd target = Eigen::Map<const Eigen::VectorXd>(&stats.residuals[row], m) -
+                                     Eigen::Map<const Eigen::VectorXd>(&pull_[row], m);
+      Eigen::VectorXd step = target(own);
+      of_own[static_cast<std::size_t>(i)].solve(step, poll_);
+      right += (Eigen::VectorXd(target(together)) - systems[i](together, own) * step) / p.variance[i];
+      alone.push_back(std::move(step));
+    }
+    common_.solve(right, poll_);
+    for (index_t i = 0; i < p.k; ++i) {
+      delta_ = Eigen::VectorXd::Zero(m);
+      delta_(own) = alone[i] - weights[i] * right;
+      delta_(together) += right;
+      steps[i].col(a) = delta_;
+    }
+  }
+  for (index_t i = 0; i < p.k; ++i) {
+    if (q > 1) {
+      add_steps(p, i, steps[i]);
+      continue;
+    }
+    delta_ = steps[i].col(0);
+    move(p, stats, i, delta_.dot(systems[i] * delta_) - settings_.alpha * delta_.head(d).squaredNorm());
   }
 }
 
@@ -220,33 +270,35 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   const auto see = [&](double value) {
     if (!std::isnan(largest) && !(std::abs(value) <= largest)) largest = std::abs(value);  // NaN stays
   };
+  std::vector<double> pull, penalties;
+  ridge_pull(p, settings_, pull);
+  penalty_squares(p, settings_, penalties);
   const Eigen::Map<const RowMatrix> gates(p.gates.data(), p.k, p.gate_dim);
   const Eigen::RowVectorXd mean = gates.colwise().mean();
-  const index_t expert_d = p.expert_dim - 1, gate_d = p.gate_dim - 1;
+  const index_t gate_d = p.gate_dim - 1;
   const index_t of_gate = gate_d + (settings_.fit_gate_intercept ? 1 : 0),
-                of_expert = data_.frozen() ? 0 : expert_d + (settings_.fit_intercept ? 1 : 0);
+                of_expert = data_.frozen() ? 0 : p.expert_dim - (settings_.fit_intercept ? 0 : 1);
   for (index_t row = 0; row < p.k * p.n_predictors && p.n_predictors > 1; ++row) {
     for (index_t j = 0; j < of_expert; ++j) {
       const index_t at = row * p.expert_dim + j;
-      see(stats.residuals[at] - (j < expert_d ? settings_.alpha : 0) * p.experts[at]);
+      see(stats.residuals[at] - pull[at]);
     }
   }
   for (const index_t j : data_.frozen() ? std::vector<index_t>() : settings_.common_columns) {
     double slope = 0, precision = 0;
     for (index_t i = 0; i < p.k; ++i) {
-      const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
-      slope += (stats.residuals[i * p.expert_dim + j] - ridge * a) / p.variance[i];
+      const index_t at = i * p.expert_dim + j;
+      slope += (stats.residuals[at] - pull[at]) / p.variance[i];
       precision += 1 / p.variance[i];
     }
     if (j < of_expert) see(slope / std::sqrt(precision));
   }
   for (index_t i = 0; i < p.k; ++i) {
     const double s = std::sqrt(p.variance[i]);
-    double squares = stats.squares[i];
     for (index_t j = 0; j < of_expert && p.n_predictors == 1; ++j) {
-      const double a = p.experts[i * p.expert_dim + j], ridge = j < expert_d ? settings_.alpha : 0;
-      if (!is_common(j)) see((stats.residuals[i * p.expert_dim + j] - ridge * a) / s);
-      squares += ridge * a * a;
+      const index_t at = i * p.expert_dim + j;
+      const double l1 = j + 1 < p.expert_dim ? settings_.alpha_l1 : 0;
+      if (!is_common(j)) see(beside_lasso(stats.residuals[at] - pull[at], p.experts[at], l1) / s);
     }
     for (index_t j = 0; j < of_gate; ++j) {
       const double ridge = j < gate_d ? settings_.gate_alpha : 0;
@@ -259,7 +311,8 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
                                : p.shape[i] <= (1 + kAtBound) * settings_.family->least_shape();
       if (!held && !(settings_.shared_noise && i + 1 < p.k)) see(up);
     }
-    const double own = squares / p.variance[i] - stats.totals[i];
+    const double squares = stats.squares[i] + (data_.frozen() ? 0 : penalties[i]),
+                 own = squares / p.variance[i] - stats.totals[i];
     noise += own;
     if (settings_.shared_noise && i + 1 < p.k) continue;
     const double up = settings_.shared_noise ? noise : own;

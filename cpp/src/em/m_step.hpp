@@ -4,11 +4,13 @@
 //
 //     experts  delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i e_i u - alpha a_i)         m x m systems
 //     noise    s_i^2 = sum w r_i e_i^2 / sum w r_i after the experts have moved
+//     lasso    the same systems by coordinate descent
 //     links    the experts' step is a damped Gauss-Newton step, the noise is that of the experts before it
 //     families delta_i likewise, with the sums that a family makes: a Newton step, or one of EM; log shape
 //     goes
 //              its Newton step, of limited length
-//     common   coefficients that all experts share: the same systems over s_i^2, solved together
+//     common   coefficients that all experts share, and a ridge towards the mean of experts: the same systems
+//     over s_i^2, solved together
 //     gates    (H + ridge)^-1 (sum w (r - p) v - ridge W), H in (k - 1) x (k - 1) blocks of m x m; constant
 //              gates have p_i = sum w r_i / sum w
 //
@@ -52,12 +54,16 @@ class MStep {
   double weight() const { return weight_; }
 
  private:
+  using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
   double fill(const EmStatistics& stats, index_t i, index_t m);
-  // Adds delta to the experts, one by one or together; `squares_` follows.
+  // Adds delta to the experts, one by one or together; `squares_` follows. `pull_`: see expert_ridge.hpp.
   void move_each(MixtureParameters& p, const EmStatistics& stats, double damping);
   void move_predictors(MixtureParameters& p, const EmStatistics& stats);
-  void move_together(MixtureParameters& p, const EmStatistics& stats);
+  void move_together(MixtureParameters& p, const EmStatistics& stats, double damping);
+  void add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const;
   void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);
+  void add_penalties(const MixtureParameters& p);  // to `squares_`
   bool is_common(index_t column) const;
   void update_noise(MixtureParameters& p, const std::vector<double>& squares,
                     const std::vector<double>& totals) const;
@@ -69,9 +75,9 @@ class MStep {
   double weight_ = 0;
   GateMetric metric_;
   // Room for the systems, one after another.
-  SemidefiniteSystem expert_, own_, common_;
+  SemidefiniteSystem expert_, common_;
   Eigen::VectorXd target_, delta_, gate_step_;
-  std::vector<double> squares_;
+  std::vector<double> squares_, pull_, penalties_;
 };
 
 }  // namespace moefast

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "em/e_step.hpp"
+#include "em/expert_ridge.hpp"
 #include "em/information_layout.hpp"
 #include "em/m_step.hpp"
 #include "moefast/information.hpp"
@@ -176,12 +177,14 @@ class Newton {
   VectorXd gradient_of(const Point& point) const {
     const MixtureParameters& p = point.parameters;
     VectorXd g = VectorXd::Zero(layout_.n_parameters());
+    std::vector<double> pull, penalties;
+    ridge_pull(p, settings_, pull);
+    penalty_squares(p, settings_, penalties);
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kExpert) {
-        const double ridge = a + 1 < p.expert_dim ? settings_.alpha : 0;
+        const std::size_t from = size(i * p.expert_dim + a);
         const double v = p.variance[size(i / layout_.n_predictors)];
-        const index_t from = i * p.expert_dim + a;
-        g[at] = (point.stats.residuals[size(from)] - ridge * p.experts[size(from)]) / v;
+        g[at] = (point.stats.residuals[from] - pull[from]) / v;
       } else {
         const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
         const index_t from = i * p.gate_dim + a;
@@ -196,7 +199,7 @@ class Newton {
         g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
         return;
       }
-      const double squares = point.stats.squares[size(i)] + settings_.alpha * size_of_slopes(p, i);
+      const double squares = point.stats.squares[size(i)] + penalties[size(i)];
       g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
     });
     for_tied([&](index_t a, index_t first) {
@@ -204,15 +207,6 @@ class Newton {
       g[a] = 0;
     });
     return g;
-  }
-
-  static double size_of_slopes(const MixtureParameters& p, index_t i) {
-    double sum = 0;
-    for (index_t a = 0; a + 1 < p.expert_dim; ++a) {
-      const double slope = p.experts[size(i * p.expert_dim + a)];
-      sum += slope * slope;
-    }
-    return sum;
   }
 
   // -H, with the ridges.
@@ -224,17 +218,47 @@ class Newton {
     const index_t P = layout_.n_parameters();
     MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
     const index_t width = layout_.width(kGate);
+    add_ridge(p, settings_, layout_, bends);
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
-      if (kind == kExpert && a + 1 < p.expert_dim) {
-        const double v = p.variance[size(i / layout_.n_predictors)],
-                     slope = p.experts[size(i * p.expert_dim + a)];
-        bends(at, at) += settings_.alpha / v;
-        if (layout_.count[kNoise] == 0) return;
-        const index_t noise = layout_.of_expert(kNoise, i);
-        bends(at, noise) -= 2 * settings_.alpha * slope / v;
-        bends(noise, at) -= 2 * settings_.alpha * slope / v;
-        bends(noise, noise) += 2 * settings_.alpha * slope * slope / v;
+      if (kind == kExpert) {
+        const std::size_t from = size(i * p.expert_dim + a);
+        const double v = p.variance[size(i / layout_.n_predictors)];
+        g[at] = (point.stats.residuals[from] - pull[from]) / v;
+      } else {
+        const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
+        const index_t from = i * p.gate_dim + a;
+        double mean = 0;
+        for (index_t j = 0; j < p.k; ++j) mean += p.gates[size(j * p.gate_dim + a)];
+        mean /= static_cast<double>(p.k);
+        g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
       }
+    });
+    for_dispersion([&](Kind kind, index_t i) {
+      if (kind == kShape) {
+        g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
+        return;
+      }
+      const double squares = point.stats.squares[size(i)] + penalties[size(i)];
+      g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
+    });
+    for_tied([&](index_t a, index_t first) {
+      g[first] += g[a];
+      g[a] = 0;
+    });
+    return g;
+  }
+
+  // -H, with the ridges.
+  MatrixXd bends() {
+    ++result_.n_derivatives;
+    const MixtureParameters& p = now_.parameters;
+    const EmData& rows = metric_.data ? *metric_.data : data_;
+    const Information found = information(rows, p, settings_, poll_, false);
+    const index_t P = layout_.n_parameters();
+    MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
+    const index_t width = layout_.width(kGate);
+    add_ridge(p, settings_, layout_, bends);
+    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kGate && a + 1 < p.gate_dim) {
         for (index_t j = 0; j < layout_.count[kGate]; ++j)
           bends(at, at + (j - i) * width) +=
@@ -427,6 +451,8 @@ NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParamet
   data.check(settings);
   if (data.frozen() || settings.inverse_temperature != 1)
     throw std::invalid_argument("Newton's method is for experts that are fitted, at temperature 1");
+  if (settings.alpha_l1 > 0)
+    throw std::invalid_argument("Newton's method is for objectives that are smooth, without alpha_l1");
   return Newton(data, metric, settings, newton, poll, std::move(start)).run();
 }
 

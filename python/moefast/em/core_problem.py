@@ -46,6 +46,11 @@ class CoreProblem(StandardSamples):
         super().__init__(samples, options, link, family)
         if options.gate_alpha == "auto":
             self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
+        if options.l1_ratio > 0 and family.n_predictors > 1:
+            raise ValueError(
+                f"l1_ratio={options.l1_ratio:g} is for experts of one predictor, and those of family "
+                f"{family.name!r} have {family.n_predictors}; set it to 0"
+            )
         if family.may_be_sure:
             least = EXPERT_ALPHA_LEAST * self.weight_per_row
             self.options = replace(self.options, alpha=max(options.alpha, least))
@@ -61,7 +66,9 @@ class CoreProblem(StandardSamples):
             shared_noise=o.noise == "shared",
             common_columns=self.expert_design.positions(o.common_columns),
             variance_floor=self.variance_floor,
-            alpha=float(o.alpha),
+            alpha=self.ridge_to_zero,
+            alpha_mean=self.ridge_to_mean,
+            alpha_l1=self.lasso,
             gate_alpha=o.gate_ridge,
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
@@ -69,6 +76,23 @@ class CoreProblem(StandardSamples):
             family=self.family.core,
             **of_search,
         )
+
+    @property
+    def lasso(self) -> float:
+        """The strength of the lasso of the experts."""
+        return float(self.options.alpha * self.options.l1_ratio)
+
+    @property
+    def ridge_to_mean(self) -> float:
+        """The ridge of what the experts differ by."""
+        return float(self.options.alpha) if self.options.alpha_towards == "mean" else 0.0
+
+    @property
+    def ridge_to_zero(self) -> float:
+        """The ridge of the experts' slopes; one towards their mean does not hold predictors that run away."""
+        if self.options.alpha_towards == "mean":
+            return EXPERT_ALPHA_LEAST * self.weight_per_row if self.family.may_be_sure else 0.0
+        return float(self.options.alpha * (1.0 - self.options.l1_ratio))
 
     def _call_link(self, t: Floats) -> tuple[Floats, Floats]:
         return self.link(t), self.link.slope(t)
@@ -177,6 +201,13 @@ class CoreProblem(StandardSamples):
         of_expert = self.family.n_predictors * self.expert_design.rank
         experts = n_experts * of_expert - (n_experts - 1) * common
         return experts + n_gates * self.gate_design.rank + noise
+
+    def n_left_out(self, mixture: Mixture) -> int:
+        """Count what :meth:`n_parameters` has of coefficients that a lasso has made 0."""
+        if self.lasso == 0:
+            return 0
+        used = np.count_nonzero(self.expert_design.take(mixture.coef), axis=1) + self.expert_design.intercept
+        return int(np.maximum(self.expert_design.rank - used, 0).sum())
 
     def residuals(self, mixture: Mixture) -> Floats:
         """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""

@@ -48,11 +48,13 @@ class NewtonEnd:
 def takes_newton(problem: EmProblem, n_experts: int) -> bool:
     """Whether Newton's method is for this problem.
 
-    Rows by themselves, and coefficients that can be told apart and are not too many.
+    Rows by themselves, coefficients that can be told apart and are not too many, and no lasso, which has no second
+    derivatives.
     """
     designs = (problem.expert_design, problem.gate_design)
     full = all(design.rank == design.width + design.intercept for design in designs)
-    return problem.groups is None and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
+    smooth = problem.groups is None and problem.lasso == 0
+    return smooth and full and problem.n_parameters(n_experts) <= _MOST_PARAMETERS
 
 
 def newton_end(

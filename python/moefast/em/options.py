@@ -48,6 +48,12 @@ class EmOptions:
         Positions of columns, among those that experts see, whose coefficients all experts have in common.
     alpha : float
         Ridge of the experts, in standard units.
+    alpha_towards : {"zero", "mean"}
+        Where `alpha` pulls the slopes of each expert: to 0, or to the mean of all experts' slopes, in which one of
+        less noise counts more (the weights are 1 / s_i^2). No other mean would cost less. The mean itself is free,
+        and so is a single expert.
+    l1_ratio : float
+        How much of `alpha`, 0 to 1, is a lasso, as in :class:`sklearn.linear_model.ElasticNet`; towards zero.
     gate_alpha : float or "auto"
         Ridge of the gates, in standard units; see :data:`GATE_ALPHA_AUTO`. A number is taken off the weighted
         log-likelihood as it is, like `alpha`: weights that are all ten times larger make it ten times weaker.
@@ -70,6 +76,8 @@ class EmOptions:
     gate_columns: tuple[int, ...] | None = None
     common_columns: tuple[int, ...] = ()
     alpha: float = 0.0
+    alpha_towards: Literal["zero", "mean"] = "zero"
+    l1_ratio: float = 0.0
     gate_alpha: float | Literal["auto"] = "auto"
     noise_floor: float = 0.02
     max_iter: int = 1000
@@ -84,6 +92,12 @@ class EmOptions:
         else:
             check_number("gate_alpha", self.gate_alpha, low=0.0)
         check_number("alpha", self.alpha, low=0.0)
+        check_choice("alpha_towards", self.alpha_towards, ("zero", "mean"))
+        check_number("l1_ratio", self.l1_ratio, low=0.0, high=1.0)
+        if self.l1_ratio > 0 and self.alpha_towards == "mean":
+            raise ValueError(
+                f'l1_ratio={self.l1_ratio:g} needs alpha_towards="zero": what a lasso leaves out is 0, not a mean'
+            )
         check_number("tol", self.tol, low=0.0)
         check_number("noise_floor", self.noise_floor, low=0.0, open_low=True)
         whole = isinstance(self.max_iter, (int, np.integer)) and not isinstance(self.max_iter, bool)
@@ -95,6 +109,8 @@ class EmOptions:
             object.__setattr__(self, name, _checked_columns(name, getattr(self, name)))
         if self.common_columns is None:
             object.__setattr__(self, "common_columns", ())
+        if self.l1_ratio > 0 and self.common_columns:
+            raise ValueError(f"l1_ratio={self.l1_ratio:g} needs experts without columns in common; set it to 0")
         if self.expert_columns is not None:
             beyond = [j for j in self.common_columns if j not in self.expert_columns]
             if beyond:

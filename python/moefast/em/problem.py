@@ -11,7 +11,8 @@ until the objective does not fall. The objective is
         - \tfrac{\lambda}{2} \sum_i \|W_i - \overline{W}\|^2
 
 in standard units (features and response divided by their standard deviations), so neither ridge depends on
-the units of the data nor on which gate row is the reference.
+the units of the data nor on which gate row is the reference. The ridge of the experts may be on what they differ
+by, :math:`\|a_i - c\|^2` with their mean c, or have a lasso beside it.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
     max_iter: int
     tol: float
     alpha: float
+    alpha_towards: Literal["zero", "mean"] = "zero"
+    l1_ratio: float = 0.0
     gate_alpha: float | Literal["auto"]
     noise_floor: float
     time_budget: float | None
@@ -204,6 +206,8 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
             fit_intercept=self.fit_intercept,
             fit_gate_intercept=self.fit_gate_intercept,
             alpha=self.alpha,
+            alpha_towards=self.alpha_towards,
+            l1_ratio=self.l1_ratio,
             gate_alpha=self.gate_alpha,
             noise_floor=self.noise_floor,
             max_iter=self.max_iter,

@@ -62,6 +62,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         log-likelihood, so 1 is the C = 1 of :class:`sklearn.linear_model.LogisticRegression` on standardised
         columns. The default keeps experts finite whose classes are separated; where rows are thousands it is not
         felt.
+    alpha_towards : {"zero", "mean"}
+        Where `alpha` pulls the slopes of the experts, as in :class:`MixtureOfExpertsRegressor`.
+    l1_ratio : float
+        How much of `alpha` is a lasso, as there; for two classes.
     gate_alpha : float or "auto"
     time_budget : float, optional
     random_state : int, Generator, RandomState or None
@@ -122,6 +126,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         max_iter: int = 1000,
         tol: float = 1e-8,
         alpha: float = 0.1,
+        alpha_towards: Literal["zero", "mean"] = "zero",
+        l1_ratio: float = 0.0,
         gate_alpha: float | Literal["auto"] = "auto",
         time_budget: float | None = None,
         random_state: RandomState = None,
@@ -140,6 +146,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         self.max_iter = max_iter
         self.tol = tol
         self.alpha = alpha
+        self.alpha_towards = alpha_towards
+        self.l1_ratio = l1_ratio
         self.gate_alpha = gate_alpha
         self.time_budget = time_budget
         self.random_state = random_state

@@ -100,6 +100,14 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         :class:`sklearn.linear_model.Ridge` on standardised columns. Where an expert may be certain of its rows
         (counts, binomial, tobit) it is at least :data:`moefast.em.options.EXPERT_ALPHA_LEAST`, which keeps its
         coefficients finite.
+    alpha_towards : {"zero", "mean"}
+        Where `alpha` pulls the slopes of the experts: each to 0, or to their mean, in which one of less noise counts
+        more (the weights are 1 / s_i^2). An expert of few rows is then like the others, and under a large `alpha`
+        all have the slopes of one regression. The mean is free, and so is a single expert.
+    l1_ratio : float
+        How much of `alpha`, 0 to 1, is a lasso, as in :class:`sklearn.linear_model.ElasticNet`: above 0 an expert
+        uses few columns, and the coefficients of the others are 0. Not with `alpha_towards` "mean" or
+        `common_features`.
     gate_alpha : float or "auto"
         Ridge of the gates in standard units. "auto" is :data:`moefast.em.GATE_ALPHA_AUTO`, just enough
         to keep the gate of separable regions finite, whatever the unit of the sample weights. A number is, like
@@ -218,6 +226,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         max_iter: int = 1000,
         tol: float = 1e-8,
         alpha: float = 0.0,
+        alpha_towards: Literal["zero", "mean"] = "zero",
+        l1_ratio: float = 0.0,
         gate_alpha: float | Literal["auto"] = "auto",
         noise_floor: float = 0.02,
         time_budget: float | None = None,
@@ -241,6 +251,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.alpha = alpha
+        self.alpha_towards = alpha_towards
+        self.l1_ratio = l1_ratio
         self.gate_alpha = gate_alpha
         self.noise_floor = noise_floor
         self.time_budget = time_budget

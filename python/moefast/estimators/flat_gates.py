@@ -61,6 +61,7 @@ class FlatMixtureEstimator(MixtureEstimator):
                 raise ValueError("groups need polish=True: the moments know rows by themselves only")
             fit, report = self._unpolished(problem, samples, rng)
         order = _canonical_order(fit)
+        n_parameters -= problem.n_left_out(fit.mixture)
         return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)
 
     def _unpolished(

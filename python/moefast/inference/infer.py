@@ -65,6 +65,11 @@ def infer(
         raise ValueError(
             "inference is for maximum likelihood, and a fit with polish=False is none; fit with polish=True"
         )
+    if options.alpha > 0 and options.l1_ratio > 0:
+        raise ValueError(
+            "the lasso has selected coefficients by these data, and errors of what is selected are not those of a "
+            f"coefficient that was given, got l1_ratio={options.l1_ratio:g}; fit with l1_ratio=0"
+        )
     mixture = model.mixture_
     return _inference(model, EmProblem(samples, options, mixture.link, mixture.family), groups, cov_type)
 

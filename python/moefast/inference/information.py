@@ -92,23 +92,28 @@ def cluster_products(
 def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout) -> Floats:
     r"""Return the second derivative of the ridges, (P, P).
 
-    They are :math:`\tfrac\alpha2 \sum_i \|a_i\|^2 / s_i^2` and
-    :math:`\tfrac\lambda2 \sum_i \|W_i - \bar W\|^2`, which leaves the intercepts of the gates alone.
+    They are :math:`\tfrac\alpha2 \sum_i \|a_i - c\|^2 / s_i^2`, where c is 0 or the mean of the a_i with the
+    weights :math:`1 / s_i^2`, and :math:`\tfrac\lambda2 \sum_i \|W_i - \bar W\|^2`; intercepts have none.
     """
     K = np.zeros((layout.n_parameters, layout.n_parameters))
     K[layout.gates, layout.gates] = problem.options.gate_ridge * layout.ridge_metric(intercepts=False)
-    alpha = float(problem.options.alpha)
+    to_zero, to_mean = problem.ridge_to_zero, problem.ridge_to_mean
     slopes = [at for at, j in enumerate(layout.expert_columns) if j < layout.n_features]
     used = [layout.expert_columns[at] for at in slopes]
+    pi = 1.0 / mixture.sigma**2
+    mean = np.average(mixture.coef, axis=0, weights=pi)
+    of_mean = np.zeros((len(layout.predictors) * len(slopes), layout.n_parameters))  # by the mean and theta
     for i in range(layout.n_experts):
-        ridge = alpha / mixture.sigma[i] ** 2
-        for form in layout.forms(i):
-            where = form.start + np.array(slopes, dtype=np.intp)
-            K[where, where] += ridge
+        where = np.concatenate([form.start + np.array(slopes, dtype=np.intp) for form in layout.forms(i)])
+        K[where, where] += (to_zero + to_mean) * pi[i]
+        of_mean[np.arange(len(where)), where] = -pi[i]
         if not layout.has_scale:
             continue
         a, noise = mixture.coef[i, used], layout.log_sigma(i)
-        K[where, noise] -= 2 * ridge * a
-        K[noise, where] -= 2 * ridge * a
-        K[noise, noise] += 2 * ridge * float(a @ a)
-    return K
+        b = a - mean[used]
+        mixed = 2 * pi[i] * (to_zero * a + to_mean * b)
+        K[where, noise] -= mixed
+        K[noise, where] -= mixed
+        K[noise, noise] += 2 * pi[i] * float(to_zero * (a @ a) + to_mean * (b @ b))
+        of_mean[:, noise] += 2 * pi[i] * b
+    return np.asarray(K - to_mean / pi.sum() * (of_mean.T @ of_mean))  # the mean follows

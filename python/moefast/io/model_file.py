@@ -74,6 +74,8 @@ _PARAMETERS: dict[str, Field] = {
     "max_iter": Whole(1, 2**31 - 1),
     "tol": Number(0.0),
     "alpha": Number(0.0),
+    "alpha_towards": Choice(("zero", "mean")),
+    "l1_ratio": Number(0.0, 1.0),
     "gate_alpha": Either(Number(0.0), Choice(("auto",))),
     "noise_floor": Number(0.0, above=True),
     "time_budget": Either(Number(0.0, above=True), Nothing()),

@@ -44,6 +44,8 @@ _PARAMETERS = (
     "max_iter",
     "tol",
     "alpha",
+    "alpha_towards",
+    "l1_ratio",
     "gate_alpha",
     "noise_floor",
 )

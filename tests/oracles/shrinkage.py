@@ -1,0 +1,43 @@
+"""What is taken off the log-likelihood for the coefficients of experts and of gates, by its formula."""
+
+import numpy as np
+
+
+def penalty(mixture, options, weight_per_row=1.0):
+    """Of a mixture in standard units."""
+    coef = mixture.coef.reshape(mixture.n_experts, -1)
+    precision = 1 / mixture.sigma**2
+    alpha, ratio = options.alpha, options.l1_ratio
+    if options.alpha_towards == "mean":
+        apart = coef - np.average(coef, axis=0, weights=precision)
+        total = alpha / 2 * (apart**2).sum(axis=1) @ precision
+        if mixture.family.may_be_sure:
+            total += 1e-6 * weight_per_row / 2 * (coef**2).sum(axis=1) @ precision
+    else:
+        total = alpha * (1 - ratio) / 2 * (coef**2).sum(axis=1) @ precision
+        total += alpha * ratio * np.abs(coef).sum(axis=1) @ precision
+    gates = mixture.gate_coef - mixture.gate_coef.mean(axis=0)
+    return total + options.gate_ridge / 2 * (gates**2).sum()
+
+
+def objective(problem, mixture):
+    """The log-likelihood of a problem's rows less the penalties."""
+    rows = mixture.log_density(problem.Z, problem.t, problem.response.terms)
+    return problem.sample_weight @ rows - penalty(mixture, problem.options, problem.weight_per_row)
+
+
+def slope(function, theta, a, step):
+    """A central difference along one parameter."""
+    up, down = theta.copy(), theta.copy()
+    up[a] += step
+    down[a] -= step
+    return (function(up) - function(down)) / (2 * step)
+
+
+def gradient(function, theta, step=1e-5):
+    return np.array([slope(function, theta, a, step) for a in range(len(theta))])
+
+
+def hessian(function, theta, step=1e-3):
+    P = range(len(theta))
+    return np.array([[slope(lambda t, a=a: slope(function, t, a, step), theta, b, step) for b in P] for a in P])
