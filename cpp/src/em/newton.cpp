@@ -220,45 +220,6 @@ class Newton {
     const index_t width = layout_.width(kGate);
     add_ridge(p, settings_, layout_, bends);
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
-      if (kind == kExpert) {
-        const std::size_t from = size(i * p.expert_dim + a);
-        const double v = p.variance[size(i / layout_.n_predictors)];
-        g[at] = (point.stats.residuals[from] - pull[from]) / v;
-      } else {
-        const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
-        const index_t from = i * p.gate_dim + a;
-        double mean = 0;
-        for (index_t j = 0; j < p.k; ++j) mean += p.gates[size(j * p.gate_dim + a)];
-        mean /= static_cast<double>(p.k);
-        g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
-      }
-    });
-    for_dispersion([&](Kind kind, index_t i) {
-      if (kind == kShape) {
-        g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
-        return;
-      }
-      const double squares = point.stats.squares[size(i)] + penalties[size(i)];
-      g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
-    });
-    for_tied([&](index_t a, index_t first) {
-      g[first] += g[a];
-      g[a] = 0;
-    });
-    return g;
-  }
-
-  // -H, with the ridges.
-  MatrixXd bends() {
-    ++result_.n_derivatives;
-    const MixtureParameters& p = now_.parameters;
-    const EmData& rows = metric_.data ? *metric_.data : data_;
-    const Information found = information(rows, p, settings_, poll_, false);
-    const index_t P = layout_.n_parameters();
-    MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
-    const index_t width = layout_.width(kGate);
-    add_ridge(p, settings_, layout_, bends);
-    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kGate && a + 1 < p.gate_dim) {
         for (index_t j = 0; j < layout_.count[kGate]; ++j)
           bends(at, at + (j - i) * width) +=

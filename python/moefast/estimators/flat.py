@@ -101,8 +101,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         (counts, binomial, tobit) it is at least :data:`moefast.em.options.EXPERT_ALPHA_LEAST`, which keeps its
         coefficients finite.
     alpha_towards : {"zero", "mean"}
-        Where `alpha` pulls the slopes of the experts: each to 0, or to their mean, in which one of less noise counts
-        more (the weights are 1 / s_i^2). An expert of few rows is then like the others, and under a large `alpha`
+        Where `alpha` pulls the slopes of the experts: each to 0, or to their mean, in which one of less noise
+        counts more (the weights are 1 / s_i^2). An expert of few rows is then like the others, and under a large `alpha`
         all have the slopes of one regression. The mean is free, and so is a single expert.
     l1_ratio : float
         How much of `alpha`, 0 to 1, is a lasso, as in :class:`sklearn.linear_model.ElasticNet`: above 0 an expert
