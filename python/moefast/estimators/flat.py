@@ -102,8 +102,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
         coefficients finite.
     alpha_towards : {"zero", "mean"}
         Where `alpha` pulls the slopes of the experts: each to 0, or to their mean, in which one of less noise
-        counts more (the weights are 1 / s_i^2). An expert of few rows is then like the others, and under a large `alpha`
-        all have the slopes of one regression. The mean is free, and so is a single expert.
+        counts more (the weights are 1 / s_i^2). An expert of few rows is then like the others, and under a large
+        `alpha` all have the slopes of one regression. The mean is free, and so is a single expert.
     l1_ratio : float
         How much of `alpha`, 0 to 1, is a lasso, as in :class:`sklearn.linear_model.ElasticNet`: above 0 an expert
         uses few columns, and the coefficients of the others are 0. Not with `alpha_towards` "mean" or
