@@ -128,7 +128,15 @@ def test_what_takes_many_arguments_is_a_constructor_a_command_or_public():
     public = set()
     for face in map(importlib.import_module, DOCUMENTED):
         things = [getattr(face, name) for name in face.__all__]
-        public |= {f"{thing.__module__}.{thing.__qualname__}" for thing in things if inspect.isfunction(thing)}
+        methods = [
+            m
+            for thing in things
+            if inspect.isclass(thing)
+            for name, m in inspect.getmembers(thing)
+            if name[0] != "_"
+        ]
+        for thing in filter(inspect.isfunction, [*things, *methods]):
+            public.add(f"{thing.__module__}.{thing.__qualname__}")
     found = []
     for file in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(("moefast", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")

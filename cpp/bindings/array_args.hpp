@@ -31,6 +31,23 @@ using Array = PlainArray<double>;
 // Features, of either type; mirrored as NDArray[np.float64] | NDArray[np.float32]. Needs pybind11/stl.h.
 using FeatureArray = std::variant<Array, PlainArray<float>>;
 
+// Columns by themselves, of either type: a tuple of arrays.
+using ColumnArrays = std::vector<FeatureArray>;
+
+inline ColumnArrays column_arrays(const py::tuple& given) {
+  ColumnArrays columns;
+  for (const py::handle item : given) {
+    if (py::isinstance<Array>(item)) {
+      columns.emplace_back(py::reinterpret_borrow<Array>(item));
+    } else if (py::isinstance<PlainArray<float>>(item)) {
+      columns.emplace_back(py::reinterpret_borrow<PlainArray<float>>(item));
+    } else {
+      throw py::type_error("columns of X must be contiguous arrays of float64 or float32");
+    }
+  }
+  return columns;
+}
+
 inline std::string shape_text(const py::array& array) {
   std::string text = "(";
   for (py::ssize_t i = 0; i < array.ndim(); ++i) {

@@ -8,6 +8,7 @@
 #include "bound_data.hpp"
 #include "bound_family.hpp"
 #include "bound_link.hpp"
+#include "bound_stream.hpp"
 #include "em_result.hpp"
 #include "moefast/em_batch.hpp"
 
@@ -76,6 +77,20 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
   return out;
 }
 
+py::dict run_stream(const BoundStream& stream, const StartTuple& given, const EmSettings& settings) {
+  const auto& [experts, gates, dispersion, responsibilities, labels] = given;
+  if (responsibilities || labels)
+    throw py::value_error("a start of a stream has no responsibilities or labels");
+  MixtureParameters start = make_parameters(stream.view.rows, experts, gates, dispersion);
+  const Poll poll = make_poll();
+  EmResult result;
+  {
+    const py::gil_scoped_release release;
+    result = em_run(stream.view, std::move(start), settings, poll);
+  }
+  return to_dict(result);
+}
+
 py::list run(const BoundData& data, const std::vector<StartTuple>& given, const EmSettings& settings) {
   std::vector<EmStart> starts;
   starts.reserve(given.size());
@@ -133,17 +148,28 @@ void bind_em(py::module_& m) {
       });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")
-      .def(py::init<FeatureArray, Array, Array, std::optional<Array>, std::optional<Array>, Columns, Columns,
-                    std::optional<Array>, std::optional<Array>, std::optional<Array>, std::optional<Array>,
-                    std::optional<Array>, std::optional<Array>, std::optional<Starts>>(),
-           py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
-           py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
-           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
-           py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none(),
-           py::arg("offset").noconvert() = py::none(), py::arg("trials").noconvert() = py::none(),
-           py::arg("row_term").noconvert() = py::none(), py::arg("first_predictor").noconvert() = py::none(),
-           py::arg("group_starts").noconvert() = py::none());
+      .def(
+          py::init<BoundData::Features, Array, Array, std::optional<Array>, std::optional<Array>, Columns,
+                   Columns, std::optional<Array>, std::optional<Array>, std::optional<Array>,
+                   std::optional<Array>, std::optional<Array>, std::optional<Array>, std::optional<Starts>>(),
+          py::arg("X").noconvert(), py::arg("y").noconvert(), py::arg("w").noconvert(),
+          py::arg("means").noconvert() = py::none(), py::arg("log_densities").noconvert() = py::none(),
+          py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
+          py::arg("centre").noconvert() = py::none(), py::arg("inverse_scale").noconvert() = py::none(),
+          py::arg("offset").noconvert() = py::none(), py::arg("trials").noconvert() = py::none(),
+          py::arg("row_term").noconvert() = py::none(), py::arg("first_predictor").noconvert() = py::none(),
+          py::arg("group_starts").noconvert() = py::none());
 
+  py::class_<BoundStream>(
+      m, "RowStream",
+      "Rows that nobody holds at once: pass_(parameters, sums) returns what e_step says of "
+      "all of them; see em.hpp.")
+      .def(py::init<py::function, double, index_t, index_t, Columns, Columns>(), py::arg("pass_"),
+           py::arg("weight"), py::arg("n_rows"), py::arg("n_features"),
+           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
+
+  m.def("em_run_stream", &run_stream, py::arg("stream"), py::arg("start").noconvert(), py::arg("settings"),
+        "EM from one start, as em_run, on a stream.");
   m.def("e_step", &statistics, py::arg("data"), py::arg("at").noconvert(), py::arg("settings"),
         py::arg("sums") = "all",
         "The statistics of one E-step, by name, at a tuple as of em_run. `sums` are 'gradient', 'experts' "

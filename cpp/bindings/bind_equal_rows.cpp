@@ -1,7 +1,9 @@
 #include <pybind11/stl.h>
 
 #include "array_args.hpp"
+#include "bound_data.hpp"
 #include "moefast/equal_rows.hpp"
+#include "moefast/row_hash.hpp"
 
 namespace moefast::bindings {
 namespace {
@@ -32,6 +34,24 @@ void bind_equal_rows(py::module_& m) {
       "A number for each row of (X, y), the same for equal rows, in order of first appearance; None where "
       "all "
       "rows differ.");
+
+  m.def(
+      "row_hashes",
+      [](const py::tuple& given) {
+        const ColumnArrays columns = column_arrays(given);
+        const std::vector<Column> views = views_of(columns);
+        if (views.empty()) throw py::value_error("columns must have at least one column");
+        const index_t n =
+            std::visit([](const py::array& values) { return values.shape(0); }, columns.front());
+        std::vector<std::uint64_t> hashes;
+        {
+          const Poll poll = make_poll();
+          const py::gil_scoped_release nogil;
+          hashes = row_hashes(views, n, poll);
+        }
+        return make_array(std::move(hashes), {n});
+      },
+      py::arg("columns").noconvert(), "A number for each row that depends on its values; see row_hash.hpp.");
 }
 
 }  // namespace moefast::bindings

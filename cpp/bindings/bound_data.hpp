@@ -15,19 +15,42 @@ inline std::vector<double> to_vector(const Array& array) {
   return {array.data(), array.data() + array.size()};
 }
 
+// Of columns that are there as long as the arrays are, all of one length.
+inline std::vector<Column> views_of(const ColumnArrays& columns) {
+  std::vector<Column> views;
+  py::ssize_t n = -1;
+  for (const FeatureArray& array : columns) {
+    const auto view = [&](const auto& values) {
+      require_ndim(values, "a column of X", 1);
+      if (n < 0) n = values.shape(0);
+      require_shape(values, "a column of X", {n});
+      return values.data();
+    };
+    if (const Array* doubles = std::get_if<Array>(&array)) {
+      views.push_back({view(*doubles), nullptr});
+    } else {
+      views.push_back({nullptr, view(std::get<PlainArray<float>>(array))});
+    }
+  }
+  return views;
+}
+
 using Starts = PlainArray<std::int64_t>;
 using Columns = std::optional<std::vector<index_t>>;
 
 // The samples, with the arrays that hold them.
 struct BoundData {
-  FeatureArray X;
+  // A table, or its columns.
+  using Features = std::variant<Array, PlainArray<float>, py::tuple>;
+  Features X;
+  ColumnArrays columns;
   Array y, w;
   std::optional<Array> means, log_densities, centre, inverse_scale;
   std::optional<Array> offset, trials, row_term, first_predictor;
   std::vector<index_t> group_starts;  // a copy, checked: other threads may change the array that was given
   EmData view;
 
-  BoundData(FeatureArray X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
+  BoundData(Features X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
             Columns expert_columns, Columns gate_columns, std::optional<Array> centre,
             std::optional<Array> inverse_scale, std::optional<Array> offset, std::optional<Array> trials,
             std::optional<Array> row_term, std::optional<Array> first_predictor,
@@ -43,14 +66,10 @@ struct BoundData {
         trials(std::move(trials)),
         row_term(std::move(row_term)),
         first_predictor(std::move(first_predictor)) {
-    const py::array& features = std::visit([](const py::array& X) -> const py::array& { return X; }, this->X);
-    require_ndim(features, "X", 2);
-    const py::ssize_t n = features.shape(0), d = features.shape(1);
+    const auto [n, d] = take_features();
     if (n < 1) throw py::value_error("X must have at least one row");
     require_shape(this->y, "y", {n});
     require_shape(this->w, "w", {n});
-    if (const Array* doubles = std::get_if<Array>(&this->X)) view.X = doubles->data();
-    if (const PlainArray<float>* floats = std::get_if<PlainArray<float>>(&this->X)) view.X32 = floats->data();
     view.y = this->y.data(), view.w = this->w.data();
     view.n = n, view.d = d;
     if (this->centre.has_value() != this->inverse_scale.has_value())
@@ -76,9 +95,33 @@ struct BoundData {
       view.group_starts = this->group_starts.data();
       view.n_groups = static_cast<index_t>(this->group_starts.size()) - 1;
       view.check_groups();
+      if (!view.by_column.empty())
+        throw py::value_error("rows in groups need X as one array, not by columns");
     }
     if (this->means) view.means = this->means->data();
     if (this->log_densities) view.log_densities = this->log_densities->data();
+  }
+
+  // Points the view at the features; returns how many rows and columns there are.
+  std::pair<py::ssize_t, py::ssize_t> take_features() {
+    if (const py::tuple* given = std::get_if<py::tuple>(&X)) {
+      columns = column_arrays(*given);
+      if (columns.empty()) throw py::value_error("X must have a column where it is given by columns");
+      view.by_column = views_of(columns);
+      const auto length = [](const py::array& values) { return values.shape(0); };
+      return {std::visit(length, columns.front()), static_cast<py::ssize_t>(columns.size())};
+    }
+    const auto shape_of = [](const py::array& table) {
+      require_ndim(table, "X", 2);
+      return std::pair(table.shape(0), table.shape(1));
+    };
+    if (const Array* doubles = std::get_if<Array>(&X)) {
+      view.X = doubles->data();
+      return shape_of(*doubles);
+    }
+    const PlainArray<float>& floats = std::get<PlainArray<float>>(X);
+    view.X32 = floats.data();
+    return shape_of(floats);
   }
 
   // For what knows rows by themselves only.

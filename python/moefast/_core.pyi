@@ -91,7 +91,7 @@ class EmSettings:
 class EmData:
     def __init__(
         self,
-        X: _Features,
+        X: _Features | tuple[_Features, ...],
         y: _Floats,
         w: _Floats,
         means: _Floats | None = None,
@@ -107,11 +107,23 @@ class EmData:
         group_starts: NDArray[np.int64] | None = None,
     ) -> None: ...
 
+class RowStream:
+    def __init__(
+        self,
+        pass_: Callable[[_Parameters, str], _EmStatistics],
+        weight: float,
+        n_rows: int,
+        n_features: int,
+        expert_columns: Sequence[int] | NDArray[np.intp] | None = None,
+        gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
+    ) -> None: ...
+
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats, _Floats]: ...
 def e_step(
     data: EmData, at: _EmStart, settings: EmSettings, sums: Literal["gradient", "experts", "all"] = "all"
 ) -> _EmStatistics: ...
 def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
+def em_run_stream(stream: RowStream, start: _EmStart, settings: EmSettings) -> _EmResult: ...
 def information(
     data: EmData, parameters: _Parameters, settings: EmSettings
 ) -> tuple[_Floats, _Floats, _Floats]: ...
@@ -123,6 +135,15 @@ def newton_run(
     max_passes: int,
     sample: EmData | None = None,
 ) -> _NewtonResult: ...
+def newton_run_stream(
+    stream: RowStream,
+    start: _Parameters,
+    settings: EmSettings,
+    tol: float,
+    max_passes: int,
+    sample: EmData,
+) -> _NewtonResult: ...
+def row_hashes(columns: tuple[_Features, ...]) -> NDArray[np.uint64]: ...
 def row_scores(data: EmData, parameters: _Parameters, settings: EmSettings) -> _Floats: ...
 
 class SymmetricTensor:

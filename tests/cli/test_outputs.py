@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from moefast.atomic import check_writable
 from moefast.cli import commands as console
-from moefast.io.atomic import check_writable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs devices, links, pipes or signals of POSIX")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from moefast.io import atomic
-from moefast.io.atomic import replacing
+from moefast import atomic
+from moefast.atomic import replacing
 from moefast.plotting import save_figure
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs devices, links, pipes or signals of POSIX")
@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 KILLED = """
 import os, signal, sys
-from moefast.io.atomic import replacing
+from moefast.atomic import replacing
 with replacing(sys.argv[1]) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -10,6 +10,7 @@
 // with the columns of X that they see, the constant last.
 #pragma once
 
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -26,11 +27,18 @@ constexpr index_t kRowsForThreads = 8192;
 
 struct EmSettings;
 
+// One column of X: 64-bit or 32-bit numbers, n of them beside each other. One of the two is set.
+struct Column {
+  const double* values = nullptr;
+  const float* values32 = nullptr;
+};
+
 // Not owned. Rows of weight zero are allowed and count for nothing. Experts may be frozen: at most one of the
 // last two is set, experts are then neither read nor updated, and their sums stay 0.
 struct EmData {
-  const double* X = nullptr;   // n x d, row-major
-  const float* X32 = nullptr;  // the same in place of X
+  const double* X = nullptr;           // n x d, row-major
+  const float* X32 = nullptr;          // the same in place of X
+  std::vector<Column> by_column = {};  // or d columns in their place, for rows that are not in groups
   // d: where both are set, x in what follows is (X - centre) * inverse_scale, made as rows are read.
   const double* centre = nullptr;
   const double* inverse_scale = nullptr;
@@ -186,5 +194,17 @@ struct EmResult {
 // then made anew, so not as the one run would have.
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,
                 const Assignment& assignment, const Poll& poll);
+
+// Rows that nobody holds at once: a pass over them is the caller's affair, who reads them batch by batch, or
+// has them read on other machines, and adds up what e_step says of each.
+struct RowStream {
+  EmData rows;        // n and d, and which columns experts and gates see; no data, no groups
+  double weight = 0;  // sum_n w
+  std::function<EmStatistics(const MixtureParameters&, PassSums)> pass;
+};
+
+// The same of a stream.
+EmResult em_run(const RowStream& stream, MixtureParameters start, const EmSettings& settings,
+                const Poll& poll);
 
 }  // namespace moefast

@@ -45,4 +45,8 @@ struct Metric {
 NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParameters start,
                         const EmSettings& settings, const NewtonSettings& newton, const Poll& poll);
 
+// The same on rows that nobody holds, with a metric, which has to be that of a sample.
+NewtonResult newton_run(const RowStream& stream, const Metric& metric, MixtureParameters start,
+                        const EmSettings& settings, const NewtonSettings& newton, const Poll& poll);
+
 }  // namespace moefast

@@ -34,10 +34,27 @@ void load_columns(const EmData& data, const T* X, const std::optional<std::vecto
   }
 }
 
+// The same of columns by themselves, of rows start .. start + n.
+inline void load_separate_columns(const EmData& data, const std::optional<std::vector<index_t>>& columns,
+                                  index_t start, index_t n, index_t stride, double* panel) {
+  const index_t width = columns ? static_cast<index_t>(columns->size()) : data.d;
+  for (index_t a = 0; a < width; ++a, panel += stride) {
+    const index_t j = columns ? (*columns)[static_cast<std::size_t>(a)] : a;
+    const double centre = data.centre ? data.centre[j] : 0, inverse = data.centre ? data.inverse_scale[j] : 1;
+    const Column& column = data.by_column[static_cast<std::size_t>(j)];
+    const auto load = [=](const auto* from) {
+      for (index_t s = 0; s < n; ++s) panel[s] = (static_cast<double>(from[start + s]) - centre) * inverse;
+    };
+    column.values ? load(column.values) : load(column.values32);
+  }
+}
+
 // `panel` = (x, 1) of the rows start .. start + n, padded with x = 0; its rows are `stride` apart.
 inline void load_design(const EmData& data, const std::optional<std::vector<index_t>>& columns, index_t start,
                         index_t n, index_t padded, index_t stride, double* panel) {
-  if (!data.X32 && data.centre && !columns) {
+  if (!data.by_column.empty()) {
+    load_separate_columns(data, columns, start, n, stride, panel);
+  } else if (!data.X32 && data.centre && !columns) {
     kernels::of<double>().centre_rows_transposed(n, data.d, data.X + start * data.d, data.d, data.centre,
                                                  data.inverse_scale, panel, stride);
   } else if (data.X32) {

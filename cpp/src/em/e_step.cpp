@@ -55,6 +55,13 @@ index_t expert_of(const std::int32_t* labels, index_t row, index_t k) {
                               std::to_string(value));
 }
 
+double AnyEStep::weight() const {
+  const EmData& rows = data();
+  double sum = 0;
+  for (index_t i = 0; i < rows.n; ++i) sum += rows.w[i];
+  return sum;
+}
+
 std::unique_ptr<AnyEStep> make_e_step(const SamplePanels& samples, const EmSettings& settings, index_t k) {
   if (samples.data().grouped()) return std::make_unique<GroupedEStep>(samples, settings, k);
   return std::make_unique<EStep>(samples, settings, k);

@@ -20,6 +20,11 @@ class AnyEStep {
   // One E-step; `out` is overwritten, in the memory it has. Not by two threads at once.
   virtual void operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
                           const Poll& poll, EmStatistics& out) = 0;
+
+  // What the rows are like; those of a stream are not there themselves.
+  virtual const EmData& data() const = 0;
+  // sum_n w
+  virtual double weight() const;
 };
 
 // The one that the samples ask for. They and the settings have to outlive it.
@@ -34,6 +39,8 @@ class EStep final : public AnyEStep {
   // Samples and settings have to outlive it.
   EStep(const SamplePanels& samples, const EmSettings& settings, index_t k);
   ~EStep() override;
+
+  const EmData& data() const override { return samples_.data(); }
 
   // In one pass.
   void operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,

@@ -1,11 +1,13 @@
 // EM as in the textbook: E-step and M-step in turn until the objective settles.
 #include <cmath>
 #include <cstdio>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "em/iteration.hpp"
+#include "em/stream_e_step.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast {
@@ -19,15 +21,32 @@ std::string number(double value) {
 
 }  // namespace
 
-EmResult em_run(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
-                const Assignment& assignment, const Poll& poll) {
-  Iteration em(samples, std::move(start), settings, assignment, poll);  // with the E-step at the start
+namespace {
+
+EmResult run(AnyEStep& e_step, MixtureParameters start, const EmSettings& settings,
+             const Assignment& assignment, const Poll& poll) {
+  Iteration em(e_step, std::move(start), settings, assignment, poll);  // with the E-step at the start
   while (em.may_continue()) {
     em.propose();             // M-step
     if (!em.accept()) break;  // E-step there; held back until the objective does not fall
     if (em.settled() || em.beaten()) break;
   }
   return std::move(em).result();
+}
+
+}  // namespace
+
+EmResult em_run(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
+                const Assignment& assignment, const Poll& poll) {
+  const std::unique_ptr<AnyEStep> e_step = make_e_step(samples, settings, start.k);
+  return run(*e_step, std::move(start), settings, assignment, poll);
+}
+
+EmResult em_run(const RowStream& stream, MixtureParameters start, const EmSettings& settings,
+                const Poll& poll) {
+  settings.check();
+  StreamEStep e_step(stream, settings);
+  return run(e_step, std::move(start), settings, {}, poll);
 }
 
 EmResult em_run(const EmData& data, MixtureParameters start, const EmSettings& settings,

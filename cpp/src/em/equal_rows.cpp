@@ -9,6 +9,8 @@
 #include <bit>
 #include <limits>
 
+#include "em/mixed_bits.hpp"
+
 namespace moefast {
 namespace {
 
@@ -23,22 +25,10 @@ void ask_for(const void* address) {
 #endif
 }
 
-// The finalizer of MurmurHash3 (Appleby, public domain): every bit of the input moves every bit of the
-// output.
-std::uint64_t mix(std::uint64_t h) {
-  h ^= h >> 33;
-  h *= 0xff51afd7ed558ccdULL;
-  h ^= h >> 33;
-  h *= 0xc4ceb9fe1a85ec53ULL;
-  return h ^ (h >> 33);
-}
-
 template <class T>
 std::uint64_t hash(const T* x, index_t d, double y) {
-  // -0 is 0
-  const auto bits = [](double value) { return std::bit_cast<std::uint64_t>(value + 0.0); };
-  std::uint64_t h = mix(bits(y));
-  for (index_t j = 0; j < d; ++j) h = mix(h ^ bits(static_cast<double>(x[j]))) + 0x9e3779b97f4a7c15ULL;
+  std::uint64_t h = mix(bits_of(y));
+  for (index_t j = 0; j < d; ++j) h = mixed_with(h, static_cast<double>(x[j]));
   return h;
 }
 

@@ -23,6 +23,8 @@ class GroupedEStep final : public AnyEStep {
   void operator()(const MixtureParameters& parameters, const Assignment& assignment, PassSums sums,
                   const Poll& poll, EmStatistics& out) override;
 
+  const EmData& data() const override { return data_; }
+
  private:
   EmData rows() const;
   EmData groups();

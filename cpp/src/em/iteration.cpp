@@ -69,19 +69,19 @@ void from_vector(const Eigen::VectorXd& theta, const EmSettings& settings, Mixtu
 
 }  // namespace
 
-Iteration::Iteration(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
+Iteration::Iteration(AnyEStep& e_step, MixtureParameters start, const EmSettings& settings,
                      const Assignment& assignment, const Poll& poll)
     : settings_(settings),
       poll_(poll),
-      e_step_(make_e_step(samples, settings, start.k)),
-      m_step_(samples.data(), settings, poll) {
+      e_step_(e_step),
+      m_step_(e_step.data(), e_step.weight(), settings, poll) {
   current_.parameters = std::move(start);
   if (assignment) {
     MixtureParameters& p = current_.parameters;
     Assignment first = assignment;
     first.experts_unknown = true;
     if (settings.family) std::fill(p.experts.begin(), p.experts.end(), 0.0);
-    (*e_step_)(p, first, PassSums::all, poll, current_.stats);
+    e_step_(p, first, PassSums::all, poll, current_.stats);
     m_step_.gate_direction(p, current_.stats, gate_direction_);
     move_gates(p, std::vector<double>(p.gates), gate_direction_, 1);
     m_step_.update_experts(p, current_.stats);
@@ -91,7 +91,7 @@ Iteration::Iteration(const SamplePanels& samples, MixtureParameters start, const
 }
 
 void Iteration::evaluate(Point& point) {
-  (*e_step_)(point.parameters, {}, wanted(), poll_, point.stats);
+  e_step_(point.parameters, {}, wanted(), poll_, point.stats);
   point.objective = m_step_.objective(point.parameters, point.stats);
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <memory>
 #include <vector>
 
 #include "em/anderson.hpp"
@@ -15,7 +14,7 @@ namespace moefast {
 class Iteration {
  public:
   // References have to outlive it. When `assignment` is given, an M-step with it comes before the start.
-  Iteration(const SamplePanels& samples, MixtureParameters start, const EmSettings& settings,
+  Iteration(AnyEStep& e_step, MixtureParameters start, const EmSettings& settings,
             const Assignment& assignment, const Poll& poll);
 
   // Whether the iteration limit leaves another one and the objective can be climbed.
@@ -54,7 +53,7 @@ class Iteration {
 
   const EmSettings& settings_;
   const Poll& poll_;
-  std::unique_ptr<AnyEStep> e_step_;
+  AnyEStep& e_step_;
   MStep m_step_;
   Point current_, next_;                // next_: where a step is tried
   MixtureParameters proposal_;          // by the M-step at current_

@@ -39,10 +39,8 @@ double beside_lasso(double slope, double coefficient, double lasso) {
 
 }  // namespace
 
-MStep::MStep(const EmData& data, const EmSettings& settings, const Poll& poll)
-    : data_(data), settings_(settings), poll_(poll), metric_(data, settings) {
-  for (index_t i = 0; i < data.n; ++i) weight_ += data.w[i];
-}
+MStep::MStep(const EmData& data, double weight, const EmSettings& settings, const Poll& poll)
+    : data_(data), settings_(settings), poll_(poll), weight_(weight), metric_(data, settings) {}
 
 double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) const {
   double value = stats.log_likelihood;

@@ -27,8 +27,8 @@ namespace moefast {
 
 class MStep {
  public:
-  // All three have to outlive it.
-  MStep(const EmData& data, const EmSettings& settings, const Poll& poll);
+  // Of data, whose rows are not read; `weight` is the sum of theirs. All but it have to outlive it.
+  MStep(const EmData& data, double weight, const EmSettings& settings, const Poll& poll);
 
   // The log-likelihood less the ridges: what EM climbs.
   double objective(const MixtureParameters& p, const EmStatistics& stats) const;
@@ -72,7 +72,7 @@ class MStep {
   const EmData& data_;
   const EmSettings& settings_;
   const Poll& poll_;
-  double weight_ = 0;
+  const double weight_;
   GateMetric metric_;
   // Room for the systems, one after another.
   SemidefiniteSystem expert_, common_;

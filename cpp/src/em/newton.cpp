@@ -23,6 +23,7 @@
 #include "em/expert_ridge.hpp"
 #include "em/information_layout.hpp"
 #include "em/m_step.hpp"
+#include "em/stream_e_step.hpp"
 #include "moefast/information.hpp"
 
 namespace moefast {
@@ -57,17 +58,16 @@ struct Point {
 
 class Newton {
  public:
-  Newton(const EmData& data, const Metric& metric, const EmSettings& settings, const NewtonSettings& newton,
+  Newton(AnyEStep& e_step, const Metric& metric, const EmSettings& settings, const NewtonSettings& newton,
          const Poll& poll, MixtureParameters start)
-      : data_(data),
+      : data_(e_step.data()),
         metric_(metric),
         settings_(settings),
         newton_(newton),
         poll_(poll),
-        panels_(data),
-        e_step_(panels_, settings, start.k),
-        m_step_(data, settings, poll),
-        layout_(start, settings, data.one_design()),
+        e_step_(e_step),
+        m_step_(data_, e_step.weight(), settings, poll),
+        layout_(start, settings, data_.one_design()),
         stands_for_(representatives()),
         now_(at(put_on_bounds(std::move(start)))) {
     result_.at.trace.push_back(now_.objective);
@@ -392,8 +392,7 @@ class Newton {
   const EmSettings& settings_;
   const NewtonSettings& newton_;
   const Poll& poll_;
-  const SamplePanels panels_;
-  EStep e_step_;
+  AnyEStep& e_step_;
   const MStep m_step_;
   const ThetaLayout layout_;
   const std::vector<index_t> stands_for_;
@@ -404,6 +403,11 @@ class Newton {
   VectorXd direction_;
 };
 
+void refuse_lasso(const EmSettings& settings) {
+  if (settings.alpha_l1 > 0)
+    throw std::invalid_argument("Newton's method is for objectives that are smooth, without alpha_l1");
+}
+
 }  // namespace
 
 NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParameters start,
@@ -412,9 +416,20 @@ NewtonResult newton_run(const EmData& data, const Metric& metric, MixtureParamet
   data.check(settings);
   if (data.frozen() || settings.inverse_temperature != 1)
     throw std::invalid_argument("Newton's method is for experts that are fitted, at temperature 1");
-  if (settings.alpha_l1 > 0)
-    throw std::invalid_argument("Newton's method is for objectives that are smooth, without alpha_l1");
-  return Newton(data, metric, settings, newton, poll, std::move(start)).run();
+  refuse_lasso(settings);
+  const SamplePanels panels(data);
+  EStep e_step(panels, settings, start.k);
+  return Newton(e_step, metric, settings, newton, poll, std::move(start)).run();
+}
+
+NewtonResult newton_run(const RowStream& stream, const Metric& metric, MixtureParameters start,
+                        const EmSettings& settings, const NewtonSettings& newton, const Poll& poll) {
+  settings.check();
+  refuse_lasso(settings);
+  if (!metric.data)
+    throw std::invalid_argument("second derivatives of a stream have to be those of a sample");
+  StreamEStep e_step(stream, settings);
+  return Newton(e_step, metric, settings, newton, poll, std::move(start)).run();
 }
 
 }  // namespace moefast

@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from tabulate import tabulate
 
 from moefast import __version__
+from moefast.atomic import replacing
 from moefast.cli.model_options import ModelOptions, model_options
 from moefast.cli.options import (
     Outputs,
@@ -31,7 +32,6 @@ from moefast.cli.row_columns import RowColumns, row_options
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
-from moefast.io.atomic import replacing
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
 from moefast.io.tables import CsvTable, read_table

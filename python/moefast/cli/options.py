@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import click
 
-from moefast.io.atomic import check_writable
+from moefast.atomic import check_writable
 from moefast.io.table_layout import TableLayout
 from moefast.io.tables import TableError
 

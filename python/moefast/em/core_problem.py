@@ -16,6 +16,7 @@ from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.repeated import group_responsibilities
 from moefast.samples import Samples
+from moefast.standardisation import Spread
 from moefast.threads import resolve_threads
 
 __all__ = ["CoreProblem"]
@@ -32,6 +33,8 @@ class CoreProblem(StandardSamples):
         g. The response keeps its units, which g knows, unless g is homogeneous.
     family : Family
         Of the response, in the units of the data.
+    spread : Spread, optional
+        As in :class:`StandardSamples`.
     """
 
     def __init__(
@@ -40,10 +43,11 @@ class CoreProblem(StandardSamples):
         options: EmOptions,
         link: Link = LINKS["linear"],
         family: Family = GAUSSIAN,
+        spread: Spread | None = None,
     ) -> None:
         self.options = options
         self._n_threads = resolve_threads(options.n_threads)  # looks at files of the system
-        super().__init__(samples, options, link, family)
+        super().__init__(samples, options, link, family, spread)
         if options.gate_alpha == "auto":
             self.options = replace(options, gate_alpha=GATE_ALPHA_AUTO * self.weight_per_row)
         if options.l1_ratio > 0 and family.n_predictors > 1:

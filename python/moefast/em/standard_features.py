@@ -40,10 +40,15 @@ class StandardFeatures:
     @classmethod
     def of(cls, X: AnyFloats, units: Standardisation) -> StandardFeatures:
         """Return X, in the units of the data, in standard units: a copy where it is small, else X itself."""
-        safe = (np.abs(units.x_mean) < _SAFE) & (units.x_scale < _SAFE) & (units.x_scale > 1.0 / _SAFE)
-        if X.size > _MOST_NUMBERS and safe.all():
+        if X.size > _MOST_NUMBERS and cls.units_are_safe(units):
             return cls(np.ascontiguousarray(X), units)
         return cls(units.features(X))
+
+    @staticmethod
+    def units_are_safe(units: Standardisation) -> bool:
+        """Whether the core may change to these units: (x - centre) / scale stays in range on the way."""
+        safe = (np.abs(units.x_mean) < _SAFE) & (units.x_scale < _SAFE) & (units.x_scale > 1.0 / _SAFE)
+        return bool(safe.all())
 
     @property
     def shape(self) -> tuple[int, int]:

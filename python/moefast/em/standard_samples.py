@@ -44,6 +44,8 @@ class StandardSamples:
     family : Family
         Of the response, which keeps its units unless the family is one of location. Only the normal one takes a
         link.
+    spread : Spread, optional
+        Of which these samples are a part; that of the samples without it.
 
     Attributes
     ----------
@@ -76,7 +78,14 @@ class StandardSamples:
         weights nor writing a row twice in place of weight 2 changes a fit.
     """
 
-    def __init__(self, samples: Samples, options: EmOptions, link: Link, family: Family = GAUSSIAN) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        options: EmOptions,
+        link: Link,
+        family: Family = GAUSSIAN,
+        spread: Spread | None = None,
+    ) -> None:
         self.link, self._family_in_units = link, family
         if not (link.is_linear or family == GAUSSIAN):
             raise ValueError(
@@ -92,7 +101,7 @@ class StandardSamples:
             _refuse_varying_gates(samples, self.groups, options.gate_columns)
         self.sample_weight = np.ascontiguousarray(samples.sample_weight)
         centre_x = options.fit_intercept and options.fit_gate_intercept
-        spread = Spread.of(samples, outliers=family.has_outliers)
+        spread = spread or Spread.of(samples, outliers=family.has_outliers)
         self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
         self.response_std = spread.y_deviation or 1.0
         y_units: Units = "centred" if options.fit_intercept and link.is_linear else "root mean square"

@@ -134,13 +134,17 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
             start = given_start(self.start, rows, wanted)
             start = start if samples.groups is None else start.in_order(samples.groups.order)
         outcome = self._fit(samples, options, start)
+        of_formula = None if self.formula_ is None else self.formula_.response_name
+        self._take(outcome, samples, response_name(y) if of_formula is None else of_formula)
+        return outcome.warnings(samples)
+
+    def _take(self, outcome: Outcome, samples: Samples, target_name: str | None) -> None:
+        """Set the fitted attributes."""
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
-        of_formula = None if self.formula_ is None else self.formula_.response_name
-        self.target_name_ = response_name(y) if of_formula is None else of_formula
+        self.target_name_ = target_name
         self.membership_ = Membership.of(outcome.mixture, samples)
         self._set_figures(outcome)
-        return outcome.warnings(samples)
 
     def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
         """Return the options with the columns that experts and gates see."""

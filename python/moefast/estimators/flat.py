@@ -11,8 +11,8 @@ import numpy as np
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
+from moefast.estimators.dataset_fit import DatasetFit
 from moefast.estimators.features import Features, check_features
-from moefast.estimators.flat_gates import FlatMixtureEstimator
 from moefast.estimators.given_start import StartParameter
 from moefast.estimators.number_predictions import NumberPredictions
 from moefast.families import GAUSSIAN, Family, get_family
@@ -30,7 +30,7 @@ from moefast.validation import check_flag, check_integer
 __all__ = ["MixtureOfExpertsRegressor"]
 
 
-class MixtureOfExpertsRegressor(NumberPredictions, FlatMixtureEstimator):
+class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
 
     .. math::

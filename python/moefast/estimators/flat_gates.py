@@ -19,13 +19,13 @@ from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.randomness import get_generator
 from moefast.samples import Samples
-from moefast.search.best_optimum import find_best_optimum
+from moefast.search.best_optimum import Found, find_optima
 from moefast.search.budget import Deadline
 from moefast.search.given_starts import optimum_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.search.report import FitReport
 
-__all__ = ["FlatMixtureEstimator"]
+__all__ = ["FlatMixtureEstimator", "canonical_order"]
 
 
 class FlatMixtureEstimator(MixtureEstimator):
@@ -38,31 +38,29 @@ class FlatMixtureEstimator(MixtureEstimator):
 
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         rng = get_generator(self.random_state)
-        k = int(self.n_experts)
         problem = EmProblem(samples, options, self._link(), self._family())
-        n_parameters = problem.n_parameters(k)
-        deadline = Deadline(self.time_budget)
-        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
-        if start is not None and neighbour is None:
-            begin = [start.standard(problem.standardisation)]
-            fit, report = optimum_of_starts(problem, begin, deadline=deadline, verbose=self.verbose)
-            fit = problem.to_units(fit)
-        elif self.polish:
-            if neighbour is None:
-                wanted = StartOptions(str(self.start), self.n_init, n_parameters)
-            else:
-                wanted = StartOptions("auto", "auto", n_parameters)
-            fit, report = find_best_optimum(
-                problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose
-            )
-            fit = problem.to_units(fit)
+        if self.polish or start is not None:
+            found = self._optima(problem, start, rng)
+            fit, report = problem.to_units(found.fit), found.report
         else:
             if samples.groups is not None:
                 raise ValueError("groups need polish=True: the moments know rows by themselves only")
             fit, report = self._unpolished(problem, samples, rng)
-        order = _canonical_order(fit)
-        n_parameters -= problem.n_left_out(fit.mixture)
+        order = canonical_order(fit)
+        n_parameters = problem.n_parameters(int(self.n_experts)) - problem.n_left_out(fit.mixture)
         return Outcome(problem, fit, report, order, fit.mixture.ordered(order), n_parameters)
+
+    def _optima(self, problem: EmProblem, start: GivenStart | None, rng: np.random.Generator) -> Found:
+        """Return the best optimum from the starts asked for, in standard units, and what came next."""
+        k, deadline = int(self.n_experts), Deadline(self.time_budget)
+        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
+        if start is not None and neighbour is None:
+            begin = [start.standard(problem.standardisation)]
+            return Found(*optimum_of_starts(problem, begin, deadline=deadline, verbose=self.verbose), list)
+        wanted = StartOptions("auto", "auto", problem.n_parameters(k))
+        if neighbour is None:
+            wanted = replace(wanted, start=str(self.start), n_init=self.n_init)
+        return find_optima(problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose)
 
     def _unpolished(
         self, problem: EmProblem, samples: Samples, rng: np.random.Generator
@@ -98,7 +96,7 @@ class FlatMixtureEstimator(MixtureEstimator):
         return names, gates if len(names) > 1 else []
 
 
-def _canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
+def canonical_order(fit: EmFit) -> npt.NDArray[np.intp]:
     """Order experts by decreasing share, so that labels do not change with the seed; ties by coefficients."""
     k = fit.mixture.n_experts
     slopes, intercepts = fit.mixture.coef.reshape(k, -1).T, fit.mixture.intercept.reshape(k, -1).T

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from moefast.atomic import replacing
 from moefast.experiments.cells import Row
-from moefast.io.atomic import replacing
 
 __all__ = ["Results"]
 

@@ -13,10 +13,10 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from moefast.atomic import replacing
 from moefast.exceptions import DegenerateDataWarning
 from moefast.experiments.cells import Cell, CellFunction, Row, cell_key, code_of
 from moefast.experiments.results import Results
-from moefast.io.atomic import replacing
 from moefast.plotting import require_matplotlib, save_figure
 from moefast.progress import progress_bar
 

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import moefast._core as _core
+from moefast.atomic import replacing
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.summary import Membership
 from moefast.exceptions import ModelFileError
@@ -35,7 +36,6 @@ from moefast.file_fields import (
     Text,
     Whole,
 )
-from moefast.io.atomic import replacing
 from moefast.io.formula_file import FORMULA, formula_content, formula_of
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture

@@ -6,7 +6,7 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from moefast.io.atomic import replacing
+from moefast.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,8 @@ there is a link: :mod:`moefast.search.portfolio` and :mod:`moefast.search.given_
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,7 +44,25 @@ from moefast.search.report import FitReport
 from moefast.search.settings import SearchSettings
 from moefast.search.some_rows import some_rows
 
-__all__ = ["find_best_optimum", "search"]
+__all__ = ["Found", "find_best_optimum", "find_optima", "search"]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search has found.
+
+    Attributes
+    ----------
+    fit : EmFit
+        The best, in standard units.
+    report : FitReport
+    rivals : callable
+        Returns the next best optima, if any, run until EM settles: the best on other rows may be among them.
+    """
+
+    fit: EmFit
+    report: FitReport
+    rivals: Callable[[], list[EmFit]]
 
 
 def find_best_optimum(
@@ -83,19 +102,35 @@ def find_best_optimum(
     ValueError
         Where the data or the link do not have what the kind of start needs.
     """
+    found = find_optima(problem, n_experts, options, rng, neighbour=neighbour, deadline=deadline, verbose=verbose)
+    return found.fit, found.report
+
+
+def find_optima(
+    problem: EmProblem,
+    n_experts: int,
+    options: StartOptions,
+    rng: np.random.Generator,
+    *,
+    neighbour: Mixture | None = None,
+    deadline: Deadline | None = None,
+    verbose: int = 0,
+) -> Found:
+    """Do the same as :func:`find_best_optimum`, and keep what came next."""
     # With fewer different rows than parameters every optimum is one of overfitting.
     worth_it = n_experts > 1 and problem.link.is_linear and problem.n_distinct >= options.n_parameters
     if options.start == "auto" and options.n_init == "auto" and worth_it:
         given = Beginning(at_sample=lambda rows: moment_starts(rows, n_experts, options.n_parameters, rng))
         if neighbour is not None:
             given = Beginning.at_neighbour(neighbour, n_experts, rng)
-        fit, report = search(problem, n_experts, rng, given=given, deadline=deadline, verbose=verbose)
+        found = _search(problem, n_experts, rng, given, deadline, None, verbose)
     else:
         starts = portfolio(problem, n_experts, options, rng)
         if neighbour is not None and n_experts > 1:
             starts += neighbour_starts(problem, neighbour, n_experts, rng)
         fit, report = optimum_of_starts(problem, starts, deadline=deadline, verbose=verbose)
-    return fit, replace(report, gradient=fit.gradient)
+        found = Found(fit, report, list)
+    return replace(found, report=replace(found.report, gradient=found.fit.gradient))
 
 
 def search(
@@ -132,6 +167,19 @@ def search(
         In standard units; run until EM settles.
     report : FitReport
     """
+    found = _search(problem, n_experts, rng, given, deadline, settings, verbose)
+    return found.fit, found.report
+
+
+def _search(
+    problem: EmProblem,
+    n_experts: int,
+    rng: np.random.Generator,
+    given: Beginning | None,
+    deadline: Deadline | None,
+    settings: SearchSettings | None,
+    verbose: int,
+) -> Found:
     cpu = time.process_time()
     deadline, settings = deadline or Deadline(), settings or SearchSettings()
     sample = some_rows(problem, settings.sample_rows, rng)
@@ -146,6 +194,14 @@ def search(
         budget = Budget(given.iterations(settings, n_experts, some.n_distinct), deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
         plan.run(starts, given.at_first_rows, given.n_beside(settings))
-        best = Certification(problem, budget, settings, sample).best(plan.account.candidates())
-    fit = replace(best.fit, n_iter=best.n_iter)
-    return fit, plan.account.report(problem, best, time.process_time() - cpu)
+        candidates = plan.account.candidates()
+        certification = Certification(problem, budget, settings, sample)
+        best = certification.best(candidates)
+
+    def rivals() -> list[EmFit]:
+        others = certification.others(candidates, best)
+        distinct = plan.account.distinct([best, *others])
+        return [run.fit for run in distinct if run.is_sound and run.fit is not best.fit]
+
+    report = plan.account.report(problem, best, time.process_time() - cpu)
+    return Found(replace(best.fit, n_iter=best.n_iter), report, rivals)

@@ -74,6 +74,14 @@ class Certification:
                     return min(ended, key=Run.rank)
         return min(ended, key=Run.rank)
 
+    def others(self, candidates: Sequence[Run[EmFit]], best: Run[EmFit]) -> list[Run[EmFit]]:
+        """Return the finalists beside the best, run until EM settles."""
+        others = [run for run in candidates[: self._settings.finalists] if run is not best]
+        for run in others:
+            self._go_on(run, self._settings.finalist_iterations)
+            self.end_by_newton(run)
+        return others
+
     def _end_by_sample(self, run: Run[EmFit]) -> bool:
         """Go to the optimum of the sample, and from there by Newton's method to that of all rows.
 

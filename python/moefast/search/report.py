@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moefast.file_fields import Choice, Either, Field, Flag, Listing, Nothing, Number, Record, Row, Text, Whole
@@ -128,6 +128,10 @@ class FitReport:
         Largest component, in absolute value, of the gradient of the mean penalised log-likelihood at the result,
         in standard units; see :class:`moefast.em.EmFit`. None for a hierarchical mixture and
         for experts from the moments alone.
+    n_passes : int
+        Over the rows of a data set that is not held in memory; 0 for one that is.
+    decrement : float or None
+        What a further step of Newton's method would gain in log-likelihood there.
     cpu_seconds : float
         CPU time of the process meanwhile. Two reports that differ in it alone are equal.
     """
@@ -147,6 +151,8 @@ class FitReport:
     n_rows: int = 0
     n_iter_total: int = 0
     gradient: float | None = None
+    n_passes: int = 0
+    decrement: float | None = None
     cpu_seconds: float = field(default=0.0, compare=False)
 
     @classmethod
@@ -182,6 +188,17 @@ class FitReport:
         for i, move in enumerate(report.moves):
             Whole(0, move.n_tried).check(f"fit_report.moves[{i}].n_gained", move.n_gained)
         return report
+
+    def scaled(self, factor: float) -> FitReport:
+        """Return the report of a sample with its log-likelihoods in proportion to all rows."""
+        gain = self.expected_gain
+        return replace(
+            self,
+            starts=tuple(replace(s, log_likelihood=factor * s.log_likelihood) for s in self.starts),
+            climbs=tuple(replace(c, log_likelihood=factor * c.log_likelihood) for c in self.climbs),
+            progress=tuple((n, factor * value) for n, value in self.progress),
+            expected_gain=None if gain is None else factor * gain,
+        )
 
     def in_words(self) -> str:
         """Return how the fit was searched for, in a sentence or two that promise nothing."""
@@ -244,6 +261,8 @@ def report_fields(n_experts: int | None = None) -> Record:
             "n_rows": Whole(),
             "n_iter_total": Whole(),
             "gradient": Either(Nothing(), Number(0.0)),
+            "n_passes": Whole(),
+            "decrement": Either(Nothing(), Number()),
             "cpu_seconds": Number(0.0),
         },
         # what files of earlier versions may lack
@@ -258,6 +277,8 @@ def report_fields(n_experts: int | None = None) -> Record:
                 "n_rows",
                 "n_iter_total",
                 "gradient",
+                "n_passes",
+                "decrement",
                 "cpu_seconds",
             }
         ),

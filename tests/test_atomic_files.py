@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from moefast.io.atomic import replacing
+from moefast.atomic import replacing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, links and pipes are POSIX")
 

@@ -1,0 +1,148 @@
+"""The first pass: how many rows there are, means and deviations of columns, and a sample.
+
+Means and deviations of parts are put together as by Chan, Golub, LeVeque (The American Statistician 1983).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from moefast._typing import AnyFloats, Floats
+from moefast.families import Family
+from moefast.samples import NO_TERMS, Samples
+from moefast.sources.batch import Batch, Columns, SourceError
+from moefast.standardisation import Spread, location_and_scale, median_and_scale
+from moefast.streams.smallest_hashes import SampleMaker, SmallestHashes
+
+__all__ = ["FirstLook", "FirstPass"]
+
+# Of the largest value: a width of no more than this is rounding, as in cpp/src/em/spread.cpp.
+_ROUNDING = 8 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class FirstPass:
+    """What one pass over some rows shows; columns are the features and then the response.
+
+    Attributes
+    ----------
+    n_rows : int
+        Of positive weight.
+    n_read : int
+    weight, density_weight : float
+        Of all rows, and of those whose likelihood is a density of y.
+    mean, deviation, low, high : ndarray of shape (c,)
+    sample : SmallestHashes
+    """
+
+    n_rows: int
+    n_read: int
+    weight: float
+    density_weight: float
+    mean: Floats
+    deviation: Floats
+    low: Floats
+    high: Floats
+    sample: SmallestHashes
+
+    def merged(self, other: FirstPass) -> FirstPass:
+        """Return what a pass over both shows."""
+        if self.weight == 0.0 or other.weight == 0.0:
+            some, none = (other, self) if self.weight == 0.0 else (self, other)
+            return replace(some, n_read=some.n_read + none.n_read)
+        weight = self.weight + other.weight
+        share, rest = other.weight / weight, self.weight / weight
+        delta = other.mean - self.mean
+        within = np.hypot(np.sqrt(rest) * self.deviation, np.sqrt(share) * other.deviation)
+        return FirstPass(
+            self.n_rows + other.n_rows,
+            self.n_read + other.n_read,
+            weight,
+            self.density_weight + other.density_weight,
+            self.mean + share * delta,
+            np.hypot(within, np.sqrt(rest * share) * delta),
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+            self.sample.merged(other.sample),
+        )
+
+    def spread(self, *, outliers: bool) -> Spread:
+        """Return the units of all rows; where y has outliers, its median and middle half are those of the
+        sample.
+        """
+        with np.errstate(over="ignore"):
+            width = np.maximum(self.high - self.mean, self.mean - self.low)
+        varies = width > _ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high))
+        mean, deviation = np.where(varies, self.mean, self.low), np.where(varies, self.deviation, 0.0)
+        y_mean, y_deviation = float(mean[-1]), float(deviation[-1])
+        if outliers:
+            median, scale = median_and_scale(self.sample.rows[:, -1], self.sample.weight)
+            y_mean, y_deviation = (median, scale) if scale > 0 else (y_mean, y_deviation)
+        if 0 < y_deviation < np.finfo(np.float64).tiny:
+            raise OverflowError(
+                f"y has a standard deviation of {y_deviation:.3g}, where float64 loses its digits and the noise "
+                "would become 0; rescale y"
+            )
+        return Spread(mean[:-1], deviation[:-1], y_mean, y_deviation)
+
+    def samples(self, names: tuple[str, ...]) -> Samples:
+        """Return the rows of the sample."""
+        rows = self.sample.rows
+        X = np.ascontiguousarray(rows[:, :-1])
+        return Samples(X, np.ascontiguousarray(rows[:, -1]), self.sample.weight, names)
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """The first pass over a part; picklable.
+
+    Attributes
+    ----------
+    columns : Columns
+    batch_rows, sample_rows : int
+    family : Family
+        Of the response, in the units of the data.
+    """
+
+    columns: Columns
+    batch_rows: int
+    sample_rows: int
+    family: Family
+
+    def __call__(self, part: Any) -> FirstPass:
+        """Return what the part shows."""
+        c = len(self.columns.features) + 1
+        zero, inf = np.zeros(c), np.full(c, np.inf)
+        sample = SmallestHashes.none(self.sample_rows, c)
+        total = FirstPass(0, 0, 0.0, 0.0, zero, zero, inf, -inf, sample)
+        maker = SampleMaker(self.sample_rows, c)
+        for batch in part.batches(self.columns, self.batch_rows):
+            total = total.merged(self._of_batch(batch, part.label, sample))
+            if batch.n_rows:
+                maker.add([*batch.features, batch.y], batch.sample_weight)
+        return replace(total, sample=maker.sample())
+
+    def _of_batch(self, batch: Batch, label: str, none: SmallestHashes) -> FirstPass:
+        if batch.n_rows == 0:
+            zero = np.zeros(len(batch.features) + 1)
+            return FirstPass(0, batch.n_read, 0.0, 0.0, zero, zero, zero, zero, none)
+        try:
+            self.family.check(batch.y, NO_TERMS)
+        except ValueError as error:
+            raise SourceError(f"{label}: {error}, for y in column {self.columns.target!r}") from None
+        columns: list[AnyFloats] = [*batch.features, batch.y]
+        found = [location_and_scale(column[:, None], batch.sample_weight) for column in columns]
+        return FirstPass(
+            batch.n_rows,
+            batch.n_read,
+            float(batch.sample_weight.sum()),
+            float(np.sum(batch.sample_weight * self.family.is_density(batch.y))),
+            np.array([mean[0] for mean, _ in found]),
+            np.array([deviation[0] for _, deviation in found]),
+            np.array([column.min() for column in columns], dtype=np.float64),
+            np.array([column.max() for column in columns], dtype=np.float64),
+            none,
+        )

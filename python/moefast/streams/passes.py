@@ -1,0 +1,154 @@
+"""Passes of an E-step over all rows, remembered: a run that asks again, as after a kill, has the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moefast.em.streamed import BatchSums, Kind, Parameters, Sums
+from moefast.sources.batch import Columns
+
+__all__ = ["PartSums", "PassLog", "RowSums"]
+
+_WIDER = {"gradient": ("gradient", "experts", "all"), "experts": ("experts", "all"), "all": ("all",)}
+
+
+@dataclass(frozen=True, eq=False)
+class PartSums:
+    """What some parts add to a pass.
+
+    Attributes
+    ----------
+    n_read : int
+    weight : float
+    sums : list of dict
+        At each of the parameters.
+    """
+
+    n_read: int
+    weight: float
+    sums: list[Sums]
+
+    def merged(self, other: PartSums) -> PartSums:
+        """Return the sum of both."""
+        added = [
+            {name: one[name] + two[name] for name in one} for one, two in zip(self.sums, other.sums, strict=True)
+        ]
+        return PartSums(self.n_read + other.n_read, self.weight + other.weight, added)
+
+
+@dataclass(frozen=True)
+class RowSums:
+    """The pass over a part; picklable.
+
+    Attributes
+    ----------
+    columns : Columns
+    batch_rows : int
+    batch_sums : BatchSums
+    at : list of (Parameters, str)
+    """
+
+    columns: Columns
+    batch_rows: int
+    batch_sums: BatchSums
+    at: list[tuple[Parameters, Kind]]
+
+    def __call__(self, part: Any) -> PartSums:
+        """Return what the part adds."""
+        total: list[Sums] | None = None
+        n_read, weight = 0, 0.0
+        for batch in part.batches(self.columns, self.batch_rows):
+            n_read += batch.n_read
+            if batch.n_rows == 0:
+                continue
+            weight += float(batch.sample_weight.sum())
+            found = self.batch_sums(batch.features, batch.y, batch.sample_weight, self.at)
+            if total is None:
+                total = found
+                continue
+            for sums, more in zip(total, found, strict=True):
+                for name in sums:
+                    sums[name] += more[name]
+        if total is None:
+            total = self.batch_sums(*self._no_row(), self.at)
+        return PartSums(n_read, weight, total)
+
+    def _no_row(self) -> tuple[list[Any], Any, Any]:
+        """Return a row that counts for nothing, for a part without any: sums of 0."""
+        zero = np.zeros(1)
+        return [zero for _ in self.columns.features], np.ones(1), zero
+
+
+class PassLog:
+    """All passes that were made.
+
+    Parameters
+    ----------
+    make : callable
+        Of parameters and kinds of sums, and the number of the pass: makes one pass for all of them.
+    entries : list, optional
+        Of passes made before, as `entries` has them.
+    note : callable
+        Is called after each pass.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[list[tuple[Parameters, Kind]], int], list[Sums]],
+        note: Callable[[PassLog], None],
+        entries: list[dict[str, Any]] | None = None,
+    ) -> None:
+        self._make, self._note = make, note
+        self.entries: list[dict[str, Any]] = list(entries or [])
+        self._found: dict[tuple[bytes, str], Sums] = {}
+        for entry in self.entries:
+            self._remember(entry)
+
+    @property
+    def n_passes(self) -> int:
+        """How many there were."""
+        return 1 + max((int(entry["number"]) for entry in self.entries), default=-1)
+
+    def __call__(self, parameters: Parameters, kind: Kind) -> Sums:
+        """Return the sums at some parameters."""
+        self.together([(parameters, kind)])
+        for wider in _WIDER[kind]:
+            found = self._found.get((_key(parameters), wider))
+            if found is not None:
+                return _reduced(found, parameters, wider, kind)
+        raise AssertionError("the pass was made")
+
+    def together(self, wanted: list[tuple[Parameters, Kind]]) -> None:
+        """Make one pass for all that is not known yet."""
+        missing = [
+            (p, kind) for p, kind in wanted if not any((_key(p), wider) in self._found for wider in _WIDER[kind])
+        ]
+        if not missing:
+            return
+        number = self.n_passes
+        for (parameters, kind), sums in zip(missing, self._make(missing, number), strict=True):
+            entry = {"number": number, "parameters": parameters, "kind": kind, "sums": sums}
+            self.entries.append(entry)
+            self._remember(entry)
+        self._note(self)
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        self._found[_key(entry["parameters"]), entry["kind"]] = entry["sums"]
+
+
+def _key(parameters: Parameters) -> bytes:
+    return b"".join(np.ascontiguousarray(values).tobytes() for values in parameters)
+
+
+def _reduced(sums: Sums, parameters: Parameters, has: str, wanted: str) -> Sums:
+    """Return the sums without the products that were not asked for."""
+    if has == wanted:
+        return sums
+    k = len(parameters[1])
+    products, gates = np.atleast_2d(sums["products"]), np.atleast_2d(sums["gate_products"])
+    kept = k if wanted == "experts" else 0
+    return {**sums, "products": np.ascontiguousarray(products[:, :kept]), "gate_products": gates[:, :0].copy()}

@@ -1,0 +1,245 @@
+"""The stages of a fit on a data set, each of which a checkpoint keeps: first pass, optima of the sample,
+passes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+import moefast._core as _core
+from moefast.em.streamed import BatchSums, Kind, Parameters, StreamedProblem, Sums
+from moefast.families import Family
+from moefast.mixture import Mixture
+from moefast.progress import progress_bar
+from moefast.search.report import FitReport
+from moefast.sources.batch import Columns, SourceError
+from moefast.sources.part import Source
+from moefast.streams.checkpoint import Checkpoint
+from moefast.streams.first_pass import FirstLook, FirstPass
+from moefast.streams.optimum import StreamEnd, optimum_of_stream
+from moefast.streams.passes import PartSums, PassLog, RowSums
+from moefast.streams.smallest_hashes import SmallestHashes
+from moefast.streams.workers import Begun, OneProcess, Task, Workers
+from moefast.validation import check_integer
+
+__all__ = ["DECREMENT_TOL", "Stages", "StreamOptions"]
+
+DECREMENT_TOL = 0.01
+"""What a further step may gain, in log-likelihood of rows of mean weight 1: a hundredth of what chance alone
+moves."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a data set is read, checked when made.
+
+    Attributes
+    ----------
+    sample_rows : int
+        Different rows in the sample.
+    batch_rows : int
+    max_passes : int
+        Over all rows after the first.
+    checkpoint : str or path-like, optional
+    client : distributed.Client, optional
+    verbose : int
+    """
+
+    sample_rows: int
+    batch_rows: int
+    max_passes: int
+    checkpoint: str | os.PathLike[str] | None
+    client: Any
+    verbose: int
+
+    def __post_init__(self) -> None:
+        check_integer("sample_rows", self.sample_rows)
+        check_integer("batch_rows", self.batch_rows)
+        check_integer("max_passes", self.max_passes)
+        if self.checkpoint is not None and not isinstance(self.checkpoint, (str, os.PathLike)):
+            raise TypeError(f"checkpoint must be a path or None, got {self.checkpoint!r}")
+
+    def workers(self) -> Workers:
+        """Return who makes the passes."""
+        if self.client is None:
+            return OneProcess()
+        from moefast.streams.cluster import DaskWorkers  # dask, where it is wanted
+
+        return DaskWorkers(self.client)
+
+
+class Stages:
+    """The stages of one fit.
+
+    Parameters
+    ----------
+    source : Source
+    columns : Columns
+    options : StreamOptions
+    model : dict
+        What is fitted, for the checkpoint: numbers, texts and lists.
+    """
+
+    def __init__(self, source: Source, columns: Columns, options: StreamOptions, model: dict[str, Any]) -> None:
+        if options.client is not None and not source.can_travel:
+            raise TypeError(
+                "client needs data that other processes can read: files, a Dataset or a dask DataFrame"
+            )
+        self._source, self._columns, self._options = source, columns, options
+        self._workers = options.workers()
+        info = _core.build_info()
+        belongs_to = {
+            "version": [info["version"], info["instruction_set"]],
+            "columns": [list(columns.features), columns.target, columns.weights],
+            **{name: getattr(options, name) for name in ("sample_rows", "batch_rows", "max_passes")},
+            **model,
+            "data": [part.identity() for part in source.parts],
+        }
+        self._checkpoint = Checkpoint(options.checkpoint, belongs_to)
+        self._decrement: float | None = None
+
+    def first_pass(self, family: Family) -> FirstPass:
+        """Return what the first pass shows.
+
+        Raises
+        ------
+        SourceError
+            Where no row has positive weight.
+        """
+        saved = self._checkpoint.get("first")
+        if saved is not None:
+            return _first_pass(saved)
+        look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
+        task = Task("first-pass", look, FirstPass.merged)
+        found = self._total(task, "first pass", {}, _plain, _first_pass)
+        if found.n_rows == 0:
+            what = "no rows" if found.n_read == 0 else "no row of positive weight"
+            raise SourceError(f"the data set has {what}")
+        self._checkpoint.note("first", _plain(found))
+        return found
+
+    def optima(
+        self, blank: Mixture, search: Callable[[], tuple[list[Mixture], FitReport]]
+    ) -> tuple[list[Mixture], FitReport]:
+        """Return the best optima of the sample, in standard units, and how they were found.
+
+        `blank` has the link and the family of all.
+        """
+        saved = self._checkpoint.get("optima")
+        if saved is not None:
+            return [replace(blank, **one) for one in saved["mixtures"]], FitReport.from_dict(
+                _listed(saved["report"])
+            )
+        mixtures, report = search()
+        fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape")
+        plain = [{name: getattr(mixture, name) for name in fields} for mixture in mixtures]
+        self._checkpoint.note("optima", {"mixtures": plain, "report": _report(report)})
+        return mixtures, report
+
+    def optimum(self, problem: StreamedProblem, first: FirstPass, starts: list[Mixture]) -> tuple[StreamEnd, int]:
+        """Return the optimum of all rows, and how many passes there were, the first one too."""
+        batch_sums = BatchSums(problem.whole)
+        if self._options.client is not None:
+            batch_sums = batch_sums.with_threads(1)
+
+        def make(at: list[tuple[Parameters, Kind]], number: int) -> list[Sums]:
+            rows = RowSums(self._columns, self._options.batch_rows, batch_sums, at)
+            task = Task(f"pass-{number}", rows, PartSums.merged)
+            shown = f"pass {number + 2}"
+            if self._decrement is not None:
+                shown += f", decrement {self._decrement:.3g}"
+            found = self._total(task, shown, {"at": at}, vars, lambda plain: PartSums(**plain))
+            if found.n_read != first.n_read or not np.isclose(found.weight, first.weight, rtol=1e-9, atol=0.0):
+                raise SourceError(
+                    f"the data changed between passes: the first read {first.n_read} rows of weight "
+                    f"{first.weight:.12g}, {task.name} {found.n_read} of weight {found.weight:.12g}"
+                )
+            return found.sums
+
+        def note(log: PassLog) -> None:
+            self._checkpoint.note("passes", log.entries)
+
+        def told(decrement: float) -> None:
+            self._decrement = decrement
+
+        log = PassLog(make, note, self._checkpoint.get("passes"))
+        tol = DECREMENT_TOL * problem.whole.weight_per_row
+        end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
+        return end, 1 + log.n_passes
+
+    def _total(
+        self,
+        task: Task[T],
+        shown: str,
+        of_pass: dict[str, Any],
+        plain: Callable[[T], dict[str, Any]],
+        whole: Callable[[dict[str, Any]], T],
+    ) -> T:
+        """Return a sum over all parts, from where it stopped."""
+        parts = self._source.parts
+        saved, begun = self._checkpoint.get("partial"), None
+        if saved is not None and saved["name"] == task.name and _same(saved["of_pass"], of_pass):
+            levels = [[whole(term) for term in level] for level in saved["levels"]]
+            begun = Begun(int(saved["n_parts"]), levels)
+        bar = progress_bar(
+            shown=bool(self._options.verbose),
+            total=self._source.n_rows,
+            desc=shown,
+            unit=" rows",
+            unit_scale=True,
+            leave=False,
+        )
+
+        def note(now: Begun[T], part: int) -> None:
+            bar.update(parts[part].n_rows or 0)
+            if now.n_parts == 0 or now.n_parts == len(parts):
+                return
+            levels = [[plain(term) for term in level] for level in now.levels]
+            state = {"name": task.name, "of_pass": of_pass, "n_parts": now.n_parts, "levels": levels}
+            self._checkpoint.note("partial", state, now=False)
+
+        with bar:
+            if begun is not None:
+                bar.update(sum(part.n_rows or 0 for part in parts[: begun.n_parts]))
+            found = self._workers.total(task, parts, begun, note)
+        self._checkpoint.forget("partial")
+        return found
+
+
+def _plain(first: FirstPass) -> dict[str, Any]:
+    return {**vars(first), "sample": dict(vars(first.sample))}
+
+
+def _first_pass(plain: dict[str, Any]) -> FirstPass:
+    return FirstPass(**{**plain, "sample": SmallestHashes(**plain["sample"])})
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two states of arrays, numbers and texts are the same."""
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and bool(np.array_equal(one, other))
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _report(report: FitReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report)
+
+
+def _listed(value: Any) -> Any:
+    """Return a report taken apart with lists in place of tuples, as JSON has them."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
