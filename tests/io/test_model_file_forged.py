@@ -78,6 +78,7 @@ ALSO = {
     "parameters.family.lower": {"whole", "number", "null"},
     "parameters.family.upper": {"whole", "number", "null"},
     "fit_report.gradient": {"whole", "number", "null"},
+    "fit_report.decrement": {"whole", "number", "null"},
     "fit_report.chance_of_another": {"whole", "number", "null"},
     "fit_report.expected_gain": {"whole", "number", "null"},
     "separated_gates": {"null"},
@@ -127,6 +128,8 @@ def test_every_field_is_needed_and_no_other_is_taken(document, tmp_path):
         "n_rows",
         "n_iter_total",
         "gradient",
+        "n_passes",
+        "decrement",
         "cpu_seconds",
     )
     for place in _places(document["content"]):
@@ -191,6 +194,8 @@ OUT_OF_RANGE = {
     ("fit_report", "chance_of_another"): (-0.1, 1.5),
     ("fit_report", "expected_gain"): (-1.0,),
     ("fit_report", "gradient"): (-1.0, NAN),
+    ("fit_report", "n_passes"): (-1,),
+    ("fit_report", "decrement"): (-1.0, NAN),
     ("fit_report", "cpu_seconds"): (-1.0, INF),
     ("separated_gates",): ([[2, 0]], [[-1, 0]], [[0, 4]], [[0]], [[0, 1, 1]], [[0, 1.0]]),
 }

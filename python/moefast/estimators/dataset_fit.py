@@ -117,8 +117,9 @@ class DatasetFit(FlatMixtureEstimator):
         >>> from moefast.datasets import make_moe
         >>> X, y, _ = make_moe(20000, 2, 2, random_state=0)
         >>> table = pa.table({"x0": X[:, 0], "x1": X[:, 1], "y": y})
-        >>> model = MixtureOfExpertsRegressor(2, random_state=0).fit_dataset(lambda: [table], "y",
-        sample_rows=5000) >>> model.fit_report_.decrement < 0.01, model.n_samples_fit_
+        >>> model = MixtureOfExpertsRegressor(2, random_state=0)
+        >>> model = model.fit_dataset(lambda: [table], "y", sample_rows=5000)
+        >>> model.fit_report_.decrement < 0.01, model.n_samples_fit_
         (True, 20000)
         """
         before = dict(vars(self))

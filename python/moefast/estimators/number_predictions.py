@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.estimators.dataset_predictions import DatasetPredictions
 from moefast.estimators.prediction import MixturePredictions, in_range
 from moefast.families import Gaussian
 from moefast.randomness import RandomState, get_generator
@@ -18,7 +19,7 @@ from moefast.validation import check_levels, check_number, check_response
 __all__ = ["NumberPredictions"]
 
 
-class NumberPredictions(RegressorMixin, MixturePredictions):  # type: ignore[misc]  # scikit-learn is untyped
+class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):  # type: ignore[misc]  # scikit-learn is untyped
     """The methods of a fitted regressor."""
 
     def predict(self, X: Any, return_std: bool = False, *, offset: Any = None, n_trials: Any = None) -> Any:

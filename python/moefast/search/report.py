@@ -262,7 +262,7 @@ def report_fields(n_experts: int | None = None) -> Record:
             "n_iter_total": Whole(),
             "gradient": Either(Nothing(), Number(0.0)),
             "n_passes": Whole(),
-            "decrement": Either(Nothing(), Number()),
+            "decrement": Either(Nothing(), Number(0.0)),
             "cpu_seconds": Number(0.0),
         },
         # what files of earlier versions may lack

@@ -83,8 +83,14 @@ class Checkpoint:
             return
         begin = time.monotonic()
         body = _packed({"belongs_to": self._belongs_to, "state": self._state})
-        with replacing(self._path) as temporary:
-            temporary.write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
+        try:
+            with replacing(self._path) as temporary:
+                temporary.write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
+        except OSError as error:
+            raise type(error)(
+                f"the checkpoint {os.fspath(self._path)} could not be written ({error}); the one before it is "
+                "good, and the fit goes on from there when it is called again"
+            ) from error
         self._written = time.monotonic()
         self._took = self._written - begin
 

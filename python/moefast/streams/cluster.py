@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import threadpoolctl
 
-from moefast.sources.batch import SourceError
 from moefast.streams.sum_tree import FAN_IN, SumTree
 from moefast.streams.workers import Begun, Task
 
 __all__ = ["DaskWorkers"]
 
 # How often a task is tried again that failed, as where a file was out of reach for a moment. One that kills its
-# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them.
-_RETRIES = 3
+# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them; and how many
+# different tasks may be given up so before a pass is.
+_RETRIES, _ACCUSED = 3, 5
 
 T = TypeVar("T")
 
@@ -57,46 +57,56 @@ class DaskWorkers:
 
         Added up on the workers, in the order of the tree. A pass that has been begun is made anew.
         """
-        from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
-        client, prefix = self._client, f"moefast-{self._run}-{task.name}"
-        whole = client.scatter(task, broadcast=True, hash=False)  # type: ignore[no-untyped-call]
-        level = [
-            client.submit(_term, whole, part, key=f"{prefix}-part-{i}", retries=_RETRIES, pure=False)
-            for i, part in enumerate(parts)
-        ]
-        terms, depth = level, 0
+        accused: set[str] = set()
+        while True:
+            try:
+                return self._attempt(task, parts, note, len(accused))
+            except KilledWorker as error:
+                # A worker that dies takes the innocent along: whoever is accused twice is guilty.
+                who = str(error.task).partition("-of-")[0]
+                if who in accused or len(accused) >= _ACCUSED:
+                    raise RuntimeError(
+                        f"{task.name}: workers died over the same task, {_described(who, task.name, parts)}: too "
+                        "little memory for a batch, as a rule (batch_rows), or a file that kills its reader; the "
+                        "checkpoint, where there is one, is good"
+                    ) from error
+                accused.add(who)
+
+    def _attempt(
+        self, task: Task[T], parts: Sequence[Any], note: Callable[[Begun[T], int], None], number: int
+    ) -> T:
+        from distributed import as_completed
+
+        client, suffix = self._client, f"of-{self._run}-{task.name}-{number}"
+
+        def submit(name: str, function: Callable[..., Any], *args: Any) -> Any:
+            return client.submit(function, *args, key=f"{name}-{suffix}", retries=_RETRIES, pure=False)
+
+        whole = submit("what", _itself, task)  # a result: made again where its worker dies
+        level = terms = [submit(f"part-{i}", _term, whole, part) for i, part in enumerate(parts)]
+        depth = 0
         while len(level) > 1:
             depth += 1
             level = [
-                client.submit(
-                    _sum,
-                    whole,
-                    level[i : i + FAN_IN],
-                    key=f"{prefix}-sum-{depth}-{i}",
-                    retries=_RETRIES,
-                    pure=False,
-                )
+                submit(f"sum-{depth}-{i}", _sum, task.add, level[i : i + FAN_IN])
                 for i in range(0, len(level), FAN_IN)
             ]
-        try:
-            waiting = as_completed([*terms[:-1], level[0]])  # type: ignore[no-untyped-call]
-            for done, future in enumerate(waiting, 1):
-                if future.status == "error":
-                    future.result()
-                note(Begun(0, []), min(done, len(parts)) - 1)
-            result: T = level[0].result()
-            return result
-        except KilledWorker as error:
-            raise RuntimeError(
-                f"{task.name}: workers died over the same task, {error.task}: too little memory for a batch, as a "
-                "rule (batch_rows), or a file that kills its reader; the checkpoint, where there is one, is good"
-            ) from error
-        except SourceError:
-            raise
-        finally:
-            del terms, level
+        (last,) = level
+        waiting = as_completed([*terms[:-1], last])  # type: ignore[no-untyped-call]
+        for done, future in enumerate(waiting, 1):
+            if future.status == "error":
+                future.result()
+            note(Begun(0, []), min(done, len(parts)) - 1)
+        result: T = last.result()
+        return result
+
+
+def _described(key: str, name: str, parts: Sequence[Any]) -> str:
+    """Say which task it is, by the part that it reads where it reads one."""
+    kind, _, number = key.partition("-")
+    return f"that of {parts[int(number)].label}" if kind == "part" and number.isdigit() else f"{key} of {name}"
 
 
 def _term(task: Task[T], part: Any) -> T:
@@ -105,5 +115,9 @@ def _term(task: Task[T], part: Any) -> T:
         return task.of_part(part)
 
 
-def _sum(task: Task[T], terms: list[T]) -> T:
-    return SumTree(task.add).total(terms)
+def _sum(add: Callable[[T, T], T], terms: list[T]) -> T:
+    return SumTree(add).total(terms)
+
+
+def _itself(value: T) -> T:
+    return value

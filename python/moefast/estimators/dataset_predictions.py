@@ -1,0 +1,180 @@
+"""``predict_dataset``: predictions for rows that no memory holds, from files to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from moefast._typing import Floats
+from moefast.atomic import check_writable, replacing
+from moefast.progress import progress_bar
+from moefast.sources import Batch, open_source
+from moefast.sources.arrow import pyarrow_module
+from moefast.validation import check_integer, check_levels
+
+__all__ = ["DatasetPredictions"]
+
+_Values = npt.NDArray[Any]
+# Of a fitted model, a data frame of features, and y; several columns are numbered by expert.
+_PREDICTIONS: dict[str, Callable[[Any, Any, Floats], _Values]] = {
+    "prediction": lambda model, X, y: model.predict(X),
+    "std": lambda model, X, y: model.predict(X, return_std=True)[1],
+    "experts": lambda model, X, y: model.predict_experts(X),
+    "gates": lambda model, X, y: model.predict_gates(X),
+    "assigned": lambda model, X, y: model.assign(X),
+}
+_WITH_RESPONSE: dict[str, Callable[[Any, Any, Floats], _Values]] = {
+    "log_density": lambda model, X, y: model.score_samples(X, y),
+    "cdf": lambda model, X, y: model.cdf(X, y),
+    "responsibilities": lambda model, X, y: model.responsibilities(X, y),
+}
+# How columns that are one an expert are called.
+_ONE_EACH = {"experts": "mean", "gates": "gate", "responsibilities": "responsibility"}
+
+
+class DatasetPredictions:
+    """The methods of a fitted regressor that predict data sets."""
+
+    def predict_dataset(
+        self,
+        data: Any,
+        output: str | os.PathLike[str],
+        what: Sequence[str] = ("prediction",),
+        *,
+        quantiles: Sequence[float] = (),
+        target: str | None = None,
+        batch_rows: int = 65_536,
+    ) -> int:
+        """Write predictions for all rows of a data set, in their order.
+
+        Parameters
+        ----------
+        data : str, path-like or sequence of these, pyarrow.dataset.Dataset, callable or dask.dataframe.DataFrame
+            As in ``fit_dataset``. Columns are found by name.
+        output : str or path-like
+            A Parquet file, or an Arrow IPC file where its name ends in .arrow or .feather. It is written whole or
+            not at all.
+        what : sequence of str
+            "prediction", "std", "experts" (columns mean_0, mean_1, ...), "gates" (gate_0, ...), "assigned"; with a
+            `target` also "log_density", "cdf" and "responsibilities" (responsibility_0, ...).
+        quantiles : sequence of float
+            Adds a column for each, "quantile_0.9".
+        target : str, optional
+            The column of y.
+        batch_rows : int
+            Rows that are read at a time.
+
+        Returns
+        -------
+        int
+            How many rows there were.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError, OverflowError
+            For bad data, naming file, row group and column; then nothing is written.
+        """
+        check_is_fitted(self)
+        names = self._names_of_columns()
+        functions = self._functions(what, quantiles, target)
+        check_integer("batch_rows", batch_rows)
+        source = open_source(data)
+        columns = source.columns(target, names)
+        _refuse_input(output, source.parts)
+        check_writable(output)
+        read, shown = 0, bool(getattr(self, "verbose", 0))
+        with progress_bar(shown=shown, total=source.n_rows, desc="predicting", unit_scale=True) as bar:
+
+            def batches() -> Iterator[Any]:
+                nonlocal read
+                for part in source.parts:
+                    for batch in part.batches(columns, batch_rows):
+                        read += batch.n_rows
+                        bar.update(batch.n_rows)
+                        if batch.n_rows:
+                            yield self._predicted(batch, names, functions)
+
+            _write(output, batches())
+        return read
+
+    def _names_of_columns(self) -> list[str]:
+        if getattr(self, "formula_", None) is not None:
+            raise ValueError("a model with a formula reads data frames; predict_dataset needs one without")
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            raise ValueError("the model was fitted without column names, so the columns of data cannot be matched")
+        return [str(name) for name in names]
+
+    def _functions(
+        self, what: Sequence[str], quantiles: Sequence[float], target: str | None
+    ) -> dict[str, Callable[[Any, Any, Floats], _Values]]:
+        """Return what gives the columns, by name."""
+        known = {**_PREDICTIONS, **_WITH_RESPONSE}
+        if isinstance(what, str) or any(name not in known for name in what):
+            raise ValueError(f"what must be a sequence of {', '.join(map(repr, known))}, got {what!r}")
+        without = [name for name in what if name in _WITH_RESPONSE and target is None]
+        if without:
+            raise ValueError(f"what={without[0]!r} needs the target")
+        functions = {name: known[name] for name in what}
+        for q in np.atleast_1d(np.asarray(check_levels("quantiles", list(quantiles)))) if len(quantiles) else ():
+            functions[f"quantile_{q:g}"] = partial(_quantile, q)
+        if not functions:
+            raise ValueError("what and quantiles name nothing to predict")
+        return functions
+
+    def _predicted(
+        self, batch: Batch, names: list[str], functions: dict[str, Callable[[Any, Any, Floats], _Values]]
+    ) -> Any:
+        import pandas as pd
+
+        X = np.empty((batch.n_rows, len(names)))
+        for j, column in enumerate(batch.features):
+            X[:, j] = column
+        frame = pd.DataFrame(X, columns=names, copy=False)
+        columns: dict[str, _Values] = {}
+        for name, function in functions.items():
+            values = function(self, frame, batch.y)
+            if values.ndim == 1:
+                columns[name] = values
+                continue
+            for i in range(values.shape[1]):
+                columns[f"{_ONE_EACH[name]}_{i}"] = np.ascontiguousarray(values[:, i])
+        return pyarrow_module().record_batch(columns)
+
+
+def _quantile(q: float, model: Any, X: Any, y: Floats) -> _Values:
+    return np.asarray(model.predict_quantile(X, q))
+
+
+def _refuse_input(output: str | os.PathLike[str], parts: Sequence[Any]) -> None:
+    """Raise ValueError where the output is one of the files that are read."""
+    for part in parts:
+        path = getattr(part, "path", None)
+        if path is not None and os.path.exists(output) and os.path.samefile(output, path):
+            raise ValueError(f"{os.fspath(output)} is one of the files that are read; choose another name")
+
+
+def _write(output: str | os.PathLike[str], batches: Iterator[Any]) -> None:
+    """Write record batches, of one schema, to a file."""
+    pa, parquet = pyarrow_module(), pyarrow_module("pyarrow.parquet")
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("data has no rows")
+    with replacing(output) as temporary:
+        if Path(output).suffix in (".arrow", ".feather"):
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, first.schema) as to_file:
+                to_file.write_batch(first)
+                for batch in batches:
+                    to_file.write_batch(batch)
+            return
+        with parquet.ParquetWriter(str(temporary), first.schema) as to_parquet:
+            to_parquet.write_batch(first)
+            for batch in batches:
+                to_parquet.write_batch(batch)
