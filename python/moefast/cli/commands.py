@@ -17,6 +17,7 @@ from tabulate import tabulate
 
 from moefast import __version__
 from moefast.atomic import replacing
+from moefast.cli.data_files import DataFiles, PassOptions, TableOrFiles, fit_files, pass_options
 from moefast.cli.model_options import ModelOptions, model_options
 from moefast.cli.options import (
     Outputs,
@@ -31,6 +32,7 @@ from moefast.cli.options import (
 from moefast.cli.row_columns import RowColumns, row_options
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.number_predictions import NumberPredictions
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
@@ -102,28 +104,35 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=TableOrFiles())
 @click.option("--target", metavar="COLUMN", help="The response. Needed without --formula.")
 @click.option("--ignore", multiple=True, metavar="COLUMN", help="Leave this column out. May be repeated.")
 @plainly
 @model_options
 @row_options
+@pass_options
 @table_options
 @output_options
 def fit(
-    file: Path,
+    file: Path | DataFiles,
     target: str | None,
     ignore: tuple[str, ...],
     wanted: ModelOptions,
     rows: RowColumns,
+    passes: PassOptions,
     layout: TableLayout,
     outputs: Outputs,
 ) -> None:
-    """Fit a mixture of experts to the CSV table FILE.
+    """Fit a mixture of experts to the CSV table FILE, or to Parquet or Arrow IPC files of any size.
 
     Every column but the target, ignored ones and those of --weights, --offset, --trials and --groups is a feature,
-    unless a formula says otherwise. Model and picture are written to the current folder.
+    unless a formula says otherwise. Model and picture are written to the current folder. Files of columns may be a
+    folder or a glob in quotes, 'data/*.parquet'; of these there is no picture.
     """
+    if isinstance(file, DataFiles):
+        _fit_files(file, target, ignore, wanted, rows, passes, outputs)
+        return
+    passes.refuse_for_table()
     if (target is None) == (wanted.formula is None):
         raise click.UsageError("give the response either by --target or by --formula")
     model_path = outputs.model_path or Path(f"{file.stem}.moefast.json")
@@ -174,8 +183,8 @@ def fit(
 
 @main.command()
 @click.argument("model", type=_FILE)
-@click.argument("file", type=_FILE)
-@click.option("--output", type=_OUTPUT, help="Write the CSV there and not to standard output.")
+@click.argument("file", type=TableOrFiles())
+@click.option("--output", type=_OUTPUT, help="Write there and not to standard output.")
 @click.option("--details", is_flag=True, help="Add the standard deviation and every expert's probability.")
 @click.option("--offset", metavar="COLUMN", help="As in fit.")
 @click.option("--trials", metavar="COLUMN", help="As in fit.")
@@ -183,7 +192,7 @@ def fit(
 @table_options
 def predict(
     model: Path,
-    file: Path,
+    file: Path | DataFiles,
     output: Path | None,
     details: bool,
     offset: str | None,
@@ -192,8 +201,12 @@ def predict(
 ) -> None:
     """Predict the rows of the CSV table FILE with a saved MODEL; prints CSV.
 
-    Columns are matched by name, whatever their order; others are ignored.
+    Columns are matched by name, whatever their order; others are ignored. Of Parquet or Arrow IPC files, a folder
+    or a glob in quotes, the predictions go to a Parquet file, --output.
     """
+    if isinstance(file, DataFiles):
+        _predict_files(model, file, output, details, offset or trials)
+        return
     if output is not None:
         check_outputs([output], [file, model])
     elif closed(sys.stdout):
@@ -263,6 +276,47 @@ def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None
             tell(f"stopped; what was done is kept in {output}, the same command goes on from there")
             raise click.exceptions.Exit(130) from None
         click.echo(report)
+
+
+def _fit_files(
+    files: DataFiles,
+    target: str | None,
+    ignore: tuple[str, ...],
+    wanted: ModelOptions,
+    rows: RowColumns,
+    passes: PassOptions,
+    outputs: Outputs,
+) -> None:
+    if target is None:
+        raise click.UsageError("give the response by --target")
+    model_path = outputs.model_path or Path(f"{files.stem}.moefast.json")
+    check_outputs([model_path], files.paths)
+    if outputs.plot is not None:
+        raise ValueError("--plot needs a table in memory: there is no picture of Parquet and Arrow files")
+    model = fit_files(files, target, ignore, wanted, rows, passes)
+    with _Ending() as ending:
+        with ending.step(f"the model could not be saved to {click.format_filename(model_path)}"):
+            save_model(model, model_path, target=target)
+        saved = not ending.failed
+        with ending.printing():
+            click.echo(f"{files}: {model.n_samples_fit_} rows, {model.fit_report_.n_passes} passes\n")
+            click.echo(model.summary().to_text(shutil.get_terminal_size().columns))
+            if saved:
+                click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
+
+
+def _predict_files(model: Path, files: DataFiles, output: Path | None, details: bool, of_rows: str | None) -> None:
+    if output is None:
+        raise ValueError("predictions of Parquet and Arrow files go to a file; give --output")
+    if of_rows is not None:
+        raise ValueError("--offset and --trials need a table in memory")
+    check_outputs([output], [model, *files.paths])
+    what = ("prediction", "std", "gates") if details else ("prediction",)
+    fitted = load_model(model)
+    if not isinstance(fitted, NumberPredictions):
+        raise ValueError(f"{model} is no model of a number: predictions of files are for regressors")
+    n = fitted.predict_dataset(files.pattern, output, what)
+    tell(f"{n} predictions written to {click.format_filename(output)}")
 
 
 def _numbers(table: CsvTable, features: list[str], target: str) -> tuple[pd.DataFrame, pd.Series[float]]:

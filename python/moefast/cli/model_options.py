@@ -100,20 +100,8 @@ class ModelOptions:
 
         `rows` are the arguments of `fit` that say more of each row, such as `sample_weight`.
         """
-        parameters: dict[str, Any] = {
-            "formula": self.formula,
-            "noise": self.noise,
-            "family": self.family,
-            "link": self.link,
-            "expert_features": list(self.expert_features) or None,
-            "gate_features": [] if self.constant_gates else list(self.gate_features) or None,
-            "gate_alpha": self.gate_alpha,
-            "time_budget": self.time_budget,
-        }
-        common: dict[str, Any] = {"random_state": self.seed, "n_threads": self.threads, "verbose": 1}
         if len(self.experts) == 1:
-            model = MixtureOfExpertsRegressor(self.experts[0], **parameters, **common)
-            return model.fit(X, y, **rows), None
+            return self.estimator().fit(X, y, **rows), None
         criterion: Any = self.criterion or "bic"
         selection = select_n_experts(
             X,
@@ -122,10 +110,32 @@ class ModelOptions:
             criterion=criterion,
             n_folds=5 if criterion == "cv" else None,
             **rows,
-            **parameters,
-            **common,
+            **self._parameters,
         )
         return selection.best_estimator, selection
+
+    def estimator(self) -> MixtureOfExpertsRegressor:
+        """Return the model that is to be fitted, where its number of experts is given."""
+        if len(self.experts) > 1:
+            raise ValueError("--experts must be one number for files that are read batch by batch, not a range")
+        return MixtureOfExpertsRegressor(self.experts[0], **self._parameters)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        """The parameters of the estimator besides the number of experts."""
+        return {
+            "formula": self.formula,
+            "noise": self.noise,
+            "family": self.family,
+            "link": self.link,
+            "expert_features": list(self.expert_features) or None,
+            "gate_features": [] if self.constant_gates else list(self.gate_features) or None,
+            "gate_alpha": self.gate_alpha,
+            "time_budget": self.time_budget,
+            "random_state": self.seed,
+            "n_threads": self.threads,
+            "verbose": 1,
+        }
 
 
 def _columns(name: str, who: str) -> Option:
