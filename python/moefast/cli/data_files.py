@@ -59,7 +59,8 @@ class TableOrFiles(click.ParamType):  # type: ignore[type-arg]  # generic only i
             return value
         text = str(value)
         is_glob = any(mark in text for mark in "*?[") and not Path(text).exists()
-        if text.lower().endswith(_ENDINGS) or Path(text).is_dir() or is_glob:
+        within = Path(text).rglob("*") if Path(text).is_dir() else ()
+        if text.lower().endswith(_ENDINGS) or is_glob or any(path.suffix in _ENDINGS for path in within):
             return DataFiles(text)
         table = click.Path(exists=True, dir_okay=False, path_type=Path).convert(value, param, ctx)
         return Path(table)
