@@ -196,7 +196,7 @@ def test_columns_that_are_the_same_and_constant_ones_have_finite_experts():
 @pytest.mark.parametrize("name", OPTIONS)
 def test_its_second_derivative_for_standard_errors(name):
     problem = made(OPTIONS[name] | {"gate_alpha": 0.3, "alpha": 3.0})
-    mixture = TRUTH.to_standard(problem.standardisation)
+    mixture = replace(TRUTH.to_standard(problem.standardisation), sigma=np.array([0.3, 0.5, 0.9]))
     mixture = problem._mixture(*_rounded(problem, mixture))
     layout = ParameterLayout.of_names(["x0", "x1", "x2"], mixture, problem.options)
     theta = layout.vector(mixture)
