@@ -9,7 +9,13 @@ from moefast.datasets import make_moe
 from moefast.plotting import plot_cross_validation
 
 X, Y, _ = make_moe(200, 2, 2, noise=0.3, random_state=0)
-GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 1.0), "gate_alphas": ("auto", 1.0), "random_state": 0}
+GRID = {
+    "n_experts": (1, 2, 3),
+    "alphas": (0.1, 1.0),
+    "gate_alphas": ("auto", 1.0),
+    "random_state": 0,
+    "gate_basis": "linear",
+}
 
 
 def test_it_has_every_setting_and_marks_the_choice():
@@ -33,8 +39,9 @@ def test_it_has_every_setting_and_marks_the_choice():
 
 
 def test_a_single_setting_is_drawn():
-    model = MixtureOfExpertsRegressorCV(1, alphas=1.0, gate_alphas=1.0).fit(X, Y)
-    assert plot_cross_validation(model).get_title() == "1 expert, alpha 1, gate_alpha 1, noise per_expert"
+    model = MixtureOfExpertsRegressorCV(1, alphas=1.0, gate_alphas=1.0, gate_basis="linear").fit(X, Y)
+    title = plot_cross_validation(model).get_title()
+    assert title == "1 expert, alpha 1, gate_alpha 1, noise per_expert, gate_basis linear"
 
 
 def test_a_model_that_is_not_fitted_is_refused():

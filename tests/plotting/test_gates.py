@@ -87,7 +87,7 @@ def test_steps_have_no_ramps(steepness):
     """Between two points that are drawn a gate changes little, or they are next to each other."""
     zeros = np.zeros(2)
     mixture = Mixture(np.zeros((2, 1)), zeros, np.array([[steepness], [0.0]]), zeros, np.ones(2), LINKS["linear"])
-    grid, p = gate_curve(mixture, np.zeros((1, 1)), 0, (-1.0, 2.0))
+    grid, p = gate_curve(mixture.gates, np.zeros((1, 1)), 0, (-1.0, 2.0))
     np.testing.assert_allclose(p, mixture.gates(grid[:, None]))
     assert (np.diff(grid) > 0).all()
     change, width = np.abs(np.diff(p[:, 0])), np.diff(grid)

@@ -12,7 +12,8 @@ from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load
 from moefast.datasets import make_moe
 
 X, Y, _ = make_moe(300, 3, 2, noise=0.3, random_state=0)
-GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 3.0), "gate_alphas": (0.01, 1.0)}
+GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 3.0), "gate_alphas": (0.01, 1.0), "gate_basis": "linear"}
+LINEAR = {"noise": "per_expert", "gate_basis": "linear"}
 
 
 def fitted(X=X, Y=Y, w=None, *, fit=None, **parameters):
@@ -54,19 +55,23 @@ def test_it_is_the_fit_of_the_chosen_setting(model):
     assert model.fit_report_ == alone.fit_report_
     assert model.score(X, Y) == alone.score(X, Y)
     assert (model.n_experts_, model.noise_) == (2, "per_expert")
-    assert {f"{name}_": getattr(model, f"{name}_") for name in model.best_params_} == {
-        f"{name}_": value for name, value in model.best_params_.items()
+    assert model.best_params_ == {
+        "n_experts": model.n_experts_,
+        "alpha": model.alpha_,
+        "gate_alpha": model.gate_alpha_,
+        **LINEAR,
     }
 
 
 def test_the_table_is_that_of_scikit_learns_searches(model):
     results = model.cv_results_
     frame = pd.DataFrame(results)
-    assert len(frame) == 3 * 2 * 2
+    assert set(frame["param_n_experts"]) == {1, 2, 3}
+    assert not frame[["param_n_experts", "param_alpha", "param_gate_alpha"]].duplicated().any()
     best = frame.loc[frame["rank_test_score"] == 1].iloc[0]
     assert best["mean_test_score"] == frame["mean_test_score"].max() == model.best_score_
     assert best["params"] == model.best_params_ == results["params"][model.best_index_]
-    for name in ("n_experts", "alpha", "gate_alpha", "noise"):
+    for name in ("n_experts", "alpha", "gate_alpha", "noise", "gate_basis"):
         assert [params[name] for params in results["params"]] == list(frame[f"param_{name}"])
     folds = frame[[f"split{i}_test_score" for i in range(5)]].to_numpy()
     np.testing.assert_allclose(folds.mean(axis=1), frame["mean_test_score"], rtol=1e-12)  # 60 rows each
@@ -89,12 +94,12 @@ def test_one_standard_error_takes_the_fewest_experts_near_the_best():
 def test_the_path_ends_where_the_curve_has_turned():
     model = fitted(n_experts=range(1, 13), alphas=0.1, gate_alphas=0.01)
     ((setting, end, turned),) = model.path_ends_
-    assert setting == {"noise": "per_expert"}
+    assert setting == LINEAR
     assert turned
     assert end < 12
     assert list(model.cv_results_["param_n_experts"]) == list(range(1, end + 1))
     assert f"1 to {end} experts, where the curve had turned" in model.summary().notes[0]
-    assert fitted().path_ends_ == (({"noise": "per_expert"}, 3, False),)
+    assert fitted().path_ends_ == ((LINEAR, 3, False),)
 
 
 def test_numbers_of_experts_may_leave_gaps():
@@ -105,16 +110,48 @@ def test_numbers_of_experts_may_leave_gaps():
 
 def test_defaults_try_as_many_experts_as_rows_allow():
     model = MixtureOfExpertsRegressorCV(alphas=1.0, gate_alphas=1.0, random_state=0).fit(X[:60], Y[:60])
-    # 48 rows of a fold, 9 parameters an expert more
-    assert model.cv_results_["param_n_experts"].max() == 2
-    assert model.path_ends_[0][1:] == (2, False)
+    # 48 rows of a fold, 9 parameters an expert more, with splines 17
+    assert model.path_ends_ == ((LINEAR, 2, False), ({**LINEAR, "gate_basis": "spline"}, 1, False))
 
 
 def test_both_kinds_of_noise():
     model = fitted(noise=("shared", "per_expert"), n_experts=2)
-    assert list(model.cv_results_["param_noise"]) == ["shared"] * 4 + ["per_expert"] * 4
-    only = fitted(noise="shared", n_experts=2)
-    np.testing.assert_array_equal(only.cv_results_["mean_test_score"], model.cv_results_["mean_test_score"][:4])
+    noise = model.cv_results_["param_noise"]
+    assert list(dict.fromkeys(noise)) == ["shared", "per_expert"]
+    only = fitted(noise="shared", n_experts=2).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(only, model.cv_results_["mean_test_score"][noise == "shared"])
+
+
+def test_ridges_go_to_where_no_neighbour_is_better():
+    grid = 10.0 ** np.arange(-3, 4)
+    model = fitted(n_experts=1, alphas=grid, gate_alphas=1.0)
+    alphas, means = model.cv_results_["param_alpha"], model.cv_results_["mean_test_score"]
+    assert len(alphas) < 7
+    every = [fitted(n_experts=1, alphas=alpha, gate_alphas=1.0).best_score_ for alpha in grid]
+    np.testing.assert_allclose(means, [every[list(grid).index(alpha)] for alpha in alphas], rtol=1e-9)
+    assert model.best_score_ == pytest.approx(max(every), rel=1e-12)  # one hump
+
+
+def test_gates_that_are_no_wedges_are_found():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, size=(400, 2))
+    y = np.where((x**2).sum(axis=1) < 1.5, 2.0 + x[:, 0], -x[:, 0]) + 0.2 * rng.normal(size=400)
+    model = fitted(x, y, gate_basis=("linear", "quadratic"), n_experts=(1, 2))
+    assert model.best_params_["gate_basis"] == "quadratic"
+    assert model.gate_basis_.kind == "quadratic"
+    alone = MixtureOfExpertsRegressor(random_state=0, **model.best_params_).fit(x, y)
+    np.testing.assert_array_equal(model.predict(x), alone.predict(x))
+    by_basis = [end[0]["gate_basis"] for end in model.path_ends_]
+    assert by_basis == ["linear", "quadratic"]
+
+
+def test_bases_without_functions_are_left_out():
+    x = np.repeat([[0.0], [1.0]], 40, axis=0)
+    y = x[:, 0] + np.random.default_rng(0).normal(size=80)
+    model = fitted(x, y, gate_basis=("linear", "spline"), n_experts=1)
+    assert [end[0]["gate_basis"] for end in model.path_ends_] == ["linear"]
+    only = fitted(x, y, gate_basis="spline", n_experts=1)
+    assert [end[0]["gate_basis"] for end in only.path_ends_] == ["spline"]
 
 
 def test_processes_do_not_matter(model):
@@ -230,6 +267,7 @@ def test_a_failed_fit_leaves_the_one_before(model):
         ({"gate_alphas": ("none",)}, "gate_alphas must be"),
         ({"gate_alphas": (np.inf,)}, "gate_alphas must be"),
         ({"noise": ("normal",)}, "noise must be"),
+        ({"gate_basis": ("cubic",)}, "gate_basis must be"),
         ({"cv": 1}, "cv must be"),
         ({"cv": 301}, "cv=301 is more than n_samples=300 rows"),
         ({"cv": []}, "cv has no splits"),

@@ -21,6 +21,7 @@ from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
 from moefast.families import GAUSSIAN, Family
 from moefast.formulas.design import check_formula_alone
+from moefast.gate_basis import FittedGateBasis, GateBasis
 from moefast.links import Link
 from moefast.randomness import RandomState
 from moefast.samples import NO_TERMS, Samples
@@ -36,6 +37,7 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
 
     expert_features: Features
     gate_features: Features
+    gate_basis: GateBasis = "linear"
     noise: Literal["per_expert", "shared"]
     fit_intercept: bool
     fit_gate_intercept: bool
@@ -114,7 +116,9 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         self._learn_formula(X, sample_weight)
         samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
         self._check_response(samples)
-        return samples, self._with_columns(options, samples)
+        options = self._with_columns(options, samples)
+        self.gate_basis_ = FittedGateBasis.learn(self.gate_basis, samples, options.gate_columns)
+        return self._with_basis(samples, options)
 
     def _checked_fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
@@ -130,7 +134,8 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         if not isinstance(self.start, str):
             rows = check_weights(sample_weight, self._n_rows(X)) > 0
             q = self._family().n_predictors
-            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, samples.names, q)
+            names = getattr(self, "feature_names_in_", None)
+            wanted = Wanted(k, *self._link_and_branches(), samples.n_features, names, q)
             start = given_start(self.start, rows, wanted)
             start = start if samples.groups is None else start.in_order(samples.groups.order)
         outcome = self._fit(samples, options, start)

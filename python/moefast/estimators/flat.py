@@ -16,6 +16,7 @@ from moefast.estimators.features import Features, check_features
 from moefast.estimators.given_start import StartParameter
 from moefast.estimators.number_predictions import NumberPredictions
 from moefast.families import GAUSSIAN, Family, get_family
+from moefast.gate_basis import GATE_BASES, GateBasis
 from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
 from moefast.links import Link, get_link
@@ -25,7 +26,7 @@ from moefast.randomness import RandomState
 from moefast.samples import Samples
 from moefast.search.report import FitReport, StartReport
 from moefast.spectral.recover import recover_from_samples
-from moefast.validation import check_flag, check_integer
+from moefast.validation import check_choice, check_flag, check_integer
 
 __all__ = ["MixtureOfExpertsRegressor"]
 
@@ -66,6 +67,10 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
     expert_features, gate_features : sequence of str, int or bool, optional
         The columns that experts and gates see: names, positions or a mask of the columns of X. Default: all. The
         coefficients of the others are 0. ``gate_features=[]`` makes gates constant: a mixture of regressions.
+    gate_basis : {"linear", "quadratic", "spline"}
+        What the log-odds of gates are made of: their columns, whose regions are wedges; these with squares and
+        products; or a quadratic spline with four knots of each. The functions stand behind the columns of X, in
+        ``gate_coef_`` and, with 0, in ``coef_``; a quadratic or spline gate wants a `gate_alpha` of about 1.
     common_features : sequence of str, int or bool, optional
         Columns, of those that experts see, whose coefficients all experts have in common: effects that do not
         depend on the expert. Default: none. A coefficient that is known is fixed by ``offset`` in ``fit``.
@@ -182,6 +187,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         Only when X had column names. With a formula those of the design matrix, as coefficients have them.
     formula_ : FittedFormula or None
         What the fit has learnt for the formula: levels of categories, centres, knots.
+    gate_basis_ : FittedGateBasis or None
+        The functions of the gates behind the columns of X, where there are any.
 
     Notes
     -----
@@ -216,6 +223,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         formula: str | None = None,
         expert_features: Features = None,
         gate_features: Features = None,
+        gate_basis: GateBasis = "linear",
         common_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
         fit_intercept: bool = True,
@@ -241,6 +249,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         self.formula = formula
         self.expert_features = expert_features
         self.gate_features = gate_features
+        self.gate_basis = gate_basis
         self.common_features = common_features
         self.noise = noise
         self.fit_intercept = fit_intercept
@@ -293,6 +302,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
                 raise ValueError(
                     f"start='spectral', start='l4' and polish=False need family='gaussian', got {family.name!r}"
                 )
+        check_choice("gate_basis", self.gate_basis, GATE_BASES)
         check_features("common_features", self.common_features)
         if self.common_features is not None and not (link.is_linear and self.polish):
             raise ValueError("common_features need link='linear' and polish=True")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,15 @@ class MixtureInference(MixturePredictions):
     @abstractmethod
     def _with_columns(self, options: EmOptions, samples: Samples) -> EmOptions:
         """Return the options with the columns that experts and gates see."""
+
+    def _with_basis(self, samples: Samples, options: EmOptions) -> tuple[Samples, EmOptions]:
+        """Return the samples with the functions of the gates, and the options by which only gates see them."""
+        basis = self.gate_basis_
+        if basis is None:
+            return samples, options
+        experts = tuple(range(basis.n_features)) if options.expert_columns is None else options.expert_columns
+        options = replace(options, expert_columns=experts, gate_columns=basis.gate_columns)
+        return basis.of_samples(samples), options
 
     def inference(
         self,
@@ -94,4 +104,5 @@ class MixtureInference(MixturePredictions):
             of_rows = check_groups(cov_type, groups, check_weights(sample_weight, self._n_rows(X)))
         self.mixture_.family.check(samples.y, samples.terms)
         options = self._with_columns(self._checked_parameters(), samples)
+        samples, options = self._with_basis(samples, options)
         return infer(self, samples, of_rows, options=options, cov_type=cov_type)

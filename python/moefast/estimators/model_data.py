@@ -11,6 +11,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from moefast._typing import Floats
 from moefast.formulas.design import design, learnt, response
 from moefast.formulas.fitted import FittedFormula
+from moefast.gate_basis import FittedGateBasis
 from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.validation import check_features, check_samples
 
@@ -26,10 +27,13 @@ class ModelData:
     formula_ : FittedFormula or None
         What the fit learnt for it; then X stands for data frames, and what follows has the columns of the design
         matrix.
+    gate_basis_ : FittedGateBasis or None
+        The functions that gates see, behind the columns of X or of the design matrix.
     """
 
     formula: str | None
     formula_: FittedFormula | None = None
+    gate_basis_: FittedGateBasis | None = None
 
     def _learn_formula(self, X: Any, sample_weight: Any) -> None:
         """Learn what the formula's terms are on the training data."""
@@ -53,11 +57,12 @@ class ModelData:
         return check_samples(X, y, sample_weight, convert, single=fit, terms=terms, groups=groups)
 
     def _checked_features(self, X: Any) -> Floats:
-        """Return X, or the design matrix of the formula on it, shape (n, d)."""
+        """Return X, or the design matrix of the formula on it, with the functions of the gates, shape (n, d)."""
         check_is_fitted(self)
         if self.formula_ is not None:
             X = self.formula_.matrix(X)
-        return check_features(X, partial(validate_data, self, reset=False))
+        X = check_features(X, partial(validate_data, self, reset=False))
+        return X if self.gate_basis_ is None else self.gate_basis_.expand(X)
 
     def _response(self, X: Any, y: Any) -> Any:
         """Return y, which a formula may take from the data."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from moefast.em.problem import EmProblem
 from moefast.formulas.fitted import FittedFormula
+from moefast.gate_basis import FittedGateBasis
 from moefast.inference.estimable import Precision
 from moefast.mixture import Mixture
 
@@ -28,6 +29,7 @@ class Fit:
     groups : ndarray of shape (n,) or None
         The cluster of each row, 0, 1, ...
     formula : FittedFormula or None
+    basis : FittedGateBasis or None
         Of the model, for new data.
     """
 
@@ -36,3 +38,4 @@ class Fit:
     precision: Precision
     groups: npt.NDArray[np.intp] | None
     formula: FittedFormula | None = None
+    basis: FittedGateBasis | None = None

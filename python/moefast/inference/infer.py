@@ -95,7 +95,7 @@ def _inference(
         params=layout.vector(mixture),
         cov_type=cov_type,
         messages=messages,
-        fit=Fit(problem, fit.mixture, precision, groups, model.formula_),
+        fit=Fit(problem, fit.mixture, precision, groups, model.formula_, model.gate_basis_),
         layout=layout,
         _covariance=found,
     )

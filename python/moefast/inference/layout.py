@@ -13,6 +13,7 @@ from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.families import GAUSSIAN, Family
 from moefast.formulas.fitted import FittedFormula
+from moefast.gate_basis import FittedGateBasis
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation
@@ -27,6 +28,7 @@ class FittedModel(Protocol):
     mixture_: GatedExperts
     n_features_in_: int
     formula_: FittedFormula | None
+    gate_basis_: FittedGateBasis | None
 
 
 @dataclass(frozen=True)
@@ -239,18 +241,20 @@ class ParameterLayout:
             log_shape[:] = values[self.shapes]
         return ParameterTable(experts[..., :d], experts[..., d], gates[:, :d], gates[:, d], log_sigma, log_shape)
 
-    def checked_features(self, X: Any) -> Floats:
-        """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit."""
+    def checked_features(self, X: Any, basis: FittedGateBasis | None = None) -> Floats:
+        """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit.
+
+        With the functions of a gates' basis, which are among the features.
+        """
         given = column_names(X)
         X = check_features(X)
-        if X.shape[1] != self.n_features:
-            wanted = ", ".join(self.feature_names)
-            raise ValueError(f"X must have the {self.n_features} columns of the fit ({wanted}), got {X.shape[1]}")
-        if given is not None and tuple(given) != self.feature_names:
-            raise ValueError(
-                f"X must have the columns of the fit, {', '.join(self.feature_names)}, got {', '.join(given)}"
-            )
-        return np.asarray(X)
+        names = self.feature_names if basis is None else self.feature_names[: basis.n_features]
+        if X.shape[1] != len(names):
+            wanted = ", ".join(names)
+            raise ValueError(f"X must have the {len(names)} columns of the fit ({wanted}), got {X.shape[1]}")
+        if given is not None and tuple(given) != names:
+            raise ValueError(f"X must have the columns of the fit, {', '.join(names)}, got {', '.join(given)}")
+        return np.asarray(X if basis is None else basis.expand(X))
 
     def to_units(self, s: Standardisation) -> tuple[Floats, Floats]:
         """Return T (P, P) and the constant (P,) with theta in the units of the data = T theta_standard + constant.
@@ -304,6 +308,7 @@ class ParameterLayout:
 
 
 def feature_names(model: FittedModel) -> list[str]:
-    """Return the names of the features, or x0, x1, ... when the model was fitted without names."""
+    """Return the names of the features, x0, x1, ... without names, and of the functions of the gates."""
     names = getattr(model, "feature_names_in_", None)
-    return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(name) for name in names]
+    found = [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(name) for name in names]
+    return found if model.gate_basis_ is None else [*found, *model.gate_basis_.names]

@@ -259,7 +259,8 @@ class InferenceResult:
 
     def checked_rows(self, X: Any, offset: Any, n_trials: Any) -> tuple[Floats, RowTerms]:
         """Return features and terms of rows, or raise where the model cannot take them."""
-        X = self.layout.checked_features(X if self.fit.formula is None else self.fit.formula.matrix(X))
+        fit = self.fit
+        X = self.layout.checked_features(X if fit.formula is None else fit.formula.matrix(X), fit.basis)
         terms = check_terms(offset, n_trials, len(X))
         self.fit.mixture.family.refuse_terms(terms)
         return X, terms

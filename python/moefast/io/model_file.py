@@ -36,7 +36,9 @@ from moefast.file_fields import (
     Text,
     Whole,
 )
+from moefast.gate_basis import GATE_BASES
 from moefast.io.formula_file import FORMULA, formula_content, formula_of
+from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture
 from moefast.search.report import FitReport, report_fields
@@ -44,7 +46,7 @@ from moefast.search.report import FitReport, report_fields
 __all__ = ["load_model", "save_model"]
 
 _FORMAT = "moefast model"
-_VERSION = 3
+_VERSION = 4
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
@@ -65,6 +67,7 @@ _PARAMETERS: dict[str, Field] = {
     "expert_features": _FEATURES,
     "gate_features": _FEATURES,
     "common_features": _FEATURES,
+    "gate_basis": Choice(GATE_BASES),
     "noise": Choice(("per_expert", "shared")),
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
@@ -95,9 +98,13 @@ _FIGURES: dict[str, tuple[type, Field]] = {
 }
 
 
-def _content(k: int, d: int, formula: Field) -> Record:
-    """Return the rules for a model of k experts and d features; `formula` is the one for its formula."""
-    by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), d), k)
+def _content(k: int, d: int, formula: Field, n_functions: int | None) -> Record:
+    """Return the rules for a model of k experts and d features.
+
+    `formula` is the rule for its formula, `n_functions` the number of functions of the gates, if there are any.
+    """
+    width = d if n_functions is None else d + n_functions
+    by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), width), k)
     return Record(
         {
             "parameters": Record(_PARAMETERS),
@@ -105,6 +112,7 @@ def _content(k: int, d: int, formula: Field) -> Record:
             "feature_names": Either(Nothing(), Listing(Text(), d)),
             "target": Either(Nothing(), Text()),
             "formula": formula,
+            "gate_basis": Nothing() if n_functions is None else gate_basis_fields(d, n_functions),
             "arrays": Record(
                 {
                     "coef_": by_feature,
@@ -126,7 +134,7 @@ def _content(k: int, d: int, formula: Field) -> Record:
             ),
             "figures": Record({name: rule for name, (_, rule) in _FIGURES.items()}),
             "fit_report": report_fields(k),
-            "separated_gates": Either(Nothing(), Listing(Row((Whole(0, k - 2), Whole(0, d))))),
+            "separated_gates": Either(Nothing(), Listing(Row((Whole(0, k - 2), Whole(0, width))))),
         }
     )
 
@@ -135,6 +143,7 @@ def _content(k: int, d: int, formula: Field) -> Record:
 _SIZES = Record(
     {"n_features": Whole(1), "arrays": Record({"coef_": Listing(Anything(), least=1)}, open=True)}, open=True
 )
+_KEPT = Record({"gate_basis": Record({"kept": Listing(Anything(), least=1)}, open=True)}, open=True)
 
 
 def _check(content: Mapping[str, Any]) -> None:
@@ -142,7 +151,11 @@ def _check(content: Mapping[str, Any]) -> None:
     _SIZES.check("", content)
     # n_experts may have been set anew since the fit: the arrays tell how many there are.
     formula: Field = Nothing() if content.get("formula") is None else FORMULA
-    _content(len(content["arrays"]["coef_"]), content["n_features"], formula).check("", content)
+    n_functions = None
+    if content.get("gate_basis") is not None:
+        _KEPT.check("", content)
+        n_functions = len(content["gate_basis"]["kept"])
+    _content(len(content["arrays"]["coef_"]), content["n_features"], formula, n_functions).check("", content)
     _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
@@ -207,6 +220,7 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         "feature_names": None if names is None else [str(n) for n in names],
         "target": model.target_name_ if target is None else target,
         "formula": formula_content(model.formula_),
+        "gate_basis": gate_basis_content(model.gate_basis_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
         "membership": {name: np.asarray(value).tolist() for name, value in vars(model.membership_).items()},
         "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
@@ -313,6 +327,7 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     if content["feature_names"] is not None:
         model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
     model.target_name_, model.formula_ = content["target"], formula_of(content["formula"])
+    model.gate_basis_ = gate_basis_of(content["gate_basis"], model.n_features_in_)
     if model.formula_ is not None and list(model.formula_.names) != content["feature_names"]:
         raise ValueError("the columns of formula must be feature_names")
     return model

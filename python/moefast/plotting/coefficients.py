@@ -76,11 +76,14 @@ def plot_coefficients(
     if block == "experts":
         refuse_classes(model)
     spread = model._checked_features(X).std(axis=0)
-    names = feature_names(model)
     summary = model.summary(inference)
     tables = (summary.experts,) if block == "experts" else summary.gates
     if not tables:
         raise ValueError('block="gates": a model of one expert has no gates')
+    names = feature_names(model)
+    if model.gate_basis_ is not None:  # of its functions experts see none, gates nothing else of their columns
+        seen = [j for j, name in enumerate(names) if name in tables[0].terms]
+        names, spread = [names[j] for j in seen], spread[seen]
     columns = [(table, component) for table in tables for component in table.components]
     components = [component for _, component in columns]
     estimates = [[table.estimate(component, name) for table, component in columns] for name in names]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from moefast._typing import Floats
 from moefast.estimators.summary import feature_names
-from moefast.mixture import GatedExperts
 from moefast.plotting.figures import axes_or_new, label, legend_beside, wrapped
 from moefast.plotting.style import Experts, limits
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["gate_curve", "is_discrete", "plot_gates"]
+__all__ = ["gate_curve", "gates_of_columns", "is_discrete", "plot_gates"]
+
+Gates: TypeAlias = Callable[[Floats], Floats]
 
 _ROWS = 300  # that a partial dependence averages over
 _BLOCK = 64  # values of the feature for which rows are copied at once
@@ -70,15 +72,15 @@ def plot_gates(
     'x1'
     """
     ax = axes_or_new(ax, 7.0, 3.5)
-    values = model._checked_features(X)
-    names = feature_names(model)
-    j = _steepest(model.mixture_, values) if feature is None else _position(feature, names)
+    values = model._checked_features(X)[:, : model.n_features_in_]
+    names, gates = feature_names(model)[: model.n_features_in_], gates_of_columns(model)
+    j = _steepest(gates, values) if feature is None else _position(feature, names)
     experts = Experts.of(model)
     column = values[:, j]
     if is_discrete(column):
-        _draw_bars(ax, *_at(model.mixture_, values, j, np.unique(column)), experts)
+        _draw_bars(ax, *_at(gates, values, j, np.unique(column)), experts)
     else:
-        grid, p = gate_curve(model.mixture_, values, j, limits(column))
+        grid, p = gate_curve(gates, values, j, limits(column))
         ax.stackplot(grid, p.T, colors=experts.colours, labels=experts.names, alpha=0.8, linewidth=0)
         ax.set_xlim(grid[0], grid[-1])
         deciles = np.quantile(column, np.linspace(0.1, 0.9, 9))
@@ -98,14 +100,20 @@ def plot_gates(
     return ax
 
 
-def gate_curve(mixture: GatedExperts, X: Floats, j: int, ends: tuple[float, float]) -> tuple[Floats, Floats]:
+def gates_of_columns(model: MixtureEstimator) -> Gates:
+    """Return the function from columns of X, or of a design matrix, to the gates."""
+    basis, mixture = model.gate_basis_, model.mixture_
+    return mixture.gates if basis is None else lambda X: mixture.gates(basis.expand(X))
+
+
+def gate_curve(gates: Gates, X: Floats, j: int, ends: tuple[float, float]) -> tuple[Floats, Floats]:
     """Return values of feature `j` and the mean gates there, close together where the gates are steep."""
-    grid, p = _at(mixture, X, j, np.linspace(*ends, _GRID))
+    grid, p = _at(gates, X, j, np.linspace(*ends, _GRID))
     for _ in range(_ROUNDS):
         steep = np.flatnonzero(np.abs(np.diff(p, axis=0)).max(axis=1) > _STEP)
         if len(steep) == 0 or len(grid) + len(steep) > _FINEST:
             break
-        new, p_new = _at(mixture, X, j, 0.5 * (grid[steep] + grid[steep + 1]))
+        new, p_new = _at(gates, X, j, 0.5 * (grid[steep] + grid[steep + 1]))
         order = np.argsort(np.concatenate([grid, new]), kind="stable")
         grid, p = np.concatenate([grid, new])[order], np.concatenate([p, p_new])[order]
     return grid, p
@@ -117,7 +125,7 @@ def is_discrete(column: Floats) -> bool:
     return n_values <= _DISCRETE and len(column) > 2 * n_values
 
 
-def _at(mixture: GatedExperts, X: Floats, j: int, values: Floats) -> tuple[Floats, Floats]:
+def _at(gates: Gates, X: Floats, j: int, values: Floats) -> tuple[Floats, Floats]:
     """Return the values, and the gates averaged over rows whose feature `j` is replaced by each of them."""
     rows = X[:1] if X.shape[1] == 1 else X[np.linspace(0, len(X) - 1, min(len(X), _ROWS)).astype(np.intp)]
     means = []
@@ -125,7 +133,7 @@ def _at(mixture: GatedExperts, X: Floats, j: int, values: Floats) -> tuple[Float
         some = values[first : first + _BLOCK]
         tables = np.repeat(rows[None], len(some), axis=0)
         tables[:, :, j] = some[:, None]
-        p = mixture.gates(tables.reshape(-1, X.shape[1]))
+        p = gates(tables.reshape(-1, X.shape[1]))
         means.append(p.reshape(len(some), len(rows), -1).mean(axis=1))
     return values, np.concatenate(means)
 
@@ -141,10 +149,10 @@ def _draw_bars(ax: Axes, values: Floats, p: Floats, experts: Experts) -> None:
         ax.set_xticks(values)
 
 
-def _steepest(mixture: GatedExperts, X: Floats) -> int:
+def _steepest(gates: Gates, X: Floats) -> int:
     """Return the feature along which the mean gates vary most, over quantiles of its values."""
     levels = np.linspace(0.05, 0.95, 10)
-    spreads = [_at(mixture, X, j, np.quantile(X[:, j], levels))[1].var(axis=0).sum() for j in range(X.shape[1])]
+    spreads = [_at(gates, X, j, np.quantile(X[:, j], levels))[1].var(axis=0).sum() for j in range(X.shape[1])]
     return int(np.argmax(spreads))
 
 

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from moefast.estimators.summary import feature_names
 from moefast.plotting.figures import axes_or_new, label, legend_beside, require_matplotlib, wrapped
-from moefast.plotting.gates import gate_curve, plot_gates
+from moefast.plotting.gates import gate_curve, gates_of_columns, plot_gates
 from moefast.plotting.style import Experts, Rows, expert_in_words, limits, refuse_classes, target_label
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None
     require_matplotlib()
     refuse_classes(model)
     values, response, _ = model._checked_samples(X, y)
-    names = feature_names(model)
+    names = feature_names(model)[: model.n_features_in_]
     if len(names) != 1:
         raise ValueError(
             f"y can be drawn against one feature, the model has {len(names)}: use plot_experts, plot_coefficients "
@@ -78,8 +78,10 @@ def plot_laws(model: MixtureEstimator, X: Any, y: Any = None, *, ax: Axes | None
     responsibilities = model.responsibilities(X, y)
     rows = Rows.of(responsibilities, experts)
     rows.draw(ax, x, response, np.clip(responsibilities @ experts.colours, 0.0, 1.0))
-    grid, p = gate_curve(model.mixture_, values, 0, limits(x))
-    of, family = model.mixture_.predictors(grid[:, None]), model.mixture_.family
+    grid, p = gate_curve(gates_of_columns(model), values[:, :1], 0, limits(x))
+    at = np.zeros((len(grid), values.shape[1]))  # experts see the first column alone
+    at[:, 0] = grid
+    of, family = model.mixture_.predictors(at), model.mixture_.family
     means = family.mean(of)
     for i in experts.order:
         applies = p[:, i] >= min(_APPLIES, 0.5 * p[:, i].max())

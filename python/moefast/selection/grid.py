@@ -7,23 +7,27 @@ from typing import Any, Literal
 
 import numpy as np
 
+from moefast.gate_basis import GATE_BASES, GateBasis
 from moefast.selection.ridge_path import Ridges
 from moefast.validation import check_choice, check_integer, check_number
 
 __all__ = [
     "ALPHAS",
     "GATE_ALPHAS",
+    "checked_bases",
     "checked_counts",
     "checked_noise",
     "checked_ridges",
     "default_counts",
 ]
 
-ALPHAS = (0.1, 1.0, 10.0)
-GATE_ALPHAS = (0.01, 0.1, 1.0)
+ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
+GATE_ALPHAS = (0.001, 0.01, 0.1, 1.0, 10.0)
 _MOST_EXPERTS = 20
 # Training rows of a fold for each parameter of the largest model that is tried. Ridges hold the parameters.
 _ROWS_PER_PARAMETER = 2.0
+# A step of the gates takes time as the square of their parameters.
+_MOST_GATE_PARAMETERS = 500
 
 
 def _listing(name: str, given: Any) -> list[Any]:
@@ -55,10 +59,11 @@ def checked_counts(given: Any) -> list[int] | None:
     return sorted(int(k) for k in counts)
 
 
-def default_counts(n_units: int, n_parameters_of_expert: int) -> list[int]:
+def default_counts(n_units: int, n_parameters_of_expert: int, n_parameters_of_gate: int) -> list[int]:
     """Return 1, 2, ... as far as so many rows, or groups, of a fold can tell so many experts apart."""
-    most = int(n_units / (_ROWS_PER_PARAMETER * n_parameters_of_expert))
-    return list(range(1, max(1, min(most, _MOST_EXPERTS)) + 1))
+    by_rows = int(n_units / (_ROWS_PER_PARAMETER * n_parameters_of_expert))
+    by_time = 1 + int(_MOST_GATE_PARAMETERS / max(1, n_parameters_of_gate))
+    return list(range(1, max(1, min(by_rows, by_time, _MOST_EXPERTS)) + 1))
 
 
 def checked_ridges(alphas: Any, gate_alphas: Any) -> Ridges:
@@ -76,6 +81,14 @@ def checked_ridges(alphas: Any, gate_alphas: Any) -> Ridges:
             of_gates.append(float(alpha))
     of_gates.sort(key=lambda alpha: 0.0 if alpha == "auto" else float(alpha))
     return Ridges(tuple(sorted(float(alpha) for alpha in experts)), tuple(of_gates))
+
+
+def checked_bases(given: Any) -> Sequence[GateBasis]:
+    """Return kinds of gates in the order given."""
+    kinds = _listing("gate_basis", given)
+    for kind in kinds:
+        check_choice("gate_basis", kind, GATE_BASES)
+    return kinds
 
 
 def checked_noise(given: Any) -> Sequence[Literal["per_expert", "shared"]]:

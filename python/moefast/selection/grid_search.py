@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from moefast._typing import Floats
 from moefast.selection.cross_validation import HeldOut
-from moefast.selection.ridge_path import Fold, Pair, Ridges, Step, step
+from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
 
 __all__ = ["Branch", "Scored", "best_setting", "results_table", "scores_along_path"]
@@ -69,36 +69,62 @@ class Scored:
     held_out: HeldOut
 
 
-def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tuple[list[Scored], int]:
-    """Return the scores of a branch, and the number of experts at which its path ended.
+class _Path:
+    """The steps of all folds of a branch along its path.
 
     Parameters
     ----------
     branch : Branch
     n_jobs : int or None
     shown : bool
-        Whether there is a progress bar.
+        Whether there are progress bars.
     """
-    folds, ridges = branch.folds, branch.ridges
-    weights = np.concatenate([fold.held_out.unit_weight for fold in folds])
+
+    def __init__(self, branch: Branch, n_jobs: int | None, *, shown: bool) -> None:
+        self._branch, self._n_jobs, self._shown = branch, n_jobs, shown
+        self._fits: list[Fits | None] = [None] * len(branch.folds)
+
+    def log_density(self, n_experts: int, pairs: Sequence[Pair]) -> dict[Pair, list[Floats]]:
+        """Fit under further pairs of ridges and return log P of what each fold holds out, for all so far."""
+        folds = self._branch.folds
+        tasks = [
+            (fold, n_experts, pairs, before, (self._branch.seed, i, n_experts))
+            for i, (fold, before) in enumerate(zip(folds, self._fits, strict=True))
+        ]
+        found = run_all(fit_step, tasks, self._n_jobs, desc=f"{n_experts} experts", shown=self._shown)
+        self._fits = list(found)
+        return {pair: [fits.held_out[pair] for fits in found] for pair in found[0].held_out}
+
+
+def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tuple[list[Scored], int]:
+    """Return the scores of a branch, and the number of experts at which its path ended.
+
+    With every number of experts the ridges go from the best pair so far to the best of its neighbours, as long as
+    there is a better one.
+
+    Parameters
+    ----------
+    branch : Branch
+    n_jobs : int or None
+    shown : bool
+        Whether there are progress bars.
+    """
+    ridges, path = branch.ridges, _Path(branch, n_jobs, shown=shown)
+    weights = np.concatenate([fold.held_out.unit_weight for fold in branch.folds])
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = 0
     base = ridges.middle
-    steps: Sequence[Step | None] = [None] * len(folds)
     for k in range(1, branch.counts[-1] + 1):
-        asked = k in branch.counts
-        tasks = [
-            (fold, k, base, before, (branch.seed, i, k), asked)
-            for i, (fold, before) in enumerate(zip(folds, steps, strict=True))
-        ]
-        steps = done = run_all(step, tasks, n_jobs, desc=f"{k} experts", shown=shown)
-        if not asked:
+        if k not in branch.counts:
+            path.log_density(k, [base])
             continue
-        of_pairs = {pair: [one.held_out[pair] for one in done] for pair in ridges.pairs}
-        found = {pair: _scored(branch, k, pair, values) for pair, values in of_pairs.items()}
-        scored += found.values()
-        base = max(found, key=lambda pair: found[pair].held_out.mean)
+        found: dict[Pair, Scored] = {}
+        while wanted := [pair for pair in ridges.around(base) if pair not in found]:
+            of_pairs = path.log_density(k, wanted)
+            found |= {pair: _scored(branch, k, pair, of_pairs[pair]) for pair in wanted}
+            base = max(found, key=lambda pair: found[pair].held_out.mean)
+        scored += [found[pair] for pair in sorted(found)]
         values = np.concatenate(of_pairs[base])
         if best is None or weights @ (values - best) > 0:
             best, worse, not_better = values, 0, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from moefast.selection.folds import checked_folds
 from moefast.selection.grid import (
     ALPHAS,
     GATE_ALPHAS,
+    checked_bases,
     checked_counts,
     checked_noise,
     checked_ridges,
@@ -40,8 +42,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
 
     To :class:`MixtureOfExpertsRegressor` what :class:`sklearn.linear_model.RidgeCV` is to Ridge. Settings are
     compared by the log-likelihood of rows held out: in every fold a path of fits goes from one expert to two,
-    three and on, and from each of them through all ridges, every fit begun at the one before. The path ends where
-    the curve has clearly turned. Then the model is fitted to all rows with the chosen setting, by the full search:
+    three and on, every fit begun at one before. With each number of experts the ridges go from the best pair so
+    far to neighbours in the grid as long as one is better. The path ends where the curve has clearly turned. Then
+    the model is fitted to all rows with the chosen setting, by the full search:
     it is that fit, with all methods of :class:`MixtureOfExpertsRegressor`.
 
     Parameters
@@ -53,7 +56,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Ridges of the experts, in standard units.
     gate_alphas : float, "auto" or iterable of these
         Ridges of the gates, in standard units.
-    noise : {"per_expert", "shared"} or a sequence of both
+    noise : {"per_expert", "shared"} or a sequence of these
+    gate_basis : {"linear", "quadratic", "spline"} or a sequence of these
     cv : int, splitter or iterable
         Folds, drawn at random; a splitter of scikit-learn, which is given X, y and groups; or pairs of rows to fit
         on and to hold out. With `groups` in ``fit`` folds are made of whole groups.
@@ -85,6 +89,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     alpha_ : float
     gate_alpha_ : float or "auto"
     noise_ : str
+    gate_basis_ : FittedGateBasis or None
         Those of the chosen setting.
     cv_results_ : dict of arrays
         A column for each of ``param_n_experts``, ``param_alpha`` and so on, ``mean_test_score``,
@@ -110,8 +115,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     >>> from moefast.datasets import make_moe
     >>> X, y, truth = make_moe(400, 3, 2, noise=0.3, random_state=0)
     >>> model = MixtureOfExpertsRegressorCV(n_experts=(1, 2, 3), random_state=0).fit(X, y)
-    >>> model.n_experts_, len(model.cv_results_["params"])
-    (2, 27)
+    >>> model.n_experts_, sorted(model.best_params_)
+    (2, ['alpha', 'gate_alpha', 'gate_basis', 'n_experts', 'noise'])
     >>> model.predict(X[:1]).shape
     (1,)
     """
@@ -129,6 +134,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         alphas: float | Iterable[float] = ALPHAS,
         gate_alphas: Any = GATE_ALPHAS,
         noise: str | Sequence[str] = "per_expert",
+        gate_basis: str | Sequence[str] = ("linear", "spline"),
         cv: Any = 5,
         one_standard_error: bool = False,
         family: str | Family = "gaussian",
@@ -150,6 +156,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.alphas = alphas
         self.gate_alphas = gate_alphas
         self.noise = noise  # type: ignore[assignment]  # likewise
+        self.gate_basis = gate_basis  # type: ignore[assignment]  # likewise
         self.cv = cv
         self.one_standard_error = one_standard_error
         self.family = family
@@ -171,7 +178,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
     ) -> list[Warning]:
         counts, ridges = checked_counts(self.n_experts), checked_ridges(self.alphas, self.gate_alphas)
-        kinds_of_noise = checked_noise(self.noise)
+        kinds_of_noise, bases = checked_noise(self.noise), checked_bases(self.gate_basis)
         check_flag("one_standard_error", self.one_standard_error)
         check_jobs(self.n_jobs)
         check_verbose(self.verbose)
@@ -179,9 +186,11 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         seed = int(rng.integers(2**31))
         data = (X, y, sample_weight, offset, n_trials, groups)
         scored, ends = [], []
-        for noise in kinds_of_noise:
-            setting = {"noise": noise}
+        for noise, basis in product(kinds_of_noise, bases):
+            setting = {"noise": noise, "gate_basis": basis}
             branch = self._branch(setting, counts, ridges, data, seed)
+            if branch is None:
+                continue
             of_branch, end = scores_along_path(branch, self.n_jobs, shown=bool(self.verbose))
             scored += of_branch
             ends.append((setting, end, end < branch.counts[-1]))
@@ -190,8 +199,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.best_index_ = best_setting(scored, one_standard_error=self.one_standard_error)
         self.best_params_ = self.cv_results_["params"][self.best_index_]
         self.best_score_ = scored[self.best_index_].held_out.mean
-        for name, value in self.best_params_.items():
-            setattr(self, f"{name}_", value)
+        for name in ("n_experts", "alpha", "gate_alpha", "noise"):
+            setattr(self, f"{name}_", self.best_params_[name])
         chosen = self._regressor(**self.best_params_)
         if not isinstance(self.random_state, (int, np.integer)):
             chosen.set_params(random_state=int(rng.integers(2**31)))
@@ -213,12 +222,15 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
 
     def _branch(
         self, setting: dict[str, Any], counts: list[int] | None, ridges: Ridges, data: tuple[Any, ...], seed: int
-    ) -> Branch:
-        """Return the folds of the settings that share a path."""
+    ) -> Branch | None:
+        """Return the folds of the settings that share a path; None where another's are the same."""
         regressor = self._regressor(n_experts=1, **setting)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataConversionWarning)  # told by the last fit
             samples, options = regressor._prepared(*data)
+        others = [basis for basis in checked_bases(self.gate_basis) if basis != setting["gate_basis"]]
+        if others and setting["gate_basis"] != "linear" and regressor.gate_basis_ is None:
+            return None  # there are no functions of these columns
         X, y, sample_weight, _, _, groups = data
         rows = check_weights(sample_weight, self._n_rows(X)) > 0
         splits = checked_folds(self.cv, samples, rows, (X, y, groups), seed)
@@ -262,7 +274,8 @@ def _counts(
     fewest = min(fold.samples.n_units for fold in folds)
     if counts is None:
         problem = EmProblem(samples, options, family=family)
-        return default_counts(fewest, problem.n_parameters(2) - problem.n_parameters(1))
+        of_expert = problem.n_parameters(2) - problem.n_parameters(1)
+        return default_counts(fewest, of_expert, problem.gate_design.rank)
     if counts[-1] > fewest:
         unit = "rows" if samples.groups is None else "groups"
         raise ValueError(

@@ -1,13 +1,13 @@
 """One fold of the cross-validation of numbers of experts and ridges: fits that start each other.
 
 A fit of k experts begins at the splits of that of k - 1 and at a few random starts, under one pair of ridges; from
-there EM goes to the other pairs, each from the nearest that has been fitted. So all pairs of ridges together cost
+there EM goes to other pairs, each from the nearest that has been fitted. So several pairs of ridges together cost
 little more than one, and a number of experts costs a fraction of a search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -26,9 +26,9 @@ from moefast.search.given_starts import best_of_starts
 from moefast.search.local_optimum import LocalOptimum
 from moefast.search.random_starts import RandomStarts
 from moefast.search.settings import SearchSettings
-from moefast.search.starts import least_squares_start
+from moefast.search.starts import Start, least_squares_start
 
-__all__ = ["Fold", "Pair", "Ridges", "Step", "step"]
+__all__ = ["Fits", "Fold", "Pair", "Ridges", "fit_step"]
 
 Pair: TypeAlias = tuple[int, int]
 """Positions of a pair of ridges in `Ridges.alphas` and `Ridges.gate_alphas`."""
@@ -59,31 +59,19 @@ class Ridges:
     gate_alphas: tuple[float | Literal["auto"], ...]
 
     @property
-    def pairs(self) -> list[Pair]:
-        """All pairs."""
-        return [(i, j) for i in range(len(self.alphas)) for j in range(len(self.gate_alphas))]
-
-    @property
     def middle(self) -> Pair:
         """The pair in the middle."""
         return (len(self.alphas) - 1) // 2, (len(self.gate_alphas) - 1) // 2
 
-    def way_from(self, base: Pair) -> list[tuple[Pair, Pair]]:
-        """Return the other pairs, the nearest first, each with the neighbour of it that comes before."""
-        others = sorted(self.pairs, key=lambda pair: _distance(pair, base))[1:]
-        return [(pair, _towards(pair, base)) for pair in others]
+    def around(self, pair: Pair) -> list[Pair]:
+        """Return a pair and its neighbours, of one ridge the next smaller or larger."""
+        i, j = pair
+        beside = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
+        return [pair, *(p for p in beside if 0 <= p[0] < len(self.alphas) and 0 <= p[1] < len(self.gate_alphas))]
 
 
 def _distance(one: Pair, other: Pair) -> int:
     return abs(one[0] - other[0]) + abs(one[1] - other[1])
-
-
-def _towards(pair: Pair, base: Pair) -> Pair:
-    """Return the neighbour of a pair that is nearer to the base: along the experts' ridge first."""
-    i, j = pair
-    if i != base[0]:
-        return i + (1 if base[0] > i else -1), j
-    return i, j + (1 if base[1] > j else -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,35 +95,38 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Fits:
     """The fits of one number of experts in a fold.
 
     Attributes
     ----------
-    fits : mapping of Pair to Mixture
+    n_experts : int
+    mixtures : mapping of Pair to Mixture
         In standard units.
     held_out : mapping of Pair to ndarray
-        log P(y | x) of each row, or group of rows, held out; empty where it was not asked for.
+        log P(y | x) of each row, or group of rows, held out.
     """
 
-    fits: Mapping[Pair, Mixture]
+    n_experts: int
+    mixtures: Mapping[Pair, Mixture]
     held_out: Mapping[Pair, Floats]
 
 
-def step(fold: Fold, n_experts: int, base: Pair, before: Step | None, seed: tuple[int, ...], scored: bool) -> Step:
-    """Fit `n_experts` experts under all pairs of ridges, or one where nothing is scored.
+def fit_step(
+    fold: Fold, n_experts: int, pairs: Sequence[Pair], before: Fits | None, seed: tuple[int, ...]
+) -> Fits:
+    """Return fits of `n_experts` experts under pairs of ridges.
 
     Parameters
     ----------
     fold : Fold
     n_experts : int
-    base : Pair
-        Under which starts compete.
-    before : Step or None
-        Of one expert fewer; None for the first.
+    pairs : sequence of Pair
+        Under the first of them starts compete, unless there are fits of so many experts.
+    before : Fits or None
+        Of as many experts, to which others are added, or of one expert fewer; None for the first.
     seed : tuple of int
-    scored : bool
-        Whether rows held out are predicted, under all pairs; else there is the base alone.
+        Of the random starts.
     """
     ridges = fold.ridges
     options = replace(
@@ -151,21 +142,34 @@ def step(fold: Fold, n_experts: int, base: Pair, before: Step | None, seed: tupl
         alpha, gate_alpha = max(ridges.alphas[pair[0]], least.options.alpha), ridges.gate_alphas[pair[1]]
         return least.with_ridges(alpha, least.options.gate_ridge if gate_alpha == "auto" else gate_alpha)
 
-    problem = under(base)
-    starts = [least_squares_start(problem)]
-    if n_experts > 1:
-        rng = np.random.default_rng(seed)
-        starts = RandomStarts(problem, n_experts, rng, _SETTINGS).draw(_STARTS_BESIDE)
-        if before is not None:
-            fewer = before.fits.get(base) or next(iter(before.fits.values()))
-            starts = expert_splits(LocalOptimum(problem, fewer), rng) + starts
-    fits = {base: best_of_starts(problem, starts, settings=_SETTINGS)[0]}
-    for pair, neighbour in ridges.way_from(base) if scored else []:
-        (fits[pair],) = under(pair).run_many([fits[neighbour].mixture])
-    held_out = {
-        pair: _log_density(least.to_units(fit).mixture, fold.held_out) for pair, fit in fits.items() if scored
-    }
-    return Step({pair: fit.mixture for pair, fit in fits.items()}, held_out)
+    known = before is not None and before.n_experts == n_experts
+    mixtures = dict(before.mixtures) if before is not None and known else {}
+    held_out = dict(before.held_out) if before is not None and known else {}
+    for pair in pairs:
+        problem = under(pair)
+        if mixtures:
+            nearest = min(mixtures, key=lambda other: _distance(other, pair))
+            (fit,) = problem.run_many([mixtures[nearest]])
+        else:
+            starts = _starts(problem, n_experts, before, pair, seed)
+            fit, _ = best_of_starts(problem, starts, settings=_SETTINGS)
+        mixtures[pair] = fit.mixture
+        held_out[pair] = _log_density(least.to_units(fit).mixture, fold.held_out)
+    return Fits(n_experts, mixtures, held_out)
+
+
+def _starts(
+    problem: EmProblem, n_experts: int, fewer: Fits | None, pair: Pair, seed: tuple[int, ...]
+) -> list[Start]:
+    """Return random starts and the splits of the fit of one expert fewer under the nearest ridges."""
+    if n_experts == 1:
+        return [least_squares_start(problem)]
+    rng = np.random.default_rng(seed)
+    starts = RandomStarts(problem, n_experts, rng, _SETTINGS).draw(_STARTS_BESIDE)
+    if fewer is None:
+        return starts
+    nearest = min(fewer.mixtures, key=lambda other: _distance(other, pair))
+    return expert_splits(LocalOptimum(problem, fewer.mixtures[nearest]), rng) + starts
 
 
 def _log_density(mixture: Mixture, samples: Samples) -> Floats:

@@ -12,9 +12,10 @@ __all__ = ["coefficients_in_words", "feature_names", "response_name"]
 
 
 def feature_names(model: MixtureEstimator) -> list[str]:
-    """Return the model's column names, or x0, x1, ... when it was fitted without names."""
+    """Return the model's column names, or x0, x1, ... without names, and those of the functions of its gates."""
     names = getattr(model, "feature_names_in_", None)
-    return [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(n) for n in names]
+    found = [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(n) for n in names]
+    return found if model.gate_basis_ is None else [*found, *model.gate_basis_.names]
 
 
 def response_name(y: Any) -> str | None:

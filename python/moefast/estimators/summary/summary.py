@@ -94,6 +94,10 @@ class Summary:
         names = feature_names(model)
         law = _law(model)
         laws = _laws(model, names)
+        of_gates: Sequence[int] = range(len(names))
+        if model.gate_basis_ is not None:  # experts do not see its functions, gates nothing else of their columns
+            laws = {name: law_of for name, law_of in laws.items() if name not in model.gate_basis_.names}
+            of_gates = model.gate_basis_.gate_columns
         family, dispersions = model.mixture_.family, {}
         if family.has_scale:
             dispersions[SIGMA] = model.sigma_
@@ -104,7 +108,7 @@ class Summary:
         tables = [Coefficients.of("experts", law, laws, experts, errors)]
         separated = frozenset((experts[i], [*names, INTERCEPT][j]) for i, j in model.separated_gates_ or ())
         for gate in gates:  # the last child is what the log-odds are against
-            log_odds = dict(zip(names, gate.coef.T[:, :-1], strict=True)) | {INTERCEPT: gate.intercept[:-1]}
+            log_odds = {names[j]: gate.coef[:-1, j] for j in of_gates} | {INTERCEPT: gate.intercept[:-1]}
             table = Coefficients.of("gates", gate.title, log_odds, gate.children[:-1], errors)
             tables.append(replace(table, separated=separated))
         return cls(
