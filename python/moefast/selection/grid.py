@@ -21,11 +21,11 @@ __all__ = [
     "default_counts",
 ]
 
-ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
-GATE_ALPHAS = (0.001, 0.01, 0.1, 1.0, 10.0)
+ALPHAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+GATE_ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _MOST_EXPERTS = 20
 # Training rows of a fold for each parameter of the largest model that is tried. Ridges hold the parameters.
-_ROWS_PER_PARAMETER = 2.0
+_ROWS_PER_PARAMETER = 1.0
 # A step of the gates takes time as the square of their parameters.
 _MOST_GATE_PARAMETERS = 500
 

@@ -51,7 +51,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     ----------
     n_experts : "auto", int or iterable of int
         Numbers of experts that are compared. "auto": 1, 2, ... up to 20, as long as the training rows of a fold
-        are twice the parameters.
+        are as many as the parameters, and those of the gates no more than 500.
     alphas : float or iterable of float
         Ridges of the experts, in standard units.
     gate_alphas : float, "auto" or iterable of these
