@@ -72,6 +72,8 @@ class FittedGateBasis:
         columns : sequence of int, optional
             Those that gates see.
         """
+        if kind == "linear":
+            return None
         d = samples.n_features
         seen = tuple(range(d)) if columns is None else tuple(columns)
         X = np.asarray(samples.X[:, list(seen)], dtype=np.float64)
@@ -80,7 +82,7 @@ class FittedGateBasis:
         scale = np.sqrt(share @ (X - centre) ** 2)
         # Of a column of two values every function is linear.
         curved = [j for j in range(len(seen)) if scale[j] > 0 and len(np.unique(X[:, j])) > 2]
-        if kind == "linear" or not curved:
+        if not curved:
             return None
         if kind == "quadratic":  # products of two-valued columns are functions of their own
             curved = [j for j in range(len(seen)) if scale[j] > 0]

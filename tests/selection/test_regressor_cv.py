@@ -300,6 +300,19 @@ def test_wrong_types_are_named(parameters, message):
         fitted(**parameters)
 
 
+def test_penalties_of_the_experts_are_handed_on():
+    lasso = fitted(l1_ratio=1.0, alphas=30.0, n_experts=2)
+    assert lasso.best_estimator_.l1_ratio == 1.0
+    assert (lasso.coef_ == 0).any()
+    shared = fitted(alpha_towards="mean", alphas=1e6, n_experts=2)
+    np.testing.assert_allclose(shared.coef_[0], shared.coef_[1], atol=1e-2)
+
+
+def test_data_sets_in_files_are_refused():
+    with pytest.raises(TypeError, match="choose on a sample"):
+        MixtureOfExpertsRegressorCV().fit_dataset("rows.parquet", "y")
+
+
 def test_splits_need_not_hold_out_every_row():
     model = fitted(cv=ShuffleSplit(2, test_size=0.2, random_state=0), n_experts=(1, 2))
     mean, _ = by_hand(model.best_params_, ShuffleSplit(2, test_size=0.2, random_state=0).split(X))

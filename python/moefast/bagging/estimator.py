@@ -268,7 +268,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
 
     def _prepared(self, estimator: Any, samples: Samples, rng: np.random.Generator) -> Any:
         """Return what each replicate is a copy of: on the design matrix of a formula, choices made."""
-        prepared = clone(estimator)
+        prepared = _with_linear_gates(clone(estimator))
         if self.formula_ is not None:
             prepared = on_design_matrix(prepared, self.formula_)
         if "cv" in prepared.get_params(deep=False) or self.start == "warm":
@@ -363,3 +363,19 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     def _out_of_bag(fits: Sequence[Any], draws: Sequence[Draw], samples: Samples) -> OutOfBag:
         unseen = np.array([draw.left_out for draw in draws[: len(fits)]])
         return OutOfBag(tuple(fitted.mixture_ for fitted in fits), unseen, samples)
+
+
+def _with_linear_gates(estimator: Any) -> Any:
+    """Return an estimator whose gates see their columns as they are: averages are of mixtures on the same columns.
+
+    Raises
+    ------
+    ValueError
+        When it has gates of another kind only.
+    """
+    given = getattr(estimator, "gate_basis", "linear")
+    if isinstance(given, str) and given == "linear":
+        return estimator
+    if isinstance(given, str) or "linear" not in given:
+        raise ValueError(f'estimator must have gate_basis="linear", got {given!r}: functions differ by refit')
+    return estimator.set_params(gate_basis="linear")

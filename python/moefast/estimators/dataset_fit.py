@@ -147,7 +147,7 @@ class DatasetFit(FlatMixtureEstimator):
                 f"{samples.n_rows} different rows of positive weight are fewer than {asked_for}; ask for fewer "
                 "experts"
             )
-        self.formula_ = None
+        self.formula_ = self.gate_basis_ = None
         options = replace(self._with_columns(options, samples), **seen.settings)
         spread = first.spread(outliers=self._family().has_outliers)
         whole = EmProblem(samples, options, self._link(), self._family(), spread)
@@ -201,6 +201,11 @@ class DatasetFit(FlatMixtureEstimator):
         params = self.get_params(deep=False)
         if params.get("formula") is not None:
             raise ValueError("formula needs a data frame in memory; give features and gate_features by name")
+        if self.gate_basis != "linear":
+            raise ValueError(
+                f"gate_basis={self.gate_basis!r} is for fit(X, y); fit_dataset wants files with the functions as "
+                "columns"
+            )
         if not self.polish:
             raise ValueError("polish=False has no fit_dataset: experts from the moments alone are for fit(X, y)")
         taken = [name for name in ("gate_features", "expert_features") if params.get(name) is not None]

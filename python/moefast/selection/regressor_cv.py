@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
@@ -65,7 +65,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Take the fewest experts whose best setting is at most one standard error of the best below it.
     family, formula, expert_features, gate_features, common_features, fit_intercept, fit_gate_intercept
         As for :class:`MixtureOfExpertsRegressor`.
-    max_iter, tol, noise_floor
+    alpha_towards, l1_ratio, max_iter, tol, noise_floor
         Likewise.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
@@ -144,6 +144,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         common_features: Features = None,
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
+        alpha_towards: Literal["zero", "mean"] = "zero",
+        l1_ratio: float = 0.0,
         max_iter: int = 1000,
         tol: float = 1e-8,
         noise_floor: float = 0.02,
@@ -166,6 +168,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.common_features = common_features
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
+        self.alpha_towards = alpha_towards
+        self.l1_ratio = l1_ratio
         self.max_iter = max_iter
         self.tol = tol
         self.noise_floor = noise_floor
@@ -213,6 +217,13 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         parameters = chosen.get_params(deep=False)
         self.__dict__.update({name: value for name, value in vars(chosen).items() if name not in parameters})
         return [warning.message for warning in caught if isinstance(warning.message, Warning)]
+
+    def fit_dataset(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise TypeError: folds need the rows in memory."""
+        raise TypeError(
+            'MixtureOfExpertsRegressorCV has no fit_dataset: choose on a sample of rows, with gate_basis="linear", '
+            "then MixtureOfExpertsRegressor(**model.best_params_).fit_dataset(...)"
+        )
 
     def _regressor(self, **setting: Any) -> MixtureOfExpertsRegressor:
         """Return the estimator of a setting, not fitted."""
