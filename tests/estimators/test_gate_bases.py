@@ -184,7 +184,7 @@ def test_files_and_averages_have_linear_gates():
     with pytest.raises(ValueError, match="wants files with the functions"):
         MixtureOfExpertsRegressor(2, gate_basis="spline").fit_dataset(lambda: [table], "y")
     with pytest.raises(ValueError, match='must have gate_basis="linear"'):
-        BaggedMixtureOfExperts(MixtureOfExpertsRegressor(2, gate_basis="spline"), 2).fit(X, Y)
+        BaggedMixtureOfExperts(MixtureOfExpertsRegressor(2, gate_basis="spline"), n_replicates=2).fit(X, Y)
 
 
 def test_unknown_bases_are_named():

@@ -221,7 +221,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     def fit_dataset(self, *_: Any, **__: Any) -> NoReturn:
         """Raise TypeError: folds need the rows in memory."""
         raise TypeError(
-            'MixtureOfExpertsRegressorCV has no fit_dataset: choose on a sample of rows, with gate_basis="linear", '
+            'MixtureOfExpertsRegressorCV has no fit_dataset: choose on a sample, with gate_basis="linear", '
             "then MixtureOfExpertsRegressor(**model.best_params_).fit_dataset(...)"
         )
 
