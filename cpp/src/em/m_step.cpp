@@ -151,7 +151,8 @@ void MStep::move(MixtureParameters& p, const EmStatistics& stats, index_t i, dou
   Eigen::Map<Eigen::VectorXd>(&p.experts[i * p.expert_dim], m) += delta_;
   if (settings_.link) return;
   const Eigen::Map<const Eigen::VectorXd> slope(&stats.residuals[i * p.expert_dim], m);
-  squares_[i] = std::max(0.0, squares_[i] + quadratic - 2 * delta_.dot(slope));
+  const double change = quadratic - 2 * delta_.dot(slope);
+  squares_[i] = std::max(0.0, squares_[i] + change);
 }
 
 void MStep::add_penalties(const MixtureParameters& p) {
