@@ -7,7 +7,7 @@ from moefast.families import GAUSSIAN, get_family
 from moefast.samples import Samples
 from moefast.sources import open_source
 from moefast.standardisation import Spread
-from moefast.streams.first_pass import FirstLook, FirstPass
+from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
 from oracles.row_files import table_of
 
 
@@ -58,3 +58,20 @@ def test_rows_with_a_density_are_counted():
     y = np.array([0.0, 1.0, 2.0, 0.0])
     found = look_at([table_of(np.arange(4.0)[:, None], y)], 3, get_family("tobit"))
     assert (found.density_weight, found.weight) == (2.0, 4.0)
+
+
+def test_what_was_seen_bounds_what_is_kept():
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(6000, 2)).round(1), rng.normal(size=6000).round(1)
+    parts = [open_source(lambda r=r: [table_of(X[r], y[r])]) for r in np.array_split(np.arange(6000), 6)]
+    look = FirstLook(parts[0].columns("y"), 500, 300, GAUSSIAN)
+    bounded = BoundedLook(look)
+    plain = [look(source.parts[0]) for source in parts]
+    found = [bounded(source.parts[0]) for source in parts]
+    assert sum(len(one.sample.hashes) for one in found) < 0.6 * sum(len(one.sample.hashes) for one in plain)
+    one, other = found[0], plain[0]
+    for next_one, next_other in zip(found[1:], plain[1:], strict=True):
+        one, other = one.merged(next_one), other.merged(next_other)
+    np.testing.assert_array_equal(one.sample.rows, other.sample.rows)
+    np.testing.assert_array_equal(one.sample.weight, other.sample.weight)
+    assert one.sample.complete == other.sample.complete is False

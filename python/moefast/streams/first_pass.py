@@ -17,8 +17,10 @@ from moefast.sources.batch import Batch, Columns, SourceError
 from moefast.standardisation import Spread, location_and_scale, median_and_scale
 from moefast.streams.smallest_hashes import SampleMaker, SmallestHashes
 
-__all__ = ["FirstLook", "FirstPass"]
+__all__ = ["BoundedLook", "FirstLook", "FirstPass"]
 
+# Squares of values beyond this, or below its inverse, may leave the range.
+_SAFE = 1e100
 # Of the largest value: a width of no more than this is rounding, as in cpp/src/em/spread.cpp.
 _ROUNDING = 8 * np.finfo(np.float64).eps
 
@@ -95,6 +97,19 @@ class FirstPass:
         return Samples(X, np.ascontiguousarray(rows[:, -1]), self.sample.weight, names)
 
 
+def _measured(column: AnyFloats, weight: Floats, low: float, high: float) -> tuple[float, float]:
+    """Return the weighted mean and standard deviation of a column that lies between two values."""
+    largest = max(abs(low), abs(high))
+    if not 1.0 / _SAFE < largest < _SAFE:
+        mean, deviation = location_and_scale(column[:, None], weight)
+        return float(mean[0]), float(deviation[0])
+    total = weight.sum()
+    middle = low + float(weight @ (column - low)) / total  # differences: exact where a column varies little
+    apart = column - middle
+    apart *= apart
+    return middle, float(np.sqrt(weight @ apart / total))
+
+
 @dataclass(frozen=True)
 class FirstLook:
     """The first pass over a part; picklable.
@@ -112,13 +127,13 @@ class FirstLook:
     sample_rows: int
     family: Family
 
-    def __call__(self, part: Any) -> FirstPass:
-        """Return what the part shows."""
+    def __call__(self, part: Any, bound: np.uint64 | None = None) -> FirstPass:
+        """Return what the part shows; rows of larger hashes than a bound cannot be in the sample."""
         c = len(self.columns.features) + 1
         zero, inf = np.zeros(c), np.full(c, np.inf)
         sample = SmallestHashes.none(self.sample_rows, c)
         total = FirstPass(0, 0, 0.0, 0.0, zero, zero, inf, -inf, sample)
-        maker = SampleMaker(self.sample_rows, c)
+        maker = SampleMaker(self.sample_rows, c, bound)
         for batch in part.batches(self.columns, self.batch_rows):
             total = total.merged(self._of_batch(batch, part.label, sample))
             if batch.n_rows:
@@ -134,15 +149,41 @@ class FirstLook:
         except ValueError as error:
             raise SourceError(f"{label}: {error}, for y in column {self.columns.target!r}") from None
         columns: list[AnyFloats] = [*batch.features, batch.y]
-        found = [location_and_scale(column[:, None], batch.sample_weight) for column in columns]
+        low, high = (np.array([end(c) for c in columns], dtype=np.float64) for end in (np.min, np.max))
+        found = [
+            _measured(column, batch.sample_weight, *ends) for column, *ends in zip(columns, low, high, strict=True)
+        ]
         return FirstPass(
             batch.n_rows,
             batch.n_read,
             float(batch.sample_weight.sum()),
             float(np.sum(batch.sample_weight * self.family.is_density(batch.y))),
-            np.array([mean[0] for mean, _ in found]),
-            np.array([deviation[0] for _, deviation in found]),
-            np.array([column.min() for column in columns], dtype=np.float64),
-            np.array([column.max() for column in columns], dtype=np.float64),
+            np.array([mean for mean, _ in found]),
+            np.array([deviation for _, deviation in found]),
+            low,
+            high,
             none,
         )
+
+
+class BoundedLook:
+    """The first pass over parts that one process looks at in turn: what was seen bounds the hashes of the sample.
+
+    The sample of all parts is the same; those of single parts have fewer rows, and cost less.
+
+    Parameters
+    ----------
+    look : FirstLook
+    """
+
+    def __init__(self, look: FirstLook) -> None:
+        self._look = look
+        self._smallest = np.zeros(0, dtype=np.uint64)
+
+    def __call__(self, part: Any) -> FirstPass:
+        """Return what the part shows."""
+        limit = self._look.sample_rows
+        found = self._look(part, self._smallest[-1] if len(self._smallest) == limit else None)
+        both = np.sort(np.concatenate([self._smallest, found.sample.hashes]), kind="stable")  # of two sorted runs
+        self._smallest = both[np.append(True, both[1:] != both[:-1])][:limit] if len(both) else both
+        return found

@@ -81,9 +81,12 @@ class SampleMaker:
     limit : int
         How many rows are kept.
     n_columns : int
+    bound : uint64, optional
+        Rows of larger hashes are left out.
     """
 
-    def __init__(self, limit: int, n_columns: int) -> None:
+    def __init__(self, limit: int, n_columns: int, bound: np.uint64 | None = None) -> None:
+        self._bound = bound
         self._kept = SmallestHashes.none(limit, n_columns)
         self._waiting: list[SmallestHashes] = []  # unsorted: sorting at each batch would cost most of the pass
         self._n_waiting = 0
@@ -92,8 +95,8 @@ class SampleMaker:
         """Look at further rows, given by columns."""
         hashes = _core.row_hashes(tuple(columns))
         limit, kept = self._kept.limit, self._kept.hashes
-        full = len(kept) == limit
-        taken: npt.NDArray[np.intp] | slice = np.flatnonzero(hashes <= kept[-1]) if full else slice(None)
+        bound = kept[-1] if len(kept) == limit else self._bound
+        taken: npt.NDArray[np.intp] | slice = slice(None) if bound is None else np.flatnonzero(hashes <= bound)
         some = np.column_stack([np.asarray(column[taken], dtype=np.float64) for column in columns])
         found = hashes[taken]
         self._waiting.append(SmallestHashes(limit, found, some, weight[taken], len(found) == len(hashes)))

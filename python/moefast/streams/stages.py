@@ -20,7 +20,7 @@ from moefast.search.report import FitReport
 from moefast.sources.batch import Columns, SourceError
 from moefast.sources.part import Source
 from moefast.streams.checkpoint import Checkpoint
-from moefast.streams.first_pass import FirstLook, FirstPass
+from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
 from moefast.streams.optimum import StreamEnd, optimum_of_stream
 from moefast.streams.passes import PartSums, PassLog, RowSums
 from moefast.streams.smallest_hashes import SmallestHashes
@@ -117,7 +117,8 @@ class Stages:
         if saved is not None:
             return _first_pass(saved)
         look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
-        task = Task("first-pass", look, FirstPass.merged)
+        alone = self._options.client is None
+        task = Task("first-pass", BoundedLook(look) if alone else look, FirstPass.merged)
         found = self._total(task, "first pass", {}, _plain, _first_pass)
         if found.n_rows == 0:
             what = "no rows" if found.n_read == 0 else "no row of positive weight"
