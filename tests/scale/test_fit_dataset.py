@@ -14,7 +14,7 @@ from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
-from moefast.em.streamed import BatchSums
+from moefast.em.streamed import BatchSums, StreamedProblem
 from moefast.samples import Samples
 from moefast.sources import open_source
 from moefast.streams.passes import PassLog, RowSums
@@ -311,3 +311,12 @@ except ImportError as error:
 """
     done = run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'moefast[scale]'" in done.stdout
+
+
+def test_ridges_of_the_sample_are_as_strong_against_its_weight(rows):
+    X, y = (part[:500] for part in rows)
+    whole = EmProblem(Samples(X, y, np.full(500, 2.0)), EmOptions(alpha=4.0, gate_alpha=8.0))
+    problem = StreamedProblem(whole, n_rows=5000, weight=10_000.0)
+    assert problem.share == 0.1
+    assert problem.sample.options.alpha == pytest.approx(0.4)
+    assert problem.sample.options.gate_ridge == pytest.approx(0.8)

@@ -9,7 +9,8 @@ from moefast.streams.smallest_hashes import SampleMaker
 
 def rows_and_weights(n=5000):
     rng = np.random.default_rng(0)
-    return rng.normal(size=(n, 3)).round(2), rng.integers(1, 4, size=n).astype(float)
+    rows = np.column_stack([rng.normal(size=(n, 2)).round(), rng.normal(size=n).round(1)])  # many are equal
+    return rows, rng.integers(1, 4, size=n).astype(float)
 
 
 def drawn(rows, weight, limit, sizes):
@@ -30,7 +31,7 @@ def oracle(rows, weight, limit):
     return distinct[order], np.bincount(of_row.ravel(), weight)[order]
 
 
-@pytest.mark.parametrize("limit", [1, 100, 2000, 10_000])
+@pytest.mark.parametrize("limit", [1, 100, 700, 10_000])
 @pytest.mark.parametrize("sizes", [[1], [7, 300], [5000], [1000, 1]])
 def test_it_is_the_one_of_all_rows_at_once(limit, sizes):
     rows, weight = rows_and_weights(600 if sizes == [1] else 5000)
