@@ -308,6 +308,25 @@ def test_penalties_of_the_experts_are_handed_on():
     np.testing.assert_allclose(shared.coef_[0], shared.coef_[1], atol=1e-2)
 
 
+def test_penalties_of_the_experts_are_compared():
+    model = fitted(alpha_towards=("zero", "mean"), l1_ratio=(0.0, 1.0), alphas=3.0, gate_alphas=0.1, n_experts=2)
+    tried = [(params["alpha_towards"], params["l1_ratio"]) for params in model.cv_results_["params"]]
+    assert tried == [("zero", 0.0), ("zero", 1.0), ("mean", 0.0)]  # a lasso is towards zero
+    assert len(set(model.cv_results_["mean_test_score"])) == 3
+    alone = MixtureOfExpertsRegressor(random_state=0, **model.best_params_).fit(X, Y)
+    np.testing.assert_array_equal(model.coef_, alone.coef_)
+    mean = fitted(alpha_towards=("mean",), alphas=3.0, n_experts=2)
+    assert mean.best_params_["alpha_towards"] == "mean"
+    assert "l1_ratio" not in mean.best_params_
+    for wrong, message in (
+        ({"alpha_towards": ("zero", "median")}, "alpha_towards must be"),
+        ({"l1_ratio": (0.5, 2.0)}, "l1_ratio must be"),
+        ({"alpha_towards": "mean", "l1_ratio": (0.5, 1.0)}, "needs alpha_towards"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted(**wrong)
+
+
 def test_data_sets_in_files_are_refused():
     with pytest.raises(TypeError, match="choose on a sample"):
         MixtureOfExpertsRegressorCV().fit_dataset("rows.parquet", "y")

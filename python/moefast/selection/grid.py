@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "checked_bases",
     "checked_counts",
     "checked_noise",
+    "checked_penalties",
     "checked_ridges",
     "default_counts",
 ]
@@ -97,3 +99,24 @@ def checked_noise(given: Any) -> Sequence[Literal["per_expert", "shared"]]:
     for kind in kinds:
         check_choice("noise", kind, ("per_expert", "shared"))
     return kinds
+
+
+def checked_penalties(alpha_towards: Any, l1_ratio: Any) -> list[dict[str, Any]]:
+    """Return what `alpha` does to experts in each setting, with the names of which a sequence is given.
+
+    A lasso towards the mean is left out.
+    """
+    towards, ratios = _listing("alpha_towards", alpha_towards), _listing("l1_ratio", l1_ratio)
+    for kind in towards:
+        check_choice("alpha_towards", kind, ("zero", "mean"))
+    for ratio in ratios:
+        check_number("l1_ratio", ratio, low=0.0, high=1.0)
+    pairs = [(kind, ratio) for kind, ratio in product(towards, ratios) if kind == "zero" or ratio == 0]
+    if not pairs:
+        raise ValueError(
+            f'l1_ratio={l1_ratio!r} needs alpha_towards="zero": what a lasso leaves out is 0, not a mean'
+        )
+    several = {"alpha_towards": not isinstance(alpha_towards, str), "l1_ratio": isinstance(l1_ratio, Iterable)}
+    return [
+        {name: value for (name, one), value in zip(several.items(), pair, strict=True) if one} for pair in pairs
+    ]

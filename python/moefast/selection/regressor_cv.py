@@ -26,6 +26,7 @@ from moefast.selection.grid import (
     checked_bases,
     checked_counts,
     checked_noise,
+    checked_penalties,
     checked_ridges,
     default_counts,
 )
@@ -58,6 +59,10 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Ridges of the gates, in standard units.
     noise : {"per_expert", "shared"} or a sequence of these
     gate_basis : {"linear", "quadratic", "spline"} or a sequence of these
+    alpha_towards : {"zero", "mean"} or a sequence of both
+        Where the experts' ridges pull; see :class:`MixtureOfExpertsRegressor`.
+    l1_ratio : float or sequence of float
+        How much of them is a lasso, where they pull towards zero.
     cv : int, splitter or iterable
         Folds, drawn at random; a splitter of scikit-learn, which is given X, y and groups; or pairs of rows to fit
         on and to hold out. With `groups` in ``fit`` folds are made of whole groups.
@@ -65,7 +70,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Take the fewest experts whose best setting is at most one standard error of the best below it.
     family, formula, expert_features, gate_features, common_features, fit_intercept, fit_gate_intercept
         As for :class:`MixtureOfExpertsRegressor`.
-    alpha_towards, l1_ratio, max_iter, tol, noise_floor
+    max_iter, tol, noise_floor
         Likewise.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
@@ -144,8 +149,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         common_features: Features = None,
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
-        alpha_towards: Literal["zero", "mean"] = "zero",
-        l1_ratio: float = 0.0,
+        alpha_towards: str | Sequence[str] = "zero",
+        l1_ratio: float | Sequence[float] = 0.0,
         max_iter: int = 1000,
         tol: float = 1e-8,
         noise_floor: float = 0.02,
@@ -168,8 +173,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.common_features = common_features
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
-        self.alpha_towards = alpha_towards
-        self.l1_ratio = l1_ratio
+        self.alpha_towards = alpha_towards  # type: ignore[assignment]  # likewise
+        self.l1_ratio = l1_ratio  # type: ignore[assignment]  # likewise
         self.max_iter = max_iter
         self.tol = tol
         self.noise_floor = noise_floor
@@ -183,6 +188,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     ) -> list[Warning]:
         counts, ridges = checked_counts(self.n_experts), checked_ridges(self.alphas, self.gate_alphas)
         kinds_of_noise, bases = checked_noise(self.noise), checked_bases(self.gate_basis)
+        penalties = checked_penalties(self.alpha_towards, self.l1_ratio)
         check_flag("one_standard_error", self.one_standard_error)
         check_jobs(self.n_jobs)
         check_verbose(self.verbose)
@@ -190,8 +196,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         seed = int(rng.integers(2**31))
         data = (X, y, sample_weight, offset, n_trials, groups)
         scored, ends = [], []
-        for noise, basis in product(kinds_of_noise, bases):
-            setting = {"noise": noise, "gate_basis": basis}
+        for noise, basis, penalty in product(kinds_of_noise, bases, penalties):
+            setting = {"noise": noise, "gate_basis": basis, **penalty}
             branch = self._branch(setting, counts, ridges, data, seed)
             if branch is None:
                 continue
