@@ -320,3 +320,49 @@ def test_ridges_of_the_sample_are_as_strong_against_its_weight(rows):
     assert problem.share == 0.1
     assert problem.sample.options.alpha == pytest.approx(0.4)
     assert problem.sample.options.gate_ridge == pytest.approx(0.8)
+
+
+def test_a_lasso_goes_by_em(rows):
+    X, y = (part[:8000] for part in rows)
+    settings = {"alpha": 40.0, "l1_ratio": 1.0, "random_state": 0}
+    model = MixtureOfExpertsRegressor(3, **settings)
+    model.fit_dataset(lambda: [table_of(X, y)], "y", sample_rows=3000, max_passes=100)
+    frame = pd.DataFrame(X, columns=["x0", "x1", "x2", "x3"])
+    memory = MixtureOfExpertsRegressor(3, start=model, tol=1e-12, **settings).fit(frame, y)
+    assert model.converged_
+    np.testing.assert_allclose(model.coef_, memory.coef_, atol=2e-3)
+    assert model.n_parameters_ == memory.n_parameters_
+
+
+def test_parts_without_weight_add_nothing(rows, tmp_path):
+    X, y = (part[:9000] for part in rows)
+    w = np.repeat([0.0, 1.0], [4000, 5000])
+    write_parquet(tmp_path, table_of(X, y, w=w), 6)
+    found = MixtureOfExpertsRegressor(3, random_state=0).fit_dataset(tmp_path, "y", weights="w", sample_rows=2000)
+    left = table_of(X[4000:], y[4000:])
+    wanted = MixtureOfExpertsRegressor(3, random_state=0).fit_dataset(lambda: [left], "y", sample_rows=2000)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-8)
+    np.testing.assert_allclose(found.log_likelihood_, wanted.log_likelihood_, rtol=1e-11)
+    assert found.n_samples_fit_ == 5000
+
+
+def test_an_index_of_pandas_is_no_feature(rows, tmp_path):
+    X, y = (part[:2000] for part in rows)
+    frame = table_of(X, y).to_pandas().iloc[::-1]
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert open_source(tmp_path).columns("y").features == ("x0", "x1", "x2", "x3")
+
+
+def test_ctrl_c_ends_a_pass_and_leaves_the_model_as_it_was(rows, monkeypatch):
+    from moefast.streams.passes import RowSums
+
+    X, y = (part[:4000] for part in rows)
+    model = MixtureOfExpertsRegressor(2, random_state=0)
+
+    def interrupted(self, part):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RowSums, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit_dataset(lambda: [table_of(X, y)], "y", sample_rows=1000)
+    assert not hasattr(model, "coef_")

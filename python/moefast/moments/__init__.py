@@ -1,6 +1,7 @@
 """From samples to score tensors."""
 
 from moefast.moments.accumulator import MomentAccumulator
+from moefast.moments.dataset import accumulate_dataset
 from moefast.moments.input_mixture import InputMixture
 from moefast.moments.options import MomentOptions
 from moefast.moments.scores import ScoreMoments
@@ -13,6 +14,7 @@ __all__ = [
     "MomentOptions",
     "ScoreMoments",
     "TwoPassMoments",
+    "accumulate_dataset",
     "choose_strategy",
     "projected_moments",
     "projected_score_tensor",

@@ -76,5 +76,7 @@ def _is_sequence_of_paths(data: Any) -> bool:
 
 
 def _source(parts: tuple[Any, ...], schema: Any, can_travel: bool) -> Source:
-    numeric = tuple(field.name for field in schema if is_number(field.type))
+    # What pandas writes of an index without a name is no column of the user's.
+    own = [field for field in schema if not field.name.startswith("__index_level_")]
+    numeric = tuple(field.name for field in own if is_number(field.type))
     return Source(parts, tuple(schema.names), numeric, can_travel)
