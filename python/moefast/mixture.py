@@ -96,7 +96,10 @@ class GatedExperts(ABC):
     ) -> Floats:
         """Return P(expert i | x, y), shape (n, k); `means` replaces what normal experts predict."""
         joint = self.joint_log_density(X, y, terms, means)
-        return np.asarray(np.exp(joint - logsumexp(joint, axis=1, keepdims=True)), dtype=np.float64)
+        joint -= joint.max(axis=1, keepdims=True)
+        np.exp(joint, out=joint)
+        joint /= joint.sum(axis=1, keepdims=True)
+        return joint
 
     def mean(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
         """Return E[y | x], shape (n,)."""

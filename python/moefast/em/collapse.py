@@ -33,4 +33,5 @@ def collapsed_experts(
         few &= share @ responsibilities() < least
     at_floor = mixture.sigma**2 <= samples.variance_floor * (1 + 1e-9)
     at_floor |= mixture.family.has_collapsed(mixture.shape)
-    return tuple(int(i) for i in np.flatnonzero(at_floor | few))
+    at_floor |= few
+    return tuple(np.flatnonzero(at_floor).tolist()) if at_floor.any() else ()

@@ -150,7 +150,7 @@ class CoreProblem(StandardSamples):
         Experts and gates are those of the core: of the columns that they see.
         """
         k = start.n_experts
-        start = replace(start.ordered(np.arange(k)), link=self.link, family=self.family)
+        start = self._of_this_problem(start)
         intercept = start.intercept if self.options.fit_intercept else np.zeros_like(start.intercept)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
         variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
@@ -163,23 +163,28 @@ class CoreProblem(StandardSamples):
         if common:
             coef = coef.copy()
             coef[:, common] = coef[:, common].mean(axis=0)
-        experts = np.concatenate([coef, intercept[..., None]], axis=-1).reshape(-1, coef.shape[-1] + 1)
-        return start, (
-            experts,
-            np.column_stack([self.gate_design.take(start.gate_coef), gate_intercept]),
-            np.column_stack([variance, shape]),
-        )
+        experts = _beside(coef, intercept)
+        gates = _beside(self.gate_design.take(start.gate_coef), gate_intercept)
+        return start, (experts.reshape(-1, experts.shape[-1]), gates, _beside(variance[:, None], shape))
+
+    def _of_this_problem(self, start: Mixture) -> Mixture:
+        """Return the start with its last gate row 0 and this link and family: as it is where it has them."""
+        of_a_run = not (start.gate_intercept[-1] or start.gate_coef[-1].any())
+        if of_a_run and start.link is self.link and start.family is self.family:
+            return start
+        return replace(start.ordered(np.arange(start.n_experts)), link=self.link, family=self.family)
 
     def _mixture(self, start: Mixture, out: Any) -> Mixture:
         """Return the parameters in the core's result."""
         experts = out["experts"].reshape(*start.intercept.shape, -1)
-        return replace(
-            start,
+        return Mixture(
             coef=self.expert_design.spread(experts[..., :-1]),
             intercept=experts[..., -1],
             gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
             gate_intercept=out["gates"][:, -1],
             sigma=np.sqrt(out["variance"]),
+            link=start.link,
+            family=start.family,
             shape=out["shape"],
         )
 
@@ -230,3 +235,10 @@ class CoreProblem(StandardSamples):
         """Between what the shapes of the family may lie; (0, 0) for families without."""
         least, largest = self._settings().shape_bounds
         return float(least), float(largest)
+
+
+def _beside(values: Floats, last: Floats) -> Floats:
+    """Return the values, (..., d), with one more column, (...)."""
+    out = np.empty((*values.shape[:-1], values.shape[-1] + 1))
+    out[..., :-1], out[..., -1] = values, last
+    return out

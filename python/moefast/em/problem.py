@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -165,17 +166,19 @@ class EmProblem(CoreProblem):
             In standard units, in the order of the starts.
         """
         mixtures, tuples = [], []
+        blank = cache(lambda k: self._parameters(self._blank(k), update_noise))
         for start in starts:
             responsibilities = labels = None
             if self.groups is not None and isinstance(start, HardAssignment):
                 start = np.eye(start.n_experts)[start.labels]
             if isinstance(start, HardAssignment):
                 labels = np.ascontiguousarray(start.labels, dtype=np.int32)
-                start = self._blank(start.n_experts)
+                mixture, parameters = blank(start.n_experts)
             elif isinstance(start, np.ndarray):
                 responsibilities = np.ascontiguousarray(self.of_groups(start), dtype=np.float64)
-                start = self._blank(start.shape[1])
-            mixture, parameters = self._parameters(start, update_noise)
+                mixture, parameters = blank(start.shape[1])
+            else:
+                mixture, parameters = self._parameters(start, update_noise)
             mixtures.append(mixture)
             tuples.append((*parameters, responsibilities, labels))
         settings = self._settings(

@@ -12,12 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
-from sklearn import config_context
 
 from moefast._typing import Floats
 from moefast.em.problem import EmProblem
 from moefast.em.rows import rounded_phase, row_phase
+from moefast.search.random_tree import random_leaves
 
 __all__ = ["KINDS", "nearest_rows"]
 
@@ -30,23 +29,39 @@ _SCALE_SPREAD = 0.7
 _LOCAL_RIDGE = 1e-3
 
 
-def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> list[int]:
     """Return n rows of different values, or all that there are."""
-    first: npt.NDArray[np.intp] = np.unique(rounded_phase(problem, rng), return_index=True)[1]
-    return first[:n]
+    phase, found = rounded_phase(problem, rng), []
+    for _ in range(n):
+        row = int(phase.argmin())
+        if phase[row] == np.inf:
+            break
+        found.append(row)
+        phase[phase == phase[row]] = np.inf
+    return found
 
 
-def _scaled_points(problem: EmProblem, rng: np.random.Generator) -> Floats:
-    """Rows (z, working response) with randomly scaled columns."""
-    points = np.column_stack([problem.Z, problem.working_response(rng)])
-    return np.asarray(points * np.exp(_SCALE_SPREAD * rng.normal(size=points.shape[1])))
+def _points(problem: EmProblem, rng: np.random.Generator) -> Floats:
+    """Rows (z, working response)."""
+    return np.column_stack([problem.Z, problem.working_response(rng)])
+
+
+def _scales(points: Floats, rng: np.random.Generator) -> Floats:
+    """Random scales of their columns."""
+    return np.asarray(np.exp(_SCALE_SPREAD * rng.normal(size=points.shape[1])))
 
 
 def nearest_rows(problem: EmProblem, share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Return the rows around a random row that have about a share of the weight."""
-    points = _scaled_points(problem, rng)
+    return _nearest_to_some_row(problem, _points(problem, rng), share, rng)
+
+
+def _nearest_to_some_row(
+    problem: EmProblem, points: Floats, share: float, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    scales = _scales(points, rng)
     centre = points[_random_rows(problem, 1, rng)[0]]
-    distance = ((points - centre) ** 2).sum(axis=1)
+    distance = (points - centre) ** 2 @ scales**2
     order = np.argsort(distance)
     reached = int(np.searchsorted(np.cumsum(problem.sample_weight[order]), share * problem.total_weight))
     return np.asarray(distance <= distance[order[min(reached, len(order) - 1)]])
@@ -74,68 +89,61 @@ def _hyperplanes(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels
 
 def _nearest_centre(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """A few iterations of k-means on randomly scaled (x, y), from random rows."""
-    points = _scaled_points(problem, rng)
+    points = _points(problem, rng)
+    points *= _scales(points, rng)
     centres = points[_random_rows(problem, k, rng)]
-    labels = _cheapest(problem, cdist(points, centres, "sqeuclidean"))
+    weight = problem.sample_weight[:, None]
     for _ in range(_LLOYD_ITERATIONS):
-        member = (labels[:, None] == np.arange(len(centres))) * problem.sample_weight[:, None]
+        member = (_nearest(problem, points, centres)[:, None] == np.arange(len(centres))) * weight
         totals = member.sum(axis=0)
         centres = np.where(totals[:, None] > 0, member.T @ points / np.maximum(totals, 1e-300)[:, None], centres)
-        labels = _cheapest(problem, cdist(points, centres, "sqeuclidean"))
-    return labels
+    return _nearest(problem, points, centres)
 
 
-def _regression(problem: EmProblem, working: Floats, share: Floats) -> Floats:
-    """Residuals of the regression of the working response with the weights given, shape (n,)."""
+def _nearest(problem: EmProblem, points: Floats, centres: Floats) -> Labels:
+    """The nearest centre, by squared distances less those of the points from 0."""
+    return _cheapest(problem, (centres**2).sum(axis=1) - 2.0 * (points @ centres.T))
+
+
+def _residuals(problem: EmProblem, working: Floats, weights: Floats) -> Floats:
+    """Residuals of regressions of the working response, one for each column of weights, (n, m) as they are."""
     U = np.column_stack([problem.expert_design.take(problem.Z), np.ones(problem.n_rows)])
-    weighted = U * share[:, None]
-    gram = U.T @ weighted
-    gram[np.diag_indices_from(gram)] += _LOCAL_RIDGE * max(problem.weight_per_row, float(share.sum()) / len(gram))
-    return np.asarray(working - U @ np.linalg.solve(gram, weighted.T @ working))
+    weighted = (problem.sample_weight * weights.T)[:, :, None] * U
+    grams = U.T @ weighted
+    totals = grams[:, -1, -1]  # of the constant
+    places = np.arange(U.shape[1])
+    grams[:, places, places] += _LOCAL_RIDGE * np.maximum(problem.weight_per_row, totals / len(places))[:, None]
+    coef = np.linalg.solve(grams, (working @ weighted)[:, :, None])[:, :, 0]
+    return np.asarray(working[:, None] - U @ coef.T)
 
 
-def _nearest_line(problem: EmProblem, weights: list[Floats], rng: np.random.Generator) -> Labels:
-    """The regression of the smallest residual."""
-    working = problem.working_response(rng)
-    residuals = np.column_stack([_regression(problem, working, problem.sample_weight * w) for w in weights])
-    return _cheapest(problem, np.abs(residuals))
+def _nearest_line(problem: EmProblem, weights: Floats, rng: np.random.Generator) -> Labels:
+    """The regression of the smallest residual, of one for each column of weights, (n, m)."""
+    return _cheapest(problem, np.abs(_residuals(problem, problem.working_response(rng), weights)))
 
 
 def _local_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on the rows around k random rows."""
-    share = rng.uniform(0.3, 1.0) / k
-    return _nearest_line(problem, [nearest_rows(problem, share, rng).astype(np.float64) for _ in range(k)], rng)
+    share, points = rng.uniform(0.3, 1.0) / k, _points(problem, rng)
+    near = [_nearest_to_some_row(problem, points, share, rng) for _ in range(k)]
+    return _nearest_line(problem, np.column_stack(near), rng)
 
 
 def _subset_regressions(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Regressions on k small random subsets."""
     share = min(1.0, max(3 * (problem.expert_design.width + 2) / problem.n_distinct, 2 / problem.n_units))
-    return _nearest_line(problem, [(row_phase(problem, rng) < share).astype(np.float64) for _ in range(k)], rng)
+    return _nearest_line(problem, np.column_stack([row_phase(problem, rng) < share for _ in range(k)]), rng)
 
 
 def _tree_leaves(problem: EmProblem, k: int, rng: np.random.Generator) -> Labels:
     """Leaves of a random regression tree for the response, or the residual of a regression, or its size."""
-    from sklearn.tree import DecisionTreeRegressor  # slow to import
-
-    which, depth_seed = rng.integers(3), int(rng.integers(2**31))
-    target = problem.working_response(rng)
+    which, target = rng.integers(3), problem.working_response(rng)
     if which > 0:
-        target = _regression(problem, target, problem.sample_weight)
+        target = _residuals(problem, target, np.ones((problem.n_rows, 1)))[:, 0]
     if which == 2:
         target = np.abs(target)
-    tree = DecisionTreeRegressor(
-        max_leaf_nodes=k,
-        max_features=max(1, (problem.Z.shape[1] + 1) // 2),
-        splitter="random",
-        min_weight_fraction_leaf=0.2 / k,
-        random_state=depth_seed,
-    )
-    # Checked already; checks take most of the time on few rows.
-    Z = problem.Z.astype(np.float32)
-    with config_context(skip_parameter_validation=True):
-        tree.fit(Z, target[:, None], sample_weight=problem.sample_weight, check_input=False)
-    leaves, labels = np.unique(tree.apply(Z, check_input=False), return_inverse=True)
-    return _as_labels(labels) if problem.groups is None else _cheapest(problem, -np.eye(len(leaves))[labels])
+    labels = random_leaves(problem.Z, target, problem.sample_weight, k, rng)
+    return labels if problem.groups is None else _cheapest(problem, -np.eye(k)[labels])
 
 
 KINDS: dict[str, Callable[[EmProblem, int, np.random.Generator], Labels]] = {
