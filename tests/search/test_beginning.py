@@ -18,9 +18,9 @@ def begin(mixture_of, k):
 @pytest.mark.parametrize("k", [2, 3, 5, 8, 20])
 @pytest.mark.parametrize("n_distinct", [100, 10_000])
 def test_a_search_from_a_neighbour_is_shorter(k, n_distinct):
-    full = SETTINGS.iterations(k, n_distinct)
-    assert Beginning().iterations(SETTINGS, k, n_distinct) == full
-    up, down = (begin(near, k).iterations(SETTINGS, k, n_distinct) for near in (k - 1, k + 1))
+    full = SETTINGS.iterations(k, n_distinct, 3)
+    assert Beginning().iterations(SETTINGS, k, n_distinct, 3) == full
+    up, down = (begin(near, k).iterations(SETTINGS, k, n_distinct, 3) for near in (k - 1, k + 1))
     assert up == min(full, max(6000, round(0.3 * full)))
     assert down == round(0.2 * full)
 
@@ -35,3 +35,14 @@ def test_shares_are_checked(name):
     for share in (0.0, 1.5):
         with pytest.raises(ValueError, match=name):
             SearchSettings(**{name: share})
+
+
+def test_few_rows_are_searched_for_less_long_and_many_columns_for_longer():
+    few, enough = SETTINGS.full_rows // 4, SETTINGS.full_rows
+    assert SETTINGS.iterations(3, few, 4) == SETTINGS.iterations(3, enough, 4) // 2
+    assert SETTINGS.iterations(3, few, 2 * SETTINGS.full_features + 1) == round(
+        SETTINGS.iterations(3, enough, 4) * 0.5**0.5
+    )
+    assert SETTINGS.iterations(3, enough, 100) == SETTINGS.iterations(3, 10 * enough, 1)
+    assert [SETTINGS.climbs(n) for n in (100, few, 650, enough, 10 * enough)] == [5, 5, 6, 8, 8]
+    assert SearchSettings(fewest_climbs=3).climbs(100) == 3

@@ -146,5 +146,5 @@ def test_names_of_moves_and_detours_are_checked_where_they_are_used():
 def test_iterations_of_a_search():
     """They grow with the pairs of experts up to a limit that falls from five experts on, and with few rows."""
     of = SearchSettings().iterations
-    assert [of(k, 10_000) for k in (2, 3, 4, 5, 6, 10)] == [3000, 9000, 18_000, 23_000, 19_167, 11_500]
-    assert of(2, 250) == 1500
+    assert [of(k, 10_000, 3) for k in (2, 3, 4, 5, 6, 10)] == [3000, 9000, 18_000, 23_000, 19_167, 11_500]
+    assert of(2, 250, 3) == 1500

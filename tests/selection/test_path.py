@@ -8,6 +8,8 @@ from sklearn.model_selection import KFold
 
 from moefast import MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
+from moefast.em import EmProblem
+from moefast.estimators import flat_gates
 from moefast.selection import path
 from moefast.selection.path import fit_all, paths_through
 
@@ -77,14 +79,29 @@ def test_the_better_of_both_ways_is_kept(monkeypatch):
     for upwards, downwards in ((poor, good), (good, poor)):
         found = {1: upwards, 3: downwards}
 
-        def fit(model, data, begin, found=found):
+        def fit(model, data, rows, begin, found=found):
             if model.n_experts == 2:
                 return found[begin.n_experts], []
-            return first(model, data, begin)
+            return first(model, data, rows, begin)
 
         monkeypatch.setattr(path, "_fit", fit)
         fits = fit_all([model(k) for k in (1, 2, 3)], X, Y, None)
         assert fits[1][0] is good
+
+
+def test_rows_are_put_into_standard_units_once(monkeypatch):
+    made = []
+
+    class Counted(EmProblem):
+        def __init__(self, *args):
+            made.append(self)
+            super().__init__(*args)
+
+    monkeypatch.setattr(flat_gates, "EmProblem", Counted)
+    fits = fit_all([model(k) for k in (1, 2, 3)], X, Y, None)
+    assert len(made) == 1
+    fits[0][0].fit(X[:100], Y[:100])  # by itself it takes its own
+    assert [problem.n_rows for problem in made] == [250, 100]
 
 
 def test_a_collapsed_fit_gives_way_to_a_sound_one():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,20 @@ from moefast.search.given_starts import optimum_of_starts
 from moefast.search.portfolio import StartOptions
 from moefast.search.report import FitReport
 
-__all__ = ["FlatMixtureEstimator", "canonical_order"]
+__all__ = ["FlatMixtureEstimator", "SharedRows", "canonical_order"]
+
+
+@dataclass
+class SharedRows:
+    """The rows of several fits to the same data by parameters that differ in the number of experts alone.
+
+    Attributes
+    ----------
+    problem : EmProblem or None
+        Made by the first of these fits: standard units, equal rows, dependent columns.
+    """
+
+    problem: EmProblem | None = None
 
 
 class FlatMixtureEstimator(MixtureEstimator):
@@ -35,10 +49,25 @@ class FlatMixtureEstimator(MixtureEstimator):
     n_experts: int
     common_features: Features
     polish: bool = True
+    _rows: SharedRows | None = None
+
+    def fit_on(self, rows: SharedRows, data: dict[str, Any]) -> None:
+        """Do as ``fit(**data)``, with rows that are in standard units already if another fit has been to them."""
+        self._rows = rows
+        try:
+            self.fit(**data)
+        finally:
+            self._rows = None
+
+    def _problem(self, samples: Samples, options: EmOptions) -> EmProblem:
+        rows = self._rows or SharedRows()
+        if rows.problem is None:
+            rows.problem = EmProblem(samples, options, self._link(), self._family())
+        return rows.problem
 
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         rng = get_generator(self.random_state)
-        problem = EmProblem(samples, options, self._link(), self._family())
+        problem = self._problem(samples, options)
         if self.polish or start is not None:
             found = self._optima(problem, start, rng)
             fit, report = problem.to_units(found.fit), found.report

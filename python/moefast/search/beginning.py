@@ -45,9 +45,9 @@ class Beginning:
             n_fewer=n_experts - mixture.n_experts,
         )
 
-    def iterations(self, settings: SearchSettings, n_experts: int, n_distinct: int) -> int:
+    def iterations(self, settings: SearchSettings, n_experts: int, n_distinct: int, n_features: int) -> int:
         """Return the EM iterations of a search that begins so."""
-        full = settings.iterations(n_experts, n_distinct)
+        full = settings.iterations(n_experts, n_distinct, n_features)
         if self.n_fewer == 1:
             return min(full, max(settings.least_from_fewer, round(settings.share_from_fewer * full)))
         return round(settings.share_from_more * full) if self.n_fewer == -1 else full

@@ -191,7 +191,8 @@ def _search(
     alpha = max(some.options.alpha, settings.alpha * some.weight_per_row * problem.family.may_be_sure)
     some = some.with_ridges(alpha, gate_alpha)
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
-        budget = Budget(given.iterations(settings, n_experts, some.n_distinct), deadline, bar)
+        n_iter = given.iterations(settings, n_experts, some.n_distinct, some.features.shape[1])
+        budget = Budget(n_iter, deadline, bar)
         plan = Plan(some, n_experts, rng, budget, settings)
         plan.run(starts, given.at_first_rows, given.n_beside(settings))
         candidates = plan.account.candidates()

@@ -59,15 +59,15 @@ class IteratedLocalSearch:
             hopeless = self._account.climbs and not self._account.moves.any_gained()
             patience = self._settings.short_patience if hopeless else self._settings.patience
         n_moves, here = 0, self._account.optima.of(run)
-        optimum = LocalOptimum(self._problem, run.fit.mixture)
+        optimum: LocalOptimum | None = None
         while here.in_vain < patience and not self._over():
+            optimum = optimum or LocalOptimum(self._problem, run.fit.mixture)
             better = self._better(run, optimum)
             n_moves += self._settings.moves_per_round
             if better is None:
                 here.in_vain += 1
                 continue
-            run, here = better, self._account.optima.of(better)
-            optimum = LocalOptimum(self._problem, run.fit.mixture)
+            run, here, optimum = better, self._account.optima.of(better), None
             self._account.note(run)
         self._account.climbs.append(Climb(run, n_moves))
         return run

@@ -51,7 +51,7 @@ class Plan:
         settings: SearchSettings,
     ) -> None:
         self._budget, self._settings = budget, settings
-        self._n_parameters = problem.n_parameters(n_experts)
+        self._n_parameters, self._n_climbs = problem.n_parameters(n_experts), settings.climbs(problem.n_distinct)
         self.account = Account(problem, budget, settings)
 
         def on(rows: EmProblem) -> ShortRuns[EmFit]:
@@ -153,7 +153,7 @@ class Plan:
         what the maximum of the log-likelihood varies by from sample to sample, above that of the truth.
         """
         settings, account = self._settings, self.account
-        if self._budget.deadline.is_set or len(account.independent) < settings.fewest_climbs:
+        if self._budget.deadline.is_set or len(account.independent) < self._n_climbs:
             return False
         chance_error = np.sqrt(self._n_parameters / 2)
         return bool(account.expected_gain() <= settings.worthwhile * chance_error)

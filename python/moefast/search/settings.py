@@ -30,6 +30,7 @@ _COUNTS = (
     "least_from_fewer",
     "confirming_starts",
     "agreeing_runs",
+    "least_climbs",
     "first_climbs",
     "later_climbs",
     "moves_per_round",
@@ -39,6 +40,7 @@ _COUNTS = (
     "max_iterations",
     "iterations_per_pair",
     "full_rows",
+    "full_features",
     "full_experts",
     "other_noise_iterations",
     "starts_in_turn",
@@ -125,16 +127,19 @@ class SearchSettings:
     patience, short_patience : int
         Rounds without gain that end a climb; the same where the data seem easy, or no climb so far has found a
         move that helps: then fresh starts may.
-    fewest_climbs, worthwhile : int, float
-        After so many independent climbs the search ends when the second half of them was worth, on average, no
-        more than this share of the chance error of the log-likelihood; see :mod:`moefast.search.expected_gain`.
+    fewest_climbs, least_climbs, worthwhile : int, int, float
+        After so many independent climbs (with few rows in proportion to the iterations, `least_climbs` at least)
+        the search ends when the second half of them was worth, on average, no more than this share of the chance
+        error of the log-likelihood; see :mod:`moefast.search.expected_gain`. Of 576 simulated fits to 150 to 700
+        rows 156 missed the best known optimum with 5 of them, 153 with 8.
 
     iterations_per_pair, max_iterations : int
         EM iterations of a search: so many for each of k (k - 1) pairs of experts, and at most.
-    full_rows, full_experts : int
+    full_rows, full_features, full_experts : int
         Fewer different rows than this have fewer optima: there the iterations fall with the square root of their
-        number. With more experts than this an iteration costs more, as the square of k: there `max_iterations`
-        falls with 1 / k.
+        number. Where there are more columns than `full_features` rows count for more, in proportion: of 300
+        simulated rows searches with eight columns miss the best optimum most often. With more experts than
+        `full_experts` an iteration costs more, as the square of k: there `max_iterations` falls with 1 / k.
 
     share_from_fewer, least_from_fewer, share_from_more : float, int, float
         The share of these iterations for a search that begins at a fit of one expert fewer, how many it has where
@@ -216,11 +221,13 @@ class SearchSettings:
     patience: int = 3
     short_patience: int = 2
     fewest_climbs: int = 8
+    least_climbs: int = 5
     worthwhile: float = 0.05
 
     iterations_per_pair: int = 1500
     max_iterations: int = 23_000
     full_rows: int = 1000
+    full_features: int = 8
     full_experts: int = 5
     share_from_fewer: float = 0.3
     least_from_fewer: int = 6000
@@ -288,12 +295,20 @@ class SearchSettings:
             for name, rate in rates.items():
                 check_number(f"the prior rate of {name!r}", rate, open_low=True, high=1.0)
 
-    def iterations(self, n_experts: int, n_distinct: int) -> int:
-        """Return the EM iterations of a search for k experts on so many different rows."""
+    def iterations(self, n_experts: int, n_distinct: int, n_features: int) -> int:
+        """Return the EM iterations of a search for k experts on so many different rows and columns."""
         k = n_experts
         most = self.max_iterations * min(1.0, self.full_experts / k)
-        share = float(np.sqrt(min(1.0, n_distinct / self.full_rows)))
+        share = self._share(n_distinct * max(1.0, (n_features + 1) / (self.full_features + 1)))
         return round(min(self.iterations_per_pair * k * (k - 1), most) * share)
+
+    def climbs(self, n_distinct: int) -> int:
+        """Return after how many independent climbs a search of so many different rows may end."""
+        of_rows = max(self.least_climbs, round(self.fewest_climbs * self._share(n_distinct)))
+        return min(self.fewest_climbs, of_rows)
+
+    def _share(self, n_rows: float) -> float:
+        return float(np.sqrt(min(1.0, n_rows / self.full_rows)))
 
     def first_rows(self, n_parameters: int) -> int:
         """Return how many different rows the first iterations of a model of so many parameters take, about."""

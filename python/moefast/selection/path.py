@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.flat_gates import SharedRows
 from moefast.links import get_link
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.search.settings import SearchSettings
@@ -62,19 +63,23 @@ def fit_all(
     """
     of_rows = {"offset": terms.offset, "n_trials": terms.n_trials}
     data = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups, **of_rows}
+    rows = SharedRows()
     fits: list[Fitted] = []
     for model in models:
-        fits.append(_fit(model, data, fits[-1][0] if fits else None))
+        fits.append(_fit(model, data, rows, fits[-1][0] if fits else None))
     for i in range(len(models) - 2, -1, -1):
         if models[i].n_experts > 1:
-            other = _fit(models[i], data, fits[i + 1][0])
+            other = _fit(models[i], data, rows, fits[i + 1][0])
             if _better(other[0], fits[i][0]):
                 fits[i] = other
     return fits
 
 
 def _fit(
-    model: MixtureOfExpertsRegressor, data: dict[str, Any], begin: MixtureOfExpertsRegressor | None
+    model: MixtureOfExpertsRegressor,
+    data: dict[str, Any],
+    rows: SharedRows,
+    begin: MixtureOfExpertsRegressor | None,
 ) -> Fitted:
     """Return a fitted copy, with the parameters of the model whatever it began at."""
     fitted = clone(model)
@@ -83,7 +88,7 @@ def _fit(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", DataConversionWarning)  # told before any fit
-        fitted.fit(**data)
+        fitted.fit_on(rows, data)
     if begin is not None:  # a copy of the result is to search, not to hold all fits before it
         fitted.set_params(start=model.start)
     return fitted, [warning.message for warning in caught if isinstance(warning.message, Warning)]
