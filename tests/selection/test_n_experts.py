@@ -42,6 +42,7 @@ def weighted():
     return X, y, w, selection
 
 
+@pytest.mark.filterwarnings("ignore:separated gates:moefast.DegenerateDataWarning")
 def test_figures_are_those_of_the_fits(weighted):
     X, y, w, selection = weighted
     assert [row.n_experts for row in selection.table] == [1, 2, 3] == list(selection.estimators)
