@@ -187,6 +187,7 @@ def test_errors_name_what_is_wrong_and_leave_an_earlier_fit():
         MixtureOfExpertsClassifier(2, common_features=[0]).fit(X, THREE)
 
 
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
 def test_fitted_model_of_several_classes_is_a_start():
     model = MixtureOfExpertsClassifier(2, n_init=3, random_state=0).fit(X, THREE)
     for start in (model, model.mixture_):
