@@ -64,7 +64,7 @@ py::dict statistics(const BoundData& data, const StartTuple& at, const EmSetting
   py::dict out;
   out["log_likelihood"] = stats.log_likelihood;
   out["totals"] = make_array(stats.totals, {k});
-  out["squares"] = make_array(stats.squares, {k});
+  out["squares"] = make_array(stats.squares, {static_cast<py::ssize_t>(stats.squares.size())});
   out["residuals"] = make_array(stats.residuals, {k * start.parameters.n_predictors, expert_dim});
   out["gate_slope"] = make_array(stats.gate_slope, {k, gate_dim});
   out["shape_slopes"] = make_array(stats.shape_slopes, {k});
@@ -127,6 +127,7 @@ void bind_em(py::module_& m) {
       .def_readwrite("shared_noise", &EmSettings::shared_noise)
       .def_readwrite("common_columns", &EmSettings::common_columns)
       .def_readwrite("variance_floor", &EmSettings::variance_floor)
+      .def_readwrite("least_covariance", &EmSettings::least_covariance)
       .def_readwrite("alpha", &EmSettings::alpha)
       .def_readwrite("alpha_mean", &EmSettings::alpha_mean)
       .def_readwrite("alpha_l1", &EmSettings::alpha_l1)
@@ -177,7 +178,8 @@ void bind_em(py::module_& m) {
   m.def("em_run", &run, py::arg("data"), py::arg("starts").noconvert(), py::arg("settings"),
         "EM from each start until it settles, the runs in parallel: parameters, trace, n_iter, status, by "
         "name. A "
-        "start is a tuple (experts, gates, variances (k,) or with the shapes of a family (k, 2), "
+        "start is a tuple (experts, gates, variances (k,) or with the shapes of a family (k, 2) or of q "
+        "responses the Cholesky factors of their covariances (k, q, q), "
         "responsibilities or None, int32 labels or None).");
 }
 

@@ -1,6 +1,7 @@
 // The samples and the parameters of a mixture, given from Python.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -68,7 +69,11 @@ struct BoundData {
         first_predictor(std::move(first_predictor)) {
     const auto [n, d] = take_features();
     if (n < 1) throw py::value_error("X must have at least one row");
-    require_shape(this->y, "y", {n});
+    if (this->y.ndim() == 2) view.n_responses = this->y.shape(0);
+    if (view.n_responses < 1) throw py::value_error("y must have at least one response");
+    require_shape(
+        this->y, "y",
+        this->y.ndim() == 2 ? std::vector<py::ssize_t>{view.n_responses, n} : std::vector<py::ssize_t>{n});
     require_shape(this->w, "w", {n});
     view.y = this->y.data(), view.w = this->w.data();
     view.n = n, view.d = d;
@@ -135,7 +140,8 @@ struct BoundData {
   }
 };
 
-// `dispersion`: the variances, (k,), or beside them the shapes, (k, 2).
+// `dispersion`: the variances, (k,), or beside them the shapes, (k, 2); of q responses the Cholesky factors
+// of their covariances, (k, q, q).
 inline MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
                                          const Array& dispersion) {
   require_ndim(experts, "experts", 2);
@@ -146,10 +152,12 @@ inline MixtureParameters make_parameters(const EmData& data, const Array& expert
   const py::ssize_t k = several ? gates.shape(0) : rows;
   require_shape(experts, "experts", {rows, expert_dim});
   require_shape(gates, "gates", {k, gate_dim});
-  const bool shapes = dispersion.ndim() == 2;
-  require_shape(dispersion, "variance",
-                shapes ? std::vector<py::ssize_t>{k, 2} : std::vector<py::ssize_t>{k});
   if (k < 1) throw py::value_error("experts must have at least one row");
+  const bool shapes = dispersion.ndim() == 2, covariances = dispersion.ndim() == 3;
+  require_shape(dispersion, "variance",
+                covariances ? std::vector<py::ssize_t>{k, rows / k, rows / k}
+                : shapes    ? std::vector<py::ssize_t>{k, 2}
+                            : std::vector<py::ssize_t>{k});
   MixtureParameters p{k,
                       expert_dim,
                       gate_dim,
@@ -157,11 +165,18 @@ inline MixtureParameters make_parameters(const EmData& data, const Array& expert
                       to_vector(gates),
                       std::vector<double>(static_cast<std::size_t>(k)),
                       std::vector<double>(static_cast<std::size_t>(k), 1.0),
-                      k > 0 ? rows / k : 1};
+                      rows / k,
+                      covariances ? to_vector(dispersion) : std::vector<double>()};
   const double* next = dispersion.data();
-  for (std::size_t i = 0; i < p.variance.size(); ++i) {
+  for (std::size_t i = 0; i < p.variance.size() && !covariances; ++i) {
     p.variance[i] = *next++;
     if (shapes) p.shape[i] = *next++;
+  }
+  if (covariances) std::fill(p.variance.begin(), p.variance.end(), 1.0);
+  for (index_t i = 0; covariances && i < k * p.n_predictors; ++i) {
+    const index_t q = p.n_predictors, at = i * q + i % q;
+    if (!(p.cholesky[static_cast<std::size_t>(at)] > 0))
+      throw py::value_error("covariances must have Cholesky factors of a positive diagonal");
   }
   for (double v : p.variance) {
     if (!(v > 0)) throw py::value_error("variance must be positive, got " + std::to_string(v));

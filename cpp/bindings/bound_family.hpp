@@ -84,6 +84,8 @@ inline std::shared_ptr<const Family> make_family(const py::object& family) {
   if (name == "gamma") return gamma_family();
   if (name == "negative_binomial") return negative_binomial_family();
   if (name == "student_t") return student_t_family(given[1].cast<std::optional<double>>());
+  if (name == "multivariate_normal")
+    return multivariate_normal_family(given[1].cast<index_t>(), given[2].cast<bool>());
   if (name == "tobit") return tobit_family(given[1].cast<double>(), given[2].cast<double>());
   throw py::value_error("family '" + name + "' is not built in");
 }

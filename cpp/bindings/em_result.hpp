@@ -13,6 +13,7 @@ inline py::dict to_dict(const EmResult& result) {
   out["gates"] = make_array(p.gates, {p.k, p.gate_dim});
   out["variance"] = make_array(p.variance, {p.k});
   out["shape"] = make_array(p.shape, {p.k});
+  if (p.several_responses()) out["cholesky"] = make_array(p.cholesky, {p.k, p.n_predictors, p.n_predictors});
   out["totals"] = make_array(result.totals, {p.k});
   out["log_likelihood"] = result.log_likelihood;
   out["trace"] = make_array(result.trace, {static_cast<py::ssize_t>(result.trace.size())});

@@ -32,10 +32,10 @@ class _RowStatistics(TypedDict):
 class _EmStatistics(_RowStatistics, total=False):
     group_totals: _Floats  # with groups
 
-# experts, gates, variances (k,) or with shapes (k, 2), responsibilities, labels
+# experts, gates, dispersion, responsibilities, labels
 _EmStart = tuple[_Floats, _Floats, _Floats, _Floats | None, NDArray[np.int32] | None]
 
-class _EmResult(TypedDict):
+class _RunResult(TypedDict):
     experts: _Floats
     gates: _Floats
     variance: _Floats
@@ -47,13 +47,17 @@ class _EmResult(TypedDict):
     gradient: float
     status: str
 
+class _EmResult(_RunResult, total=False):
+    cholesky: _Floats  # of several responses
+
 class _NewtonResult(_EmResult):
     decrement: float
     curvature: str
     n_passes: int
     n_derivatives: int
 
-# experts, gates, variances (k,) or with shapes (k, 2)
+# experts, gates, and the dispersion: variances (k,), or with shapes (k, 2), or of q responses the Cholesky factors
+# of their covariances (k, q, q)
 _Parameters = tuple[_Floats, _Floats, _Floats]
 
 def build_info() -> _BuildInfo: ...
@@ -72,6 +76,7 @@ class EmSettings:
     shared_noise: bool
     common_columns: Sequence[int]
     variance_floor: float
+    least_covariance: Sequence[float]
     alpha: float
     alpha_mean: float
     alpha_l1: float

@@ -4,7 +4,8 @@ r"""The model itself: parameters of a mixture of experts and what follows from t
 
     P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad p(x) = \mathrm{softmax}(W x + c)
 
-or with the law :math:`f(y \mid a_i \cdot x + b_i)` of another family in place of N, see :mod:`moefast.families`.
+or with the law :math:`f(y \mid a_i \cdot x + b_i)` of another family in place of N, see :mod:`moefast.families`;
+of several responses with :math:`N_q(y \mid A_i x + b_i, \Sigma_i)`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class GatedExperts(ABC):
     sigma: Floats
     link: Link
     family: Family = GAUSSIAN
+    covariance: Floats | None = None
 
     @property
     def shape(self) -> Floats:
@@ -68,10 +70,10 @@ class GatedExperts(ABC):
         if terms.offset is not None:
             eta = eta + terms.offset[:, None]
         trials = 1.0 if terms.n_trials is None else terms.n_trials[:, None]
-        return Predictors(eta, self.sigma, self.shape, trials)
+        return Predictors(eta, self.sigma, self.shape, trials, self.covariance)
 
     def expert_means(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
-        """Return what each expert expects of y, g(a_i.x + b_i) for normal responses, shape (n, k)."""
+        """Return what each expert expects of y, g(a_i.x + b_i) for normal y, shape (n, k), or (n, k, q)."""
         return self.family.mean(self.predictors(X, terms))
 
     def gates(self, X: Floats) -> Floats:
@@ -102,21 +104,26 @@ class GatedExperts(ABC):
         return joint
 
     def mean(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
-        """Return E[y | x], shape (n,)."""
+        """Return E[y | x], shape (n,), or (n, q)."""
         p, of = self._gated(X, terms)
         return np.asarray(np.sum(p * self.family.mean(of), axis=1))
 
     def std(self, X: Floats, terms: RowTerms = NO_TERMS) -> Floats:
-        """Return the standard deviation of y given x, shape (n,)."""
+        """Return the standard deviation of y given x, shape (n,), or (n, q)."""
         p, of = self._gated(X, terms)
-        unit = float(self.sigma.max())  # squares of very large or small units would leave the range
+        unit = self.sigma.max(axis=0)  # squares of very large or small units would leave the range
         means, inside = self.family.mean(of), np.where(p > 0, self.family.std(of), 0.0) / unit
         distance = (means - np.sum(p * means, axis=1, keepdims=True)) / unit
         return np.asarray(unit * np.sqrt(np.sum(p * (inside**2 + distance**2), axis=1)))
 
     def _gated(self, X: Floats, terms: RowTerms) -> tuple[Floats, Predictors]:
-        """Return p_i(x) and what experts say, 0 where p_i(x) is 0: there it may be infinite."""
+        """Return p_i(x) and what experts say, 0 where p_i(x) is 0: there it may be infinite.
+
+        p_i(x) is of shape (n, k), or (n, k, 1) for several responses.
+        """
         p, of = self.gates(X), self.predictors(X, terms)
+        if self.covariance is not None:
+            p = p[:, :, None]
         return p, of.moved(np.where(p > 0, of.eta, 0.0))
 
     def log_density_grid(self, X: Floats, grid: Floats, terms: RowTerms = NO_TERMS) -> Floats:
@@ -137,7 +144,7 @@ class GatedExperts(ABC):
         return np.exp(self.log_probabilities(X))
 
     def cdf(self, X: Floats, y: Floats, terms: RowTerms = NO_TERMS) -> Floats:
-        """Return P(Y <= y | x), shape (n,)."""
+        """Return P(Y <= y | x), shape (n,); of each response by itself, (n, q)."""
         p, of = self._gated(X, terms)
         return np.asarray(np.sum(p * self.family.cdf(of, y[:, None]), axis=1))
 
@@ -152,7 +159,7 @@ class GatedExperts(ABC):
         return np.stack([family_quantile(self.family, p, of, float(q)) for q in levels], axis=1)
 
     def draw(self, X: Floats, rng: np.random.Generator, terms: RowTerms = NO_TERMS) -> Floats:
-        """Return one y for each row of X, shape (n,)."""
+        """Return one y for each row of X, shape (n,), or (n, q)."""
         p = self.gates(X)
         u = np.asarray(rng.uniform(size=(len(X), 1)))
         chosen = np.minimum((np.cumsum(p, axis=1) < u).sum(axis=1), self.n_experts - 1)
@@ -166,7 +173,7 @@ class Mixture(GatedExperts):
     Attributes
     ----------
     coef : ndarray of shape (k, d)
-        a_i; (k, q, d) for families with q predictors an expert.
+        a_i; (k, q, d) for families with q predictors an expert, and for q responses.
     intercept : ndarray of shape (k,)
         b_i; (k, q) likewise.
     gate_coef : ndarray of shape (k, d)
@@ -174,13 +181,15 @@ class Mixture(GatedExperts):
     gate_intercept : ndarray of shape (k,)
         c; the last entry is 0.
     sigma : ndarray of shape (k,)
-        s_i; 1 for families without a scale.
+        s_i; 1 for families without a scale; (k, q) for q responses.
     link : Link
         g.
     family : Family
         The law of y.
     shape : ndarray of shape (k,)
         Of families that have one, else 1; the default is 1.
+    covariance : ndarray of shape (k, q, q), or None
+        Of several responses; its diagonal has the squares of `sigma`.
 
     Examples
     --------
@@ -199,6 +208,7 @@ class Mixture(GatedExperts):
     link: Link = field(default=LINKS["linear"])
     family: Family = GAUSSIAN
     shape: Floats = field(default=None)  # type: ignore[arg-type]  # ones, as many as there are experts
+    covariance: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.shape is None:
@@ -222,7 +232,20 @@ class Mixture(GatedExperts):
             gate_intercept=gate_intercept,
             sigma=self.sigma[order],
             shape=self.shape[order],
+            covariance=None if self.covariance is None else self.covariance[order],
         )
+
+    def of_response(self, j: int) -> Mixture:
+        """Return what the mixture says of one of several responses by itself: the same gates, normal experts."""
+        coef, intercept, sigma = self.coef[:, j], self.intercept[:, j], self.sigma[:, j]
+        return replace(self, coef=coef, intercept=intercept, sigma=sigma, family=GAUSSIAN, covariance=None)
+
+    def quantile(self, X: Floats, levels: Floats, terms: RowTerms = NO_TERMS) -> Floats:
+        """Do the same as for any experts; of each of several responses by itself, shape (n, m, q)."""
+        if self.covariance is None:
+            return super().quantile(X, levels, terms)
+        each = [self.of_response(j) for j in range(self.sigma.shape[1])]
+        return np.stack([response.quantile(X, levels) for response in each], axis=2)
 
     def to_units(self, s: Standardisation) -> Mixture:
         """Return a mixture found in standard units in the units of the data.
@@ -232,17 +255,20 @@ class Mixture(GatedExperts):
         """
         coef, intercept = s.expert_to_units(self.coef, self.intercept)
         gates = s.gate_to_units(self.gate_coef, self.gate_intercept)
-        moved = self._moved((coef, intercept), gates, self.sigma * s.y_scale)
+        moved = self._moved((coef, intercept), gates, s.y_scale)
         return replace(moved, family=self.family.in_units(-s.y_mean / s.y_scale, 1.0 / s.y_scale))
 
     def to_standard(self, s: Standardisation) -> Mixture:
         """Undo :meth:`to_units`."""
         experts = s.expert_to_standard(self.coef, self.intercept)
         gates = s.gate_to_standard(self.gate_coef, self.gate_intercept)
-        moved = self._moved(experts, gates, self.sigma / s.y_scale)
+        moved = self._moved(experts, gates, 1.0 / s.y_scale)
         return replace(moved, family=self.family.in_units(s.y_mean, s.y_scale))
 
-    def _moved(self, experts: tuple[Floats, Floats], gates: tuple[Floats, Floats], sigma: Floats) -> Mixture:
+    def _moved(self, experts: tuple[Floats, Floats], gates: tuple[Floats, Floats], unit: Any) -> Mixture:
+        covariance = self.covariance
+        if covariance is not None:
+            covariance = unit[:, None] * covariance * unit
         (coef, intercept), (gate_coef, gate_intercept) = experts, gates
         return replace(
             self,
@@ -250,7 +276,8 @@ class Mixture(GatedExperts):
             intercept=intercept,
             gate_coef=gate_coef,
             gate_intercept=gate_intercept,
-            sigma=sigma,
+            sigma=self.sigma * unit,
+            covariance=covariance,
         )
 
 
@@ -284,9 +311,17 @@ def check_mixture(name: str, mixture: Mixture, n_features: int, n_predictors: in
     """Raise ValueError unless all parameters of a mixture over `n_features` fit together and are finite."""
     check_experts(name, mixture, n_features, n_predictors)
     k = mixture.n_experts
+    several = np.shape(mixture.intercept) if mixture.covariance is not None else (k,)
     gates = ("gate_coef", mixture.gate_coef, (k, n_features)), ("gate_intercept", mixture.gate_intercept, (k,))
-    check_arrays(name, [*gates, ("sigma", mixture.sigma, (k,))])
+    check_arrays(name, [*gates, ("sigma", mixture.sigma, several)])
     check_sigma(name, mixture.sigma)
+    if mixture.covariance is None:
+        return
+    check_arrays(name, [("covariance", mixture.covariance, (*several, several[-1]))])
+    symmetric = np.allclose(mixture.covariance, np.swapaxes(mixture.covariance, 1, 2))
+    scaled = mixture.covariance / mixture.sigma[:, :, None] / mixture.sigma[:, None, :]
+    if not symmetric or not (np.linalg.eigvalsh(scaled) > 0).all():
+        raise ValueError(f"{name} must have covariances that are symmetric and positive definite")
 
 
 def check_arrays(name: str, arrays: Sequence[tuple[str, Floats, tuple[int, ...]]]) -> None:

@@ -52,11 +52,13 @@ class Samples:
     Attributes
     ----------
     X : ndarray of shape (n, d), float64, or float32 where a fit keeps what it was given
-    y : ndarray of shape (n,), float64
+    y : ndarray of shape (n,), float64, or (n, q) for several responses
     sample_weight : ndarray of shape (n,), float64
         Positive: rows of weight zero have been left out.
     names : tuple of str or None
         Of the columns of X, for messages; None where they have none.
+    response_names : tuple of str or None
+        Of the columns of y, likewise.
     terms : RowTerms
         Offset and trials of the rows.
     groups : RowGroups or None
@@ -75,12 +77,16 @@ class Samples:
     names: tuple[str, ...] | None = None
     terms: RowTerms = NO_TERMS
     groups: RowGroups | None = None
+    response_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2:
             raise ValueError(f"X must have shape (n, d), got {self.X.shape}")
         of_rows = ("offset", self.terms.offset), ("n_trials", self.terms.n_trials)
-        for what, values in (("y", self.y), ("sample_weight", self.sample_weight), *of_rows):
+        if self.y.ndim == 2 and len(self.y) != len(self.X):
+            raise ValueError(f"y must have {len(self.X)} rows, got shape {self.y.shape}")
+        y = self.y if self.y.ndim != 2 else None
+        for what, values in (("y", y), ("sample_weight", self.sample_weight), *of_rows):
             if values is not None and values.shape != self.X.shape[:1]:
                 raise ValueError(f"{what} must have shape ({len(self.X)},), got {values.shape}")
         if self.names is not None and len(self.names) != self.X.shape[1]:
@@ -92,6 +98,15 @@ class Samples:
     def n_rows(self) -> int:
         """N."""
         return len(self.y)
+
+    @property
+    def n_responses(self) -> int:
+        """Q."""
+        return 1 if self.y.ndim == 1 else int(self.y.shape[1])
+
+    def response_label(self, j: int) -> str:
+        """Say which response is meant, by name where there is one."""
+        return f"column {j}" if self.response_names is None else f"column {self.response_names[j]!r}"
 
     @property
     def n_features(self) -> int:

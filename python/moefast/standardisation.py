@@ -39,13 +39,13 @@ class Spread:
     ----------
     x_mean, x_deviation : ndarray of shape (n_features,)
         A column whose values differ by rounding only has its own value as the mean and deviation 0.
-    y_mean, y_deviation : float
+    y_mean, y_deviation : float, or ndarray of shape (q,) for several responses
     """
 
     x_mean: Floats
     x_deviation: Floats
-    y_mean: float
-    y_deviation: float
+    y_mean: Any
+    y_deviation: Any
 
     @classmethod
     def of(cls, samples: Samples, *, outliers: bool = False) -> Spread:
@@ -57,16 +57,22 @@ class Spread:
             For a standard deviation of y that float64 holds with fewer digits than others.
         """
         x_mean, x_deviation = location_and_scale(samples.X, samples.sample_weight)
-        y_mean, y_deviation = location_and_scale(samples.y[:, None], samples.sample_weight)
+        y = samples.y if samples.y.ndim == 2 else samples.y[:, None]
+        y_mean, y_deviation = location_and_scale(y, samples.sample_weight)
         if outliers:
             median, scale = median_and_scale(samples.y, samples.sample_weight)
             if scale > 0:  # else more than half of all y are the same
                 y_mean, y_deviation = np.array([median]), np.array([scale])
-        if 0 < y_deviation[0] < np.finfo(np.float64).tiny:
+        tiny = (y_deviation > 0) & (y_deviation < np.finfo(np.float64).tiny)
+        if tiny.any():
+            j = int(np.argmax(tiny))
+            who = "y" if samples.y.ndim == 1 else f"y {samples.response_label(j)}"
             raise OverflowError(
-                f"y has a standard deviation of {y_deviation[0]:.3g}, where float64 loses its digits and the "
+                f"{who} has a standard deviation of {y_deviation[j]:.3g}, where float64 loses its digits and the "
                 "noise would become 0; rescale y"
             )
+        if samples.y.ndim == 2:
+            return cls(x_mean, x_deviation, y_mean, y_deviation)
         return cls(x_mean, x_deviation, float(y_mean[0]), float(y_deviation[0]))
 
 
@@ -77,13 +83,13 @@ class Standardisation:
     Attributes
     ----------
     x_mean, x_scale : ndarray of shape (n_features,)
-    y_mean, y_scale : float
+    y_mean, y_scale : float, or ndarray of shape (q,) for several responses
     """
 
     x_mean: Floats
     x_scale: Floats
-    y_mean: float
-    y_scale: float
+    y_mean: Any
+    y_scale: Any
 
     @classmethod
     def of(cls, samples: Samples | Spread, *, x: Units = "deviation", y: Units = "deviation") -> Standardisation:
@@ -100,7 +106,14 @@ class Standardisation:
         spread = samples if isinstance(samples, Spread) else Spread.of(samples)
         x_mean, x_scale = _shift_and_unit(x, spread.x_mean, spread.x_deviation)
         y_mean, y_scale = _shift_and_unit(y, np.array(spread.y_mean), np.array(spread.y_deviation))
+        if y_mean.ndim == 1:
+            return cls(x_mean, x_scale, y_mean, y_scale)
         return cls(x_mean, x_scale, float(y_mean), float(y_scale))
+
+    @property
+    def log_y_unit(self) -> float:
+        """What a density of y in its own units has less, as a logarithm, than one in standard units."""
+        return float(np.sum(np.log(self.y_scale)))
 
     def samples(self, samples: Samples) -> Samples:
         """Return samples in standard units."""
@@ -116,7 +129,7 @@ class Standardisation:
 
     def expert_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Return the linear functions y = coef.x + intercept, (..., d) and (...), in the units of the data."""
-        coef = coef * (self.y_scale / self.x_scale)
+        coef = coef * (np.asarray(self.y_scale)[..., None] / self.x_scale)
         return coef, self.y_mean + self.y_scale * intercept - coef @ self.x_mean
 
     def finite_expert_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
@@ -142,7 +155,8 @@ class Standardisation:
 
     def expert_to_standard(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Undo :meth:`expert_to_units`."""
-        return coef * (self.x_scale / self.y_scale), (intercept + coef @ self.x_mean - self.y_mean) / self.y_scale
+        unit = np.asarray(self.y_scale)[..., None]
+        return coef * (self.x_scale / unit), (intercept + coef @ self.x_mean - self.y_mean) / self.y_scale
 
     def gate_to_units(self, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
         """Return the logits coef.x + intercept, (..., d) and (...), in the units of the data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, time, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ __all__ = [
     "check_levels",
     "check_number",
     "check_response",
+    "check_responses",
     "check_samples",
     "check_terms",
     "check_verbose",
@@ -256,6 +257,35 @@ def check_response(y: Any, n_samples: int, name: str = "y") -> Floats:
     return np.asarray(y)
 
 
+def check_responses(y: Any, n_samples: int, n_responses: int) -> Floats:
+    """Return y as finite float64 of shape (n_samples,), or (n_samples, q) for q > 1 responses."""
+    if n_responses == 1:
+        return check_response(y, n_samples)
+    refuse_misread(y, "y")
+    if y is None:
+        raise ValueError("This requires y to be passed, but the target y is None")
+    if np.iscomplexobj(y):
+        raise ValueError("y must be real, got complex values")
+    names, columns = column_names(y), np.asarray(y)
+    if columns.shape != (n_samples, n_responses):
+        raise ValueError(f"y must have shape ({n_samples}, {n_responses}), got {columns.shape}")
+    numbers = np.empty((n_samples, n_responses))
+    for j in range(n_responses):
+        try:
+            numbers[:, j] = columns[:, j].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"y {column_label(j, names)} is not numeric: {error}") from None
+    check_finite(numbers, names, "y")
+    return numbers
+
+
+def _n_columns(y: Any) -> int:
+    """Return how many columns y has, 1 where it is no table."""
+    shape = getattr(y, "shape", None)
+    shape = np.asarray(y).shape if shape is None else shape
+    return int(shape[1]) if len(shape) == 2 else 1
+
+
 def check_features(X: Any, convert: Callable[..., Any] | None = None) -> Floats:
     """Return X as finite float64 of shape (n, d), or raise an error that names the column.
 
@@ -284,14 +314,15 @@ def check_samples(
     sample_weight: Any = None,
     convert: Callable[..., Any] | None = None,
     *,
-    single: bool = False,
+    use: Literal["function", "fit", "model"] = "function",
     terms: RowTerms = NO_TERMS,
     groups: Any = None,
 ) -> Samples:
     """Check (X, y, sample_weight) for the plain functions of the package and for estimators.
 
-    `convert` is that of :func:`check_features`. With `single` an X of float32 stays so. `terms` are those of all
-    rows, and `groups` has a label for each where several rows are of one expert.
+    `convert` is that of :func:`check_features`. For "fit" an X of float32 stays so, and there and for a fitted
+    "model" y may have several columns. `terms` are those of all rows, and `groups` has a label for each where
+    several rows are of one expert.
 
     Returns
     -------
@@ -306,12 +337,14 @@ def check_samples(
         the column.
     """
     names = column_names(X)
-    X = _finite_table(X, convert, [np.float64, np.float32] if single else np.float64)
+    X = _finite_table(X, convert, [np.float64, np.float32] if use == "fit" else np.float64)
     refuse_misread(y, "y")
+    q = 1 if y is None or use == "function" else _n_columns(y)
+    responses = column_names(y) if q > 1 else None
     if y is not None:
-        y = column_or_1d(y, warn=True)
+        y = y if q > 1 else column_or_1d(y, warn=True)
         check_consistent_length(X, y)
-    y = check_response(y, len(X))
+    y = check_responses(y, len(X), q)
     weights = check_weights(sample_weight, len(y))
     labels = None if groups is None else group_labels(groups, len(y))
     keep = weights > 0
@@ -323,7 +356,10 @@ def check_samples(
         order = of_rows.order
         X, y, weights, terms = X[order], y[order], weights[order], terms[order]
     of_columns = None if names is None else tuple(names)
-    return Samples(np.ascontiguousarray(X), np.ascontiguousarray(y), weights, of_columns, terms, of_rows)
+    of_responses = None if responses is None else tuple(responses)
+    return Samples(
+        np.ascontiguousarray(X), np.ascontiguousarray(y), weights, of_columns, terms, of_rows, of_responses
+    )
 
 
 def _checked_groups(labels: npt.NDArray[Any], weights: Floats) -> RowGroups | None:

@@ -99,7 +99,6 @@ def test_columns_of_words_or_missing_values_are_named():
         (with_value(Y, 3, np.nan), ValueError, r"y has missing values \(NaN\): 1 of 120 rows, first at row 3"),
         (with_value(Y, 3, np.inf), ValueError, "Input y contains infinity"),
         (Y[:-1], ValueError, "inconsistent numbers of samples"),
-        (np.column_stack([Y, Y]), ValueError, "y should be a 1d array"),
         (Y + 1j, ValueError, "Complex data not supported"),
         (np.array(["yes"] * 120), ValueError, "y is not numeric.*yes"),
         (np.array(["yes"] * 120, dtype=object), ValueError, "y is not numeric.*yes|could not convert.*yes"),

@@ -159,7 +159,10 @@ OUT_OF_RANGE = {
     ("n_features",): (0, -1, 4, 2**40),
     ("feature_names",): (["a", "b"], ["a", "b", 3], [["a"], "b", "c"]),
     ("figures", "log_likelihood_"): (NAN, INF),
-    ("figures", "response_std_"): (0.0, -1.0, NAN, INF),
+    ("response_std",): (0.0, -1.0, NAN, INF, [1.0]),
+    ("response_names",): (["a", "b"], "a", [1]),
+    ("covariance",): ([[[1.0]]], 1.0),
+    ("n_responses",): (0, -1, 2, 1.5),
     ("figures", "training_weight_"): (0.0, -5.0),
     ("figures", "n_samples_fit_"): (0, -3, 2**70),
     ("figures", "n_parameters_"): (0,),
@@ -167,6 +170,7 @@ OUT_OF_RANGE = {
     ("parameters", "n_experts"): (0, 2**40),
     ("parameters", "link"): ("no link",),
     ("parameters", "noise"): ("no noise",),
+    ("parameters", "covariance_type"): ("tied",),
     ("parameters", "start"): ("no start",),
     ("parameters", "n_init"): (0, "many"),
     ("parameters", "max_iter"): (0,),
@@ -210,7 +214,7 @@ def test_every_field_has_a_range(document, tmp_path, place):
         _at(forged["content"], place)[place[-1]] = value
         with pytest.raises(ModelFileError) as refused:
             _load(forged, tmp_path)
-        if place != ("n_features",):  # a wrong number makes the arrays not fit
+        if place not in (("n_features",), ("n_responses",)):  # a wrong number makes the arrays not fit
             assert _name(place) in str(refused.value)
 
 

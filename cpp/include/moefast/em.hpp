@@ -2,7 +2,8 @@
 //
 //     P(y | x) = sum_i p_i(x) N(y | g(a_i.x + b_i), s_i^2),   p(x) = softmax(W x + c),   last gate row = 0
 //
-// or with the law f(y | a_i.x + b_i) of another family (family.hpp) in place of N.
+// or with the law f(y | a_i.x + b_i) of another family (family.hpp) in place of N; of several responses y
+// with N_q(y | A_i x + b_i, Sigma_i).
 //
 // One pass over the samples, the E-step, gives every statistic of an iteration (e_step.cpp), and the M-step
 // makes new parameters of them (m_step.cpp); an iteration accepts these or holds them back (iteration.cpp),
@@ -42,7 +43,7 @@ struct EmData {
   // d: where both are set, x in what follows is (X - centre) * inverse_scale, made as rows are read.
   const double* centre = nullptr;
   const double* inverse_scale = nullptr;
-  const double* y = nullptr;  // n
+  const double* y = nullptr;  // n, or n_responses x n: a row each
   const double* w = nullptr;  // n
   // n each, read where there is a family: what is added to the predictors of all experts (null: 0); what
   // ResponseRows says; and the predictor that would fit y alone, less the offset, from which the first step
@@ -54,6 +55,7 @@ struct EmData {
   const double* log_densities = nullptr;
   index_t n = 0;
   index_t d = 0;
+  index_t n_responses = 1;
   // n_groups + 1, from 0 to n, increasing, or null: rows group_starts[g] .. group_starts[g + 1] - 1 share one
   // expert, of whom the gates say p_i(v) at the first of them; their weights are the same, that of the group:
   // L = sum_g w_g log sum_i p_i(v_g) prod_n f_i(y_n | x_n). See em/grouped_e_step.hpp.
@@ -87,6 +89,15 @@ struct MixtureParameters {
   std::vector<double> variance;          // k: s_i^2, 1 for families without a scale
   std::vector<double> shape = {};  // k: of families that have one, else 1; without a family none will do
   index_t n_predictors = 1;        // q, of an expert; see Family
+  // k x q x q, of several responses: lower triangular L_i, L_i L_i' = Sigma_i; the variances are 1 then.
+  std::vector<double> cholesky = {};
+
+  bool several_responses() const { return !cholesky.empty(); }
+  const double* cholesky_of(index_t i) const {
+    return several_responses() ? cholesky.data() + i * n_predictors * n_predictors : nullptr;
+  }
+  // Sums of squares an expert: of all pairs of responses.
+  index_t n_squares() const { return several_responses() ? n_predictors * (n_predictors + 1) / 2 : 1; }
 };
 
 // Who is responsible for each sample, in place of the posterior; not owned. At most one of the two is set.
@@ -111,6 +122,8 @@ struct EmSettings {
   // have to be equal.
   std::vector<index_t> common_columns;
   double variance_floor = 0;  // smallest s_i^2
+  // Of q responses, q x q: the eigenvalues of Sigma_i in its units are not below 1.
+  std::vector<double> least_covariance = {};
   double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
   double alpha_mean = 0;      // alpha_mean ||a_i - mean of a||^2 / (2 s_i^2) too; see em/expert_ridge.hpp
   double alpha_l1 = 0;        // and alpha_l1 ||a_i||_1 / s_i^2: the lasso; not of several predictors
@@ -133,8 +146,9 @@ struct EmSettings {
   bool fits_scale() const { return update_noise && (!family || family->has_scale()); }
   bool fits_shape() const { return update_noise && family && family->has_shape(); }
   void check() const;  // throws std::invalid_argument
-  // Likewise unless there are as many predictors an expert as the family has.
-  void check_predictors(const MixtureParameters& parameters) const;
+  bool several_responses() const { return family && family->has_covariance(); }
+  // Likewise unless there are as many predictors an expert, and responses a row, as the family has.
+  void check_predictors(const EmData& data, const MixtureParameters& parameters) const;
 };
 
 // Which sums a pass makes; each holds those before it. The products cost most, those of gates most of all:
@@ -152,7 +166,7 @@ struct EmStatistics {
   PassSums sums = PassSums::all;   // which of them the pass has made
   double log_likelihood = 0;       // sum_n w log P(y | x); see EmSettings::inverse_temperature
   std::vector<double> totals;      // k: N_i = sum_n w r_i
-  std::vector<double> squares;     // k: sum_n w r_i e_i^2
+  std::vector<double> squares;     // k: sum_n w r_i e_i^2; k x pairs: of responses a <= b, sorted by b then a
   std::vector<double> residuals;   // k q x expert_dim: sum_n w r_i g'_i e_i u
   std::vector<double> gate_slope;  // k x gate_dim: sum_n w (r_i - p_i) v
   // k each, of families with a shape: sum_n w r_i times the derivatives by log shape.

@@ -5,7 +5,9 @@
 //
 // over the columns that experts and gates see. There is no b_i without fit_intercept, no c_j without
 // fit_gate_intercept, and one log s and one log shape with shared_noise. There is no log s, or log shape,
-// where the family has none or it is not fitted (EmSettings::fits_scale, fits_shape).
+// where the family has none or it is not fitted (EmSettings::fits_scale, fits_shape). Of several responses
+// the numbers of em/covariance.hpp stand in the place of log s_i, and A_i, b_i of each response in that of
+// a_i, b_i.
 #pragma once
 
 #include <vector>

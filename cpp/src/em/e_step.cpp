@@ -33,7 +33,7 @@ void reset(EmStatistics& s, const EmData& data, const MixtureParameters& p, cons
   const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
-  s.squares.assign(size(k), 0);
+  s.squares.assign(size(k * p.n_squares()), 0);
   s.residuals.assign(p.experts.size(), 0);
   s.gate_slope.assign(size(k * data.gate_dim()), 0);
   s.shape_slopes.assign(size(k), 0);
@@ -105,7 +105,7 @@ void EStep::for_lanes(index_t k, const Poll& poll, const LaneWork& work) {
 void EStep::log_densities(const MixtureParameters& parameters, const Assignment& assignment, const Poll& poll,
                           double* out) {
   const EmData& data = samples_.data();
-  if (!data.frozen()) settings_.check_predictors(parameters);
+  if (!data.frozen()) settings_.check_predictors(data, parameters);
   const Pass pass(parameters, assignment, ProductColumns(data, parameters.k, PassSums::gradient), data);
   for_lanes(parameters.k, poll,
             [&](Lane& lane, index_t, index_t first, index_t last, Checkpoint& checkpoint) {
@@ -123,7 +123,7 @@ void EStep::operator()(const MixtureParameters& parameters, const Assignment& as
   const EmData& data = samples_.data();
   const index_t k = parameters.k;
   const ProductColumns columns(data, k, sums);
-  if (!data.frozen()) settings_.check_predictors(parameters);
+  if (!data.frozen()) settings_.check_predictors(data, parameters);
   Pass pass(parameters, assignment, columns, data);
   pass.row_weights = row_weights;
   for_lanes(k, poll, [&](Lane& lane, index_t i, index_t first, index_t last, Checkpoint& checkpoint) {

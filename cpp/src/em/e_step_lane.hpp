@@ -255,7 +255,7 @@ class EStep::Lane {
   // fit y alone.
   void densities(const Pass& pass, const Chunk& chunk) {
     // Rows that fill up the chunk have no response that the family could take.
-    const ResponseRows rows = {chunk.rows, chunk.y, chunk.trials, chunk.row_term};
+    const ResponseRows rows = {chunk.rows, chunk.y, chunk.trials, chunk.row_term, kStride};
     const double* const first = pass.given.experts_unknown ? chunk.first_predictor : nullptr;
     const index_t q = predictors_ / k_;
     for (index_t i = 0; i < k_; ++i) {
@@ -263,7 +263,8 @@ class EStep::Lane {
       if (first) std::copy_n(first, chunk.padded, eta);
       for (index_t s = 0; chunk.offset && s < chunk.padded; ++s) eta[s] += chunk.offset[s];
       const FamilyTerms terms = family_terms(i);
-      family_->terms(rows, {pass.parameters.variance[i], pass.parameters.shape[i]}, eta, terms);
+      const MixtureParameters& p = pass.parameters;
+      family_->terms(rows, {p.variance[i], p.shape[i], p.cholesky_of(i)}, eta, terms);
       for (double* row :
            {terms.log_density, terms.weight, terms.square, terms.shape_slope, terms.shape_curvature})
         std::fill(row + chunk.rows, row + chunk.padded, 0.0);
@@ -284,6 +285,11 @@ class EStep::Lane {
       const auto add_sum = [&](const double* values, double& sum) {
         vectors.dot_update(1, 1, chunk.padded, weight, kStride, nullptr, values, kStride, &sum, 1);
       };
+      if (pass.parameters.several_responses()) {
+        add_squares(terms.slope, weight, q, chunk.padded, out.squares.data() + i * n_pairs(q));
+        vectors.scale_rows(q, chunk.padded, terms.slope, kStride, weight, residual, kStride);
+        continue;  // with weight 1
+      }
       if (family_->has_scale() && !first) add_sum(terms.square, out.squares[i]);
       if (family_->has_shape() && !first) {
         add_sum(terms.shape_slope, out.shape_slopes[i]);
@@ -299,6 +305,14 @@ class EStep::Lane {
       }
       if (family_->has_scale()) out.squares[i] += square;
     }
+  }
+
+  // Weighted products of the residuals of q responses.
+  static void add_squares(const double* residuals, const double* weight, index_t q, index_t padded,
+                          double* squares) {
+    for (index_t b = 0; b < q; ++b, squares += b)
+      kernels::of<double>().dot_update(b + 1, 1, padded, residuals, kStride, residuals + b * kStride, weight,
+                                       kStride, squares, 1);
   }
 
   void products(const Pass& pass, const Chunk& chunk, EmStatistics& out, Checkpoint& checkpoint) const {

@@ -84,13 +84,25 @@ void EmSettings::check() const {
     throw std::invalid_argument(
         "alpha_l1 is for experts of one predictor and columns of their own, without alpha_mean");
   require(n_threads >= 1, "n_threads", "be at least 1", n_threads);
+  if (!several_responses()) return;
+  const auto q = static_cast<std::size_t>(family->n_responses());
+  if (!common_columns.empty() || alpha_mean > 0 || alpha_l1 > 0)
+    throw std::invalid_argument("common_columns, alpha_mean and alpha_l1 need one response");
+  if (least_covariance.size() != q * q)
+    throw std::invalid_argument("least_covariance must have " + std::to_string(q * q) + " numbers, got " +
+                                std::to_string(least_covariance.size()));
 }
 
-void EmSettings::check_predictors(const MixtureParameters& parameters) const {
-  const index_t wanted = family ? family->n_predictors() : 1;
-  if (parameters.n_predictors == wanted) return;
-  throw std::invalid_argument("experts must have " + std::to_string(wanted) + " row(s) an expert, got " +
-                              std::to_string(parameters.n_predictors));
+void EmSettings::check_predictors(const EmData& data, const MixtureParameters& parameters) const {
+  const index_t wanted = family ? family->n_predictors() : 1, responses = family ? family->n_responses() : 1;
+  if (several_responses() != parameters.several_responses())
+    throw std::invalid_argument("experts must have a covariance each, or none, as the family wants it");
+  if (parameters.n_predictors != wanted)
+    throw std::invalid_argument("experts must have " + std::to_string(wanted) + " row(s) an expert, got " +
+                                std::to_string(parameters.n_predictors));
+  if (data.n_responses != responses)
+    throw std::invalid_argument("y must have " + std::to_string(responses) + " response(s), got " +
+                                std::to_string(data.n_responses));
 }
 
 void EmData::check_columns() const {

@@ -16,8 +16,8 @@ double value_at(const EmData& data, index_t row, index_t j) {
 
 // With gates that say nothing, or experts that do not.
 MixtureParameters experts_of(const MixtureParameters& p) {
-  return {p.k,     p.expert_dim,  1, p.experts, std::vector<double>(size(p.k)), p.variance,
-          p.shape, p.n_predictors};
+  return {p.k,     p.expert_dim,   1,         p.experts, std::vector<double>(size(p.k)), p.variance,
+          p.shape, p.n_predictors, p.cholesky};
 }
 
 MixtureParameters gates_of(const MixtureParameters& p) {

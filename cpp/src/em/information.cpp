@@ -13,8 +13,9 @@
 //     c[G_j] = r_j - p_j            D[A_i, G_j] = r_i f_A ([i = j] - p_j)
 //     D[G_j, G_l] = (r_j - p_j) [j = l] - r_j p_l - p_j r_l + 2 p_j p_l
 //
-// and 0 elsewhere. Where experts have several predictors, A and B run over these, too. With shared noise the
-// rows of L are added up, and the columns, and so are those of H.
+// and 0 elsewhere. Where experts have several predictors, A and B run over these, too, and over the numbers
+// of a covariance (covariance.hpp), which are then L. With shared noise the rows of L are added up, and the
+// columns, and so are those of H.
 #include "moefast/information.hpp"
 
 #include <algorithm>
@@ -57,6 +58,7 @@ class Lane {
         score_products_(score_products),
         k_(p.k),
         q_(p.n_predictors),
+        scales_(layout.n_scales),
         expert_coefficients_(p.experts.size()),
         gate_coefficients_(size(k_ * p.gate_dim)),
         lane_sums_(size((2 * k_ + 1) * kernels::kSampleStep)) {
@@ -115,9 +117,11 @@ class Lane {
   }
 
  private:
-  // Derivatives of log f of one expert: by L, H, LL, LH, HH, by each E, EL, EH, and by each pair of E.
-  static constexpr index_t kOfDispersion = 5;
-  index_t n_derivatives() const { return kOfDispersion + 3 * q_ + q_ * (q_ + 1) / 2; }
+  // Derivatives of log f of one expert: by H and HH; by each L, LH, and pair of L; by each E, EH, EL, and
+  // pair of E.
+  static index_t pairs(index_t n) { return n * (n + 1) / 2; }
+  index_t of_experts() const { return 2 + 2 * scales_ + pairs(scales_); }
+  index_t n_derivatives() const { return of_experts() + (2 + scales_) * q_ + pairs(q_); }
 
   double* number(double* panel, Kind kind, index_t i) const {
     return panel + (layout_.number(kind) + i) * kStride;
@@ -129,12 +133,15 @@ class Lane {
     return derivatives_ + (i * n_derivatives() + which) * kStride;
   }
   double* first(Kind kind, index_t i, index_t a = 0) const {
-    return derivative(i, kind == kExpert ? kOfDispersion + a : kind == kNoise ? 0 : 1);
+    return derivative(i, kind == kExpert ? of_experts() + a : kind == kNoise ? 2 + a : 0);
   }
   double* second(Kind left, Kind right, index_t i, index_t a = 0, index_t b = 0) const {
-    if (right == kExpert) return derivative(i, kOfDispersion + 3 * q_ + b * (b + 1) / 2 + a);
-    if (left == kExpert) return derivative(i, kOfDispersion + (right == kNoise ? 1 : 2) * q_ + a);
-    return derivative(i, left == kShape ? 4 : right == kShape ? 3 : 2);
+    const index_t first_pair = pairs(b) + a, experts = of_experts();
+    if (right == kExpert) return derivative(i, experts + (2 + scales_) * q_ + first_pair);
+    if (left == kExpert && right == kShape) return derivative(i, experts + q_ + a);
+    if (left == kExpert) return derivative(i, experts + 2 * q_ + a * scales_ + b);
+    if (right == kNoise) return derivative(i, 2 + 2 * scales_ + first_pair);
+    return derivative(i, left == kShape ? 1 : 2 + scales_ + a);
   }
 
   // Loads a chunk and finds c; returns its length with padding, where the weights are 0.
@@ -173,7 +180,7 @@ class Lane {
   // The predictors in `forms_` lead to log f in `scores_`, with its derivatives.
   void differentiate(index_t start, index_t n) {
     const auto of_rows = [start](const double* all) { return all ? all + start : nullptr; };
-    const ResponseRows rows = {n, data_.y + start, of_rows(data_.trials), of_rows(data_.row_term)};
+    const ResponseRows rows = {n, data_.y + start, of_rows(data_.trials), of_rows(data_.row_term), data_.n};
     for (index_t i = 0; i < k_; ++i) {
       double* const eta = forms_ + i * q_ * kStride;
       for (index_t s = 0; data_.offset && s < n; ++s) eta[s] += data_.offset[start + s];
@@ -186,7 +193,8 @@ class Lane {
       out.l_h = second(kNoise, kShape, i), out.h_h = second(kShape, kShape, i);
       const double variance = parameters_.variance[size(i)];
       if (settings_.family) {
-        settings_.family->derivatives(rows, {variance, parameters_.shape[size(i)]}, eta, out);
+        const Dispersion dispersion = {variance, parameters_.shape[size(i)], parameters_.cholesky_of(i)};
+        settings_.family->derivatives(rows, dispersion, eta, out);
       } else {
         normal_derivatives(settings_.link.get(), rows, variance, eta, out);
       }
@@ -211,8 +219,8 @@ class Lane {
       }
       for (const Kind kind : {kExpert, kNoise, kShape}) {
         for (index_t a = 0; layout_.count[kind] > 0 && a < n_own(kind); ++a) {
-          double *const f = first(kind, i, a), *const c = number(c_, kind,
-                                                                 is_shared(kind) ? 0 : i * n_own(kind) + a);
+          const index_t at = (is_shared(kind) ? 0 : i * n_own(kind)) + a;
+          double *const f = first(kind, i, a), *const c = number(c_, kind, at);
           for (index_t s = 0; s < padded; ++s) {
             f[s] *= r[s];
             c[s] = (kind == kExpert ? 0.0 : c[s]) + f[s];
@@ -225,7 +233,7 @@ class Lane {
   }
 
   // Numbers of a kind that an expert has.
-  index_t n_own(Kind kind) const { return kind == kExpert ? q_ : 1; }
+  index_t n_own(Kind kind) const { return kind == kExpert ? q_ : kind == kNoise ? scales_ : 1; }
   bool is_shared(Kind kind) const { return layout_.shared && (kind == kNoise || kind == kShape); }
 
   // w h and w c c' for every pair of numbers.
@@ -269,9 +277,10 @@ class Lane {
       const double with = is_shared(kind) ? 1 : same;
       for (index_t s = 0; s < padded; ++s) out[s] = with * own[s] - p[s] * c[s];
     } else if (is_shared(left)) {
-      std::copy_n(second(left, right, 0), padded, out);
+      const index_t a = m % n_own(left), b = n % n_own(right);
+      std::copy_n(second(left, right, 0, a, b), padded, out);
       for (index_t l = 1; l < k_; ++l) {
-        const double* next = second(left, right, l);
+        const double* next = second(left, right, l, a, b);
         for (index_t s = 0; s < padded; ++s) out[s] += next[s];
       }
     } else if (i == j || is_shared(right)) {
@@ -304,7 +313,7 @@ class Lane {
   const EmSettings& settings_;
   const ThetaLayout& layout_;
   bool score_products_;
-  index_t k_, q_;  // experts, and predictors of each
+  index_t k_, q_, scales_;  // experts, and predictors of each, and numbers of its noise
   std::vector<double> expert_coefficients_, gate_coefficients_, lane_sums_;
   AlignedVector<double> numbers_;
   std::array<double*, 4> design_;  // the columns of each kind
@@ -363,7 +372,7 @@ index_t n_parameters(const MixtureParameters& parameters, const EmSettings& sett
 
 Information information(const EmData& data, const MixtureParameters& parameters, const EmSettings& settings,
                         const Poll& poll, bool score_products) {
-  settings.check_predictors(parameters);
+  settings.check_predictors(data, parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const index_t n_products = layout.n_products() / (score_products ? 1 : 2);
   const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
@@ -388,7 +397,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
 
 std::vector<double> row_scores(const EmData& data, const MixtureParameters& parameters,
                                const EmSettings& settings, const Poll& poll) {
-  settings.check_predictors(parameters);
+  settings.check_predictors(data, parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const Runs runs(data.n, kLanes);
   std::vector<double> out(size(data.n * layout.n_parameters()));

@@ -30,6 +30,7 @@ struct ThetaLayout {
   bool one_design;                  // of experts and gates
   index_t n_experts, n_predictors;  // k, and q of each
   bool shared;                      // of all experts, what there is of noise and shapes
+  index_t n_scales;                 // log s of an expert, or the numbers of its covariance
   std::array<index_t, 4> count;     // numbers of each kind
   std::array<index_t, 4> widths;    // columns of each kind
 
@@ -38,7 +39,8 @@ struct ThetaLayout {
         n_experts(p.k),
         n_predictors(p.n_predictors),
         shared(settings.shared_noise),
-        count{p.k * p.n_predictors, p.k - 1, settings.fits_scale() ? (shared ? 1 : p.k) : 0,
+        n_scales(settings.several_responses() ? settings.family->n_scales() : 1),
+        count{p.k * p.n_predictors, p.k - 1, settings.fits_scale() ? (shared ? 1 : p.k) * n_scales : 0,
               settings.fits_shape() ? (shared ? 1 : p.k) : 0},
         widths{p.expert_dim - (settings.fit_intercept ? 0 : 1),
                p.gate_dim - (settings.fit_gate_intercept ? 0 : 1), 1, 1} {}
@@ -54,8 +56,10 @@ struct ThetaLayout {
   }
   index_t n_parameters() const { return parameter(kShape) + count[kShape]; }
   index_t n_numbers() const { return number(kShape) + count[kShape]; }
-  // Where log s, or log shape, of expert i stands; there is one.
-  index_t of_expert(Kind kind, index_t i) const { return parameter(kind) + (shared ? 0 : i); }
+  // Where log s, or log shape, of expert i stands, or the first number of its covariance.
+  index_t of_expert(Kind kind, index_t i) const {
+    return parameter(kind) + (shared ? 0 : i) * (kind == kNoise ? n_scales : 1);
+  }
   // The weights of a block are those of all pairs of its numbers, of one kind only those (i, j) with i <= j.
   static index_t first_partner(Kind left, Kind right, index_t i) { return left == right ? i : 0; }
   index_t n_pairs(Kind left, Kind right) const {

@@ -40,26 +40,36 @@ void move_gates(MixtureParameters& p, const std::vector<double>& from, const std
   for (std::size_t i = 0; i < p.gates.size(); ++i) p.gates[i] = from[i] + step * direction[i];
 }
 
-// experts, gates, logarithms of the variances and shapes, in one vector
-Eigen::VectorXd to_vector(const MixtureParameters& p) {
+// experts, gates, logarithms of the variances and shapes, numbers of covariances, in one vector
+Eigen::VectorXd to_vector(const MixtureParameters& p, const ResponseCovariance& covariance) {
   const auto view = [](const std::vector<double>& v) {
     return Eigen::Map<const Eigen::VectorXd>(v.data(), static_cast<Eigen::Index>(v.size()));
   };
-  Eigen::VectorXd theta(
-      static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size() + p.shape.size()));
+  const index_t n_numbers = p.several_responses() ? covariance.n_numbers() : 0;
+  std::vector<double> numbers(static_cast<std::size_t>(p.k * n_numbers));
+  for (index_t i = 0; n_numbers > 0 && i < p.k; ++i) covariance.read(p, i, numbers.data() + i * n_numbers);
+  Eigen::VectorXd theta(static_cast<Eigen::Index>(p.experts.size() + p.gates.size() + p.variance.size() +
+                                                  p.shape.size() + numbers.size()));
   theta << view(p.experts), view(p.gates), view(p.variance).array().log().matrix(),
-      view(p.shape).array().log().matrix();
+      view(p.shape).array().log().matrix(), view(numbers);
   return theta;
 }
 
-// Back, with variances at the floor or above it, and shapes where the family wants them.
-void from_vector(const Eigen::VectorXd& theta, const EmSettings& settings, MixtureParameters& p) {
+// Back, with variances and covariances at the floor or above it, and shapes where the family wants them.
+void from_vector(const Eigen::VectorXd& theta, const EmSettings& settings,
+                 const ResponseCovariance& covariance, MixtureParameters& p) {
   const double* from = theta.data();
   for (double& x : p.experts) x = *from++;
   for (double& x : p.gates) x = *from++;
   for (double& v : p.variance) {
-    if (settings.fits_scale()) v = std::max(settings.variance_floor, std::exp(*from));
+    if (settings.fits_scale() && !p.several_responses())
+      v = std::max(settings.variance_floor, std::exp(*from));
     ++from;
+  }
+  if (p.several_responses() && settings.fits_scale()) {
+    from += p.shape.size();
+    for (index_t i = 0; i < (settings.shared_noise ? 1 : p.k); ++i)
+      covariance.write(from + i * covariance.n_numbers(), i, p);
   }
   if (!settings.fits_shape()) return;
   const Family& family = *settings.family;
@@ -138,12 +148,13 @@ bool Iteration::tries_to_leap() const {
 
 // True when next_ is where Anderson acceleration leads to and the objective there is no lower.
 bool Iteration::leap() {
-  if (!tries_to_leap() || !tail_.propose(to_vector(current_.parameters), to_vector(proposal_), far_)) {
+  if (!tries_to_leap() || !tail_.propose(to_vector(current_.parameters, m_step_.covariance()),
+                                         to_vector(proposal_, m_step_.covariance()), far_)) {
     return false;
   }
   MixtureParameters& p = next_.parameters;
   p = proposal_;
-  from_vector(far_, settings_, p);
+  from_vector(far_, settings_, m_step_.covariance(), p);
   for (std::size_t j = 0; settings_.alpha_l1 > 0 && j < p.experts.size(); ++j)
     if (proposal_.experts[j] == 0) p.experts[j] = 0;  // what the lasso has left out stays out
   if (settings_.shared_noise) {
@@ -158,18 +169,24 @@ bool Iteration::leap() {
 
 // Experts and noise alone cannot lower the objective, nor can the noise alone where there is a link: so
 // halving the gates' step and damping that of the experts ends well; what is left then is rounding, and the
-// run has arrived. With a family all of the step is halved: its direction is one of ascent.
+// run has arrived. With a family all of the step is halved: its direction is one of ascent. Several normal
+// responses are as one.
 void Iteration::halve(double rounding) {
   double step = 1;
   Eigen::VectorXd from, whole;
-  if (settings_.family) from = to_vector(current_.parameters), whole = to_vector(proposal_) - from;
+  const ResponseCovariance& covariance = m_step_.covariance();
+  const bool all = settings_.family && !settings_.several_responses();
+  if (all) {
+    from = to_vector(current_.parameters, covariance);
+    whole = to_vector(proposal_, covariance) - from;
+  }
   for (int halving = 0; halving <= kMaxHalvings; ++halving, step /= 2) {
     if (halving > 0) {
       tail_.forget();
       m_step_.metric().step_was_halved();
       const double size = halving < kMaxHalvings ? step : 0;
       move_gates(proposal_, current_.parameters.gates, gate_direction_, size);
-      if (settings_.family) from_vector(from + size * whole, settings_, proposal_);
+      if (all) from_vector(from + size * whole, settings_, covariance, proposal_);
     }
     next_.parameters = proposal_;
     evaluate(next_);

@@ -40,7 +40,12 @@ double beside_lasso(double slope, double coefficient, double lasso) {
 }  // namespace
 
 MStep::MStep(const EmData& data, double weight, const EmSettings& settings, const Poll& poll)
-    : data_(data), settings_(settings), poll_(poll), weight_(weight), metric_(data, settings) {}
+    : data_(data),
+      settings_(settings),
+      poll_(poll),
+      weight_(weight),
+      metric_(data, settings),
+      covariance_(settings) {}
 
 double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) const {
   double value = stats.log_likelihood;
@@ -48,6 +53,10 @@ double MStep::objective(const MixtureParameters& p, const EmStatistics& stats) c
   if (settings_.gate_alpha > 0) {
     const auto slopes = gates.leftCols(p.gate_dim - 1);
     value -= 0.5 * settings_.gate_alpha * (slopes.rowwise() - slopes.colwise().mean()).squaredNorm();
+  }
+  if (p.several_responses()) {
+    if (settings_.alpha > 0 && !data_.frozen()) value -= 0.5 * covariance_.penalty(p);
+    return value;
   }
   std::vector<double> penalties;
   if (!data_.frozen()) penalty_squares(p, settings_, penalties);
@@ -78,14 +87,18 @@ void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, doub
     if (settings_.link) add_penalties(p);  // of the experts that the squares are of
     if (!settings_.common_columns.empty() || settings_.alpha_mean > 0) {
       move_together(p, stats, damping);
-    } else if (p.n_predictors > 1) {
+    } else if (p.n_predictors > 1 || p.several_responses()) {
       move_predictors(p, stats);
     } else {
       move_each(p, stats, damping);
     }
-    if (!settings_.link) add_penalties(p);
+    if (!settings_.link && !p.several_responses()) add_penalties(p);
   }
-  if (settings_.fits_scale()) update_noise(p, squares_, stats.totals);
+  if (settings_.fits_scale() && p.several_responses()) {
+    covariance_.update(p, squares_, stats.totals, kSmallestShare * weight_);
+  } else if (settings_.fits_scale()) {
+    update_noise(p, squares_, stats.totals);
+  }
   if (settings_.fits_shape()) update_shape(p, stats);
 }
 
@@ -115,7 +128,7 @@ void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double da
 }
 
 // Experts of several predictors: one system for all of an expert's, then across them the inverse of the fixed
-// matrix that their second derivatives have in common.
+// matrix that their second derivatives have in common; none where they are those of several responses.
 void MStep::move_predictors(MixtureParameters& p, const EmStatistics& stats) {
   const index_t d = p.expert_dim - 1, m = d + (settings_.fit_intercept ? 1 : 0), q = p.n_predictors;
   RowMatrix steps(m, q);
@@ -131,6 +144,7 @@ void MStep::move_predictors(MixtureParameters& p, const EmStatistics& stats) {
       expert_.solve(delta_, poll_);
       steps.col(a) = delta_;
     }
+    if (p.several_responses()) move_squares(stats, i, steps);
     add_steps(p, i, steps);
   }
 }
@@ -142,6 +156,23 @@ void MStep::add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const {
     settings_.family->precondition(&steps(j, 0));
     for (index_t a = 0; a < q; ++a) p.experts[(i * q + a) * p.expert_dim + j] += steps(j, a);
   }
+}
+
+// The squares after the steps D of expert i, m x q, S - D'T - T'D + D'G D with the slopes T and the Gram
+// matrix G; (G + alpha) D = T - alpha A'.
+void MStep::move_squares(const EmStatistics& stats, index_t i, const ResponseCovariance::RowMatrix& steps) {
+  const index_t dim = data_.expert_dim(), m = steps.rows(), q = steps.cols(), pairs = q * (q + 1) / 2;
+  const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
+  const double* packed = stats.products.data() + i;
+  Eigen::MatrixXd G(m, m);
+  for (index_t b = 0; b < m; ++b)
+    for (index_t a = 0; a <= b; ++a, packed += columns) G(a, b) = G(b, a) = *packed;
+  const Eigen::Map<const RowMatrix> slopes(&stats.residuals[i * q * dim], q, dim);
+  const Eigen::MatrixXd cross = slopes.leftCols(m) * steps;
+  const Eigen::MatrixXd change = steps.transpose() * G * steps - cross - cross.transpose();
+  double* square = squares_.data() + i * pairs;
+  for (index_t b = 0; b < q; ++b)
+    for (index_t a = 0; a <= b; ++a) *square++ += change(a, b);
 }
 
 // Adds delta_ to the expert; `quadratic` is delta' G delta. Without a link the squares become those after the
@@ -277,7 +308,9 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   const index_t gate_d = p.gate_dim - 1;
   const index_t of_gate = gate_d + (settings_.fit_gate_intercept ? 1 : 0),
                 of_expert = data_.frozen() ? 0 : p.expert_dim - (settings_.fit_intercept ? 0 : 1);
-  for (index_t row = 0; row < p.k * p.n_predictors && p.n_predictors > 1; ++row) {
+  const bool own_noise = p.n_predictors == 1 && !p.several_responses();
+  if (p.several_responses() && !data_.frozen()) see_responses(p, stats, see);
+  for (index_t row = 0; row < p.k * p.n_predictors && !own_noise && !p.several_responses(); ++row) {
     for (index_t j = 0; j < of_expert; ++j) {
       const index_t at = row * p.expert_dim + j;
       see(stats.residuals[at] - pull[at]);
@@ -294,7 +327,7 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
   }
   for (index_t i = 0; i < p.k; ++i) {
     const double s = std::sqrt(p.variance[i]);
-    for (index_t j = 0; j < of_expert && p.n_predictors == 1; ++j) {
+    for (index_t j = 0; j < of_expert && own_noise; ++j) {
       const index_t at = i * p.expert_dim + j;
       const double l1 = j + 1 < p.expert_dim ? settings_.alpha_l1 : 0;
       if (!is_common(j)) see(beside_lasso(stats.residuals[at] - pull[at], p.experts[at], l1) / s);
@@ -310,6 +343,7 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
                                : p.shape[i] <= (1 + kAtBound) * settings_.family->least_shape();
       if (!held && !(settings_.shared_noise && i + 1 < p.k)) see(up);
     }
+    if (p.several_responses()) continue;
     const double squares = stats.squares[i] + (data_.frozen() ? 0 : penalties[i]),
                  own = squares / p.variance[i] - stats.totals[i];
     noise += own;
@@ -318,6 +352,28 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
     if (settings_.fits_scale() && (up > 0 || p.variance[i] > settings_.variance_floor)) see(up);
   }
   return largest / weight_;
+}
+
+// Of experts with several responses: A in units of L, and the covariances that are not at their floor.
+template <class See>
+void MStep::see_responses(const MixtureParameters& p, const EmStatistics& stats, const See& see) const {
+  const index_t q = p.n_predictors, dim = p.expert_dim, m = dim - (settings_.fit_intercept ? 0 : 1);
+  ResponseCovariance::RowMatrix sum = ResponseCovariance::RowMatrix::Zero(q, q);
+  for (index_t i = 0; i < p.k; ++i) {
+    RowMatrix slopes = Eigen::Map<const RowMatrix>(&stats.residuals[i * q * dim], q, dim);
+    const Eigen::Map<const RowMatrix> experts(&p.experts[i * q * dim], q, dim);
+    slopes.leftCols(dim - 1) -= settings_.alpha * experts.leftCols(dim - 1);
+    slopes = covariance_.whitening(p, i) * slopes;
+    for (index_t a = 0; a < q; ++a)
+      for (index_t j = 0; j < m; ++j) see(slopes(a, j));
+    if (!settings_.fits_scale()) continue;
+    const auto S = covariance_.squares(stats.squares, p, i);
+    sum += S;
+    if (!settings_.shared_noise && !covariance_.at_floor(p, i))
+      see(covariance_.steepest(p, i, S, stats.totals[i]));
+  }
+  if (settings_.fits_scale() && settings_.shared_noise && !covariance_.at_floor(p, 0))
+    see(covariance_.steepest(p, 0, sum, sum_of(stats.totals)));
 }
 
 void MStep::update_noise(MixtureParameters& p, const std::vector<double>& squares,

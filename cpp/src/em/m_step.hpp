@@ -9,6 +9,8 @@
 //     families delta_i likewise, with the sums that a family makes: a Newton step, or one of EM; log shape
 //     goes
 //              its Newton step, of limited length
+//     several  responses: delta_i = (sum w r_i u u' + alpha)^-1 (sum w r_i u e_i' - alpha A_i'), for every
+//              response with one matrix; the covariances are those of covariance.hpp
 //     common   coefficients that all experts share, and a ridge towards the mean of experts: the same systems
 //     over s_i^2, solved together
 //     gates    (H + ridge)^-1 (sum w (r - p) v - ridge W), H in (k - 1) x (k - 1) blocks of m x m; constant
@@ -19,6 +21,7 @@
 
 #include <vector>
 
+#include "em/covariance.hpp"
 #include "em/gate_metric.hpp"
 #include "em/solve.hpp"
 #include "moefast/em.hpp"
@@ -45,6 +48,7 @@ class MStep {
 
   GateMetric& metric() { return metric_; }
   const GateMetric& metric() const { return metric_; }
+  const ResponseCovariance& covariance() const { return covariance_; }
 
   // Largest component of the gradient of the mean objective by the free parameters, experts in units of their
   // noise (a_i / s_i), noise as log s_i. At the floor only a gradient that points upwards counts.
@@ -60,6 +64,7 @@ class MStep {
   // Adds delta to the experts, one by one or together; `squares_` follows. `pull_`: see expert_ridge.hpp.
   void move_each(MixtureParameters& p, const EmStatistics& stats, double damping);
   void move_predictors(MixtureParameters& p, const EmStatistics& stats);
+  void move_squares(const EmStatistics& stats, index_t i, const ResponseCovariance::RowMatrix& steps);
   void move_together(MixtureParameters& p, const EmStatistics& stats, double damping);
   void add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const;
   void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);
@@ -68,12 +73,15 @@ class MStep {
   void update_noise(MixtureParameters& p, const std::vector<double>& squares,
                     const std::vector<double>& totals) const;
   void update_shape(MixtureParameters& p, const EmStatistics& stats) const;
+  template <class See>
+  void see_responses(const MixtureParameters& p, const EmStatistics& stats, const See& see) const;
 
   const EmData& data_;
   const EmSettings& settings_;
   const Poll& poll_;
   const double weight_;
   GateMetric metric_;
+  ResponseCovariance covariance_;
   // Room for the systems, one after another.
   SemidefiniteSystem expert_, common_;
   Eigen::VectorXd target_, delta_, gate_step_;

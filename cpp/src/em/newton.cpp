@@ -119,7 +119,7 @@ class Newton {
   // Variances that were at the floor before they were made standard deviations and back are there again, and
   // so are shapes.
   MixtureParameters put_on_bounds(MixtureParameters p) const {
-    for_dispersion([&](Kind kind, index_t i) {
+    for_dispersion(p, [&](Kind kind, index_t i) {
       const auto [least, largest] = bounds(kind);
       double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];
       if (value < least * (1 + kFlat)) value = least;
@@ -152,9 +152,18 @@ class Newton {
 
   // Calls see(kind, i) for what there is of log s_i and log shape_i of every expert, shared or not.
   template <class See>
-  void for_dispersion(const See& see) const {
-    for (const Kind kind : {kNoise, kShape})
+  void for_dispersion(const MixtureParameters& p, const See& see) const {
+    for (const Kind kind : {kNoise, kShape}) {
+      if (kind == kNoise && p.several_responses()) continue;
       for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.n_experts; ++i) see(kind, i);
+    }
+  }
+
+  // Calls see(i) for every expert with a covariance that is fitted, shared or not.
+  template <class See>
+  void for_covariances(const MixtureParameters& p, const See& see) const {
+    for (index_t i = 0; p.several_responses() && layout_.count[kNoise] > 0 && i < layout_.n_experts; ++i)
+      see(i);
   }
 
   // The parameter that stands for each: of coefficients that all experts have in common the first expert's.
@@ -184,6 +193,7 @@ class Newton {
       if (kind == kExpert) {
         const std::size_t from = size(i * p.expert_dim + a);
         const double v = p.variance[size(i / layout_.n_predictors)];
+        if (p.several_responses()) return;
         g[at] = (point.stats.residuals[from] - pull[from]) / v;
       } else {
         const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
@@ -194,7 +204,8 @@ class Newton {
         g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
       }
     });
-    for_dispersion([&](Kind kind, index_t i) {
+    if (p.several_responses()) m_step_.covariance().add_gradient(p, point.stats, layout_, g);
+    for_dispersion(p, [&](Kind kind, index_t i) {
       if (kind == kShape) {
         g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
         return;
@@ -218,7 +229,11 @@ class Newton {
     const index_t P = layout_.n_parameters();
     MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
     const index_t width = layout_.width(kGate);
-    add_ridge(p, settings_, layout_, bends);
+    if (p.several_responses()) {
+      m_step_.covariance().add_ridge(p, layout_, bends);
+    } else {
+      add_ridge(p, settings_, layout_, bends);
+    }
     for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
       if (kind == kGate && a + 1 < p.gate_dim) {
         for (index_t j = 0; j < layout_.count[kGate]; ++j)
@@ -237,7 +252,11 @@ class Newton {
     if (stands_for_[size(parameter)] != parameter) return false;
     const MixtureParameters& p = now_.parameters;
     bool free = true;
-    for_dispersion([&](Kind kind, index_t i) {
+    for_covariances(p, [&](index_t i) {
+      const index_t own = parameter - layout_.of_expert(kNoise, i);
+      if (own >= 0 && own < layout_.n_scales && m_step_.covariance().at_floor(p, i)) free = false;
+    });
+    for_dispersion(p, [&](Kind kind, index_t i) {
       if (layout_.of_expert(kind, i) != parameter) return;
       const auto [least, largest] = bounds(kind);
       const double value = (kind == kNoise ? p.variance : p.shape)[size(i)], up = now_.gradient[parameter];
@@ -323,7 +342,17 @@ class Newton {
       (kind == kExpert ? p.experts[size(i * p.expert_dim + a)] : p.gates[size(i * p.gate_dim + a)]) +=
           change[at];
     });
-    for_dispersion([&](Kind kind, index_t i) {
+    for_covariances(p, [&](index_t i) {
+      if (layout_.shared && i > 0) return;
+      std::vector<double> numbers(size(layout_.n_scales));
+      m_step_.covariance().read(p, i, numbers.data());
+      const double* by = change.data() + layout_.of_expert(kNoise, i);
+      const auto moves = [](double c) { return c != 0; };
+      if (!std::any_of(by, by + layout_.n_scales, moves)) return;
+      for (double& number : numbers) number += *by++;
+      m_step_.covariance().write(numbers.data(), i, p);
+    });
+    for_dispersion(p, [&](Kind kind, index_t i) {
       const auto [least, largest] = bounds(kind);
       const double log_ratio = change[layout_.of_expert(kind, i)];
       double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];

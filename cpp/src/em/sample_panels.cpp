@@ -11,7 +11,7 @@ SamplePanels::SamplePanels(const EmData& data, index_t most_kept)
     : data_(data),
       u_dim_(data.expert_dim()),
       v_dim_(data.one_design() ? 0 : data.gate_dim()),
-      numbers_((u_dim_ + v_dim_ + 2) * kStride) {
+      numbers_((u_dim_ + v_dim_ + data.n_responses + 1) * kStride) {
   for (const double* other : others()) numbers_ += other ? kStride : 0;
   data.check_columns();
   const index_t chunks = (data.n + kChunk - 1) / kChunk;
@@ -28,8 +28,9 @@ SamplePanels::Chunk SamplePanels::chunk(index_t first, double* room) const {
 
 SamplePanels::Chunk SamplePanels::place(index_t first, const double* panels) const {
   const index_t rows = std::min(kChunk, data_.n - first), step = kernels::kSampleStep;
-  const double *const V = panels + u_dim_ * kStride, *const y = V + v_dim_ * kStride;
-  const double* next = y + 2 * kStride;
+  const double *const V = panels + u_dim_ * kStride, *const y = V + v_dim_ * kStride,
+                      *const w = y + data_.n_responses * kStride;
+  const double* next = w + kStride;
   const auto place_other = [&](const double* other) {
     return other ? std::exchange(next, next + kStride) : nullptr;
   };
@@ -39,7 +40,7 @@ SamplePanels::Chunk SamplePanels::place(index_t first, const double* panels) con
                  panels,
                  v_dim_ > 0 ? V : panels,
                  y,
-                 y + kStride,
+                 w,
                  nullptr,
                  nullptr,
                  nullptr,
@@ -58,9 +59,10 @@ void SamplePanels::fill(index_t first, double* panels) const {
   panels += u_dim_ * kStride;
   if (v_dim_ > 0) load_design(data_, data_.gate_columns, first, chunk.rows, chunk.padded, kStride, panels);
   panels += v_dim_ * kStride;
-  transpose(data_.y, 1, chunk, panels);
-  transpose(data_.w, 1, chunk, panels + kStride);
-  panels += 2 * kStride;
+  for (index_t a = 0; a < data_.n_responses; ++a, panels += kStride)
+    transpose(data_.y + a * data_.n, 1, chunk, panels);
+  transpose(data_.w, 1, chunk, panels);
+  panels += kStride;
   for (const double* other : others()) {
     if (!other) continue;
     transpose(other, 1, chunk, panels);

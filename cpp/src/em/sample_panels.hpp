@@ -2,7 +2,8 @@
 // vectors.
 //
 // Panels are rows of kStride numbers: U = (x, 1) has expert_dim of them, V likewise gate_dim, or is U where
-// experts and gates see the same columns; y and w have one each, and so has what else EmData tells of rows.
+// experts and gates see the same columns; y has one for each response, w has one, and so has what else EmData
+// tells of rows.
 #pragma once
 
 #include <array>

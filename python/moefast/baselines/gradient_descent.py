@@ -195,7 +195,7 @@ def fit_gradient_descent(
     sample_weight = samples.sample_weight
     options = EmOptions(fit_intercept=fit_intercept, fit_gate_intercept=fit_gate_intercept)
     problem = EmProblem(samples, options, link)
-    unit = problem.standardisation.y_scale
+    unit = float(problem.standardisation.y_scale)
     if loss == "l2" and not 1 / _LARGEST_UNIT < unit < _LARGEST_UNIT:
         raise OverflowError(f"squares of y, whose scale is {unit:.3g}, leave the range of float64; rescale y")
     rng = get_generator(random_state)

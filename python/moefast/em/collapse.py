@@ -31,7 +31,7 @@ def collapsed_experts(
         of_rows = group_weight if group is None else group_weight[group]
         share = weight / np.maximum(of_rows, 1e-300)
         few &= share @ responsibilities() < least
-    at_floor = mixture.sigma**2 <= samples.variance_floor * (1 + 1e-9)
+    at_floor = samples.at_floor(mixture)
     at_floor |= mixture.family.has_collapsed(mixture.shape)
     at_floor |= few
     return tuple(np.flatnonzero(at_floor).tolist()) if at_floor.any() else ()

@@ -10,6 +10,7 @@ import numpy as np
 import moefast._core as _core
 from moefast._typing import Floats
 from moefast.em.options import EXPERT_ALPHA_LEAST, GATE_ALPHA_AUTO, EmOptions
+from moefast.em.response_covariance import raised
 from moefast.em.standard_samples import StandardSamples
 from moefast.families import GAUSSIAN, Family
 from moefast.links import LINKS, Link
@@ -70,6 +71,7 @@ class CoreProblem(StandardSamples):
             shared_noise=o.noise == "shared",
             common_columns=self.expert_design.positions(o.common_columns),
             variance_floor=self.variance_floor,
+            least_covariance=[] if self.least_covariance is None else self.least_covariance.ravel().tolist(),
             alpha=self.ridge_to_zero,
             alpha_mean=self.ridge_to_mean,
             alpha_l1=self.lasso,
@@ -111,7 +113,7 @@ class CoreProblem(StandardSamples):
         offset, trials, row_term, first_predictor = self.response.of_core
         return _core.EmData(
             self.features.values,
-            self.t,
+            self.response.values_for_core,
             sample_weight,
             means,
             log_densities,
@@ -130,16 +132,18 @@ class CoreProblem(StandardSamples):
         """Equal gates; the rest is made by the first M-step."""
         d = self.features.shape[1]
         shape, q = np.full(k, self.family.initial_shape), self.family.n_predictors
-        predictors = (k,) if q == 1 else (k, q)
+        several = self.family.has_covariance
+        predictors = (k, q) if q > 1 or several else (k,)
         return Mixture(
             np.zeros((*predictors, d)),
             np.zeros(predictors),
             np.zeros((k, d)),
             np.zeros(k),
-            np.ones(k),
+            np.ones(predictors if several else k),
             self.link,
             self.family,
             shape,
+            np.broadcast_to(np.eye(q), (k, q, q)) if several else None,
         )
 
     def _parameters(
@@ -154,10 +158,11 @@ class CoreProblem(StandardSamples):
         intercept = start.intercept if self.options.fit_intercept else np.zeros_like(start.intercept)
         gate_intercept = start.gate_intercept if self.options.fit_gate_intercept else np.zeros(k)
         variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
-        if not self.family.has_scale:
+        if not self.family.has_scale or start.covariance is not None:
             variance = np.ones(k)
         if self.options.noise == "shared" and update_noise:
             variance, shape = np.full(k, variance.mean()), np.full(k, np.exp(np.log(shape).mean()))
+        dispersion = _beside(variance[:, None], shape) if start.covariance is None else self._cholesky(start)
         coef = self.expert_design.take(start.coef)
         common = self.expert_design.positions(self.options.common_columns)
         if common:
@@ -165,7 +170,7 @@ class CoreProblem(StandardSamples):
             coef[:, common] = coef[:, common].mean(axis=0)
         experts = _beside(coef, intercept)
         gates = _beside(self.gate_design.take(start.gate_coef), gate_intercept)
-        return start, (experts.reshape(-1, experts.shape[-1]), gates, _beside(variance[:, None], shape))
+        return start, (experts.reshape(-1, experts.shape[-1]), gates, dispersion)
 
     def _of_this_problem(self, start: Mixture) -> Mixture:
         """Return the start with its last gate row 0 and this link and family: as it is where it has them."""
@@ -174,18 +179,33 @@ class CoreProblem(StandardSamples):
             return start
         return replace(start.ordered(np.arange(start.n_experts)), link=self.link, family=self.family)
 
+    def _cholesky(self, start: Mixture) -> Floats:
+        """Return the Cholesky factors of the covariances of several responses, within the options."""
+        covariance, k = start.covariance, start.n_experts
+        assert covariance is not None
+        assert self.least_covariance is not None
+        if self.options.noise == "shared":
+            covariance = np.broadcast_to(covariance.mean(axis=0), covariance.shape)
+        covariance = raised(covariance, self.least_covariance, diagonal=self._is_diagonal)
+        return np.ascontiguousarray(np.linalg.cholesky(covariance)).reshape(k, *covariance.shape[1:])
+
     def _mixture(self, start: Mixture, out: Any) -> Mixture:
         """Return the parameters in the core's result."""
         experts = out["experts"].reshape(*start.intercept.shape, -1)
+        sigma, covariance = np.sqrt(out["variance"]), None
+        if "cholesky" in out:
+            covariance = out["cholesky"] @ np.swapaxes(out["cholesky"], 1, 2)
+            sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         return Mixture(
             coef=self.expert_design.spread(experts[..., :-1]),
             intercept=experts[..., -1],
             gate_coef=self.gate_design.spread(out["gates"][:, :-1]),
             gate_intercept=out["gates"][:, -1],
-            sigma=np.sqrt(out["variance"]),
+            sigma=sigma,
             link=start.link,
             family=start.family,
             shape=out["shape"],
+            covariance=covariance,
         )
 
     def responsibilities(self, mixture: Mixture, means: Floats | None = None) -> Floats:
@@ -204,7 +224,7 @@ class CoreProblem(StandardSamples):
         Coefficients of columns that depend linearly on others do not count.
         """
         n_gates = n_experts - 1 if n_gates is None else n_gates
-        dispersions = int(self.family.has_scale) + int(self.family.shape_name is not None)
+        dispersions = self.family.n_scales + int(self.family.shape_name is not None)
         noise = dispersions * (1 if self.options.noise == "shared" else n_experts)
         common = len(set(self.options.common_columns) - set(self.expert_design.dependent))
         of_expert = self.family.n_predictors * self.expert_design.rank
@@ -221,10 +241,8 @@ class CoreProblem(StandardSamples):
     def residuals(self, mixture: Mixture) -> Floats:
         """Return how far each expert is from each row, (n, k), with other families on the scale of predictors."""
         response = self.response
-        if self.family.n_predictors > 1:  # along a contrast of classes, the same for mixtures of as many experts
-            of = mixture.predictors(self.Z)
-            expected = np.exp(self.family.log_probabilities(of))
-            missed = response.working[:, None] - expected
+        if self.family.n_predictors > 1:  # along a contrast, the same for mixtures of as many experts
+            missed = response.working[:, None] - self.family.expected_indicators(mixture.predictors(self.Z))
             return np.asarray(missed @ np.random.default_rng(mixture.n_experts).normal(size=missed.shape[-1]))
         if response.first_predictor is None:
             return np.asarray(self.t[:, None] - mixture.expert_means(self.Z))

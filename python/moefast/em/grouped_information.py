@@ -63,8 +63,8 @@ def grouped_derivatives(problem: EmProblem, mixture: Mixture) -> tuple[Floats, F
             hessian[mine, of_gate] += slope.T @ V
             hessian[of_gate, of_gate] += (V * (w * (r - p)[:, i])[:, None]).T @ V
     hessian[gates, experts] = hessian[experts, gates].T
-    n_other = int(problem.family.has_scale) + int(problem.family.shape_name is not None)
-    M = _order((k, m - n_other, n_other, c), shared_noise=options.noise == "shared")
+    others = (problem.family.n_scales, int(problem.family.shape_name is not None))
+    M = _order((k, m - sum(others), c), others, shared_noise=options.noise == "shared")
     return M.T @ weighted.sum(axis=0), M.T @ hessian @ M, M.T @ (weighted.T @ scores) @ M
 
 
@@ -86,7 +86,7 @@ def _own_derivatives(
     return x, rows.derivatives(alone)[1]
 
 
-def _order(sizes: tuple[int, int, int, int], *, shared_noise: bool) -> Floats:
+def _order(sizes: tuple[int, int, int], others: tuple[int, int], *, shared_noise: bool) -> Floats:
     """Return M of 0 and 1 that leads from each expert's own parameters, then gates, to the order of the layout.
 
     That is the coefficients of experts, those of gates, and then what there is of log s and log shape.
@@ -94,17 +94,21 @@ def _order(sizes: tuple[int, int, int, int], *, shared_noise: bool) -> Floats:
     Parameters
     ----------
     sizes : tuple of int
-        Experts, coefficients of each, what else is its own, coefficients of a gate.
+        Experts, coefficients of each, coefficients of a gate.
+    others : tuple of int
+        What else is an expert's own: how many numbers of its scale, and of its shape.
     shared_noise : bool
-        Whether the latter but one is the same for all.
+        Whether they are the same for all.
     """
-    k, width, n_other, c = sizes
-    m, before = width + n_other, k * width + (k - 1) * c
+    k, width, c = sizes
+    m, before = width + sum(others), k * width + (k - 1) * c
     n_each = 1 if shared_noise else k
-    M = np.zeros((k * m + (k - 1) * c, before + n_other * n_each))
+    M = np.zeros((k * m + (k - 1) * c, before + sum(others) * n_each))
     for i in range(k):
         M[i * m : i * m + width, i * width : (i + 1) * width] = np.eye(width)
-        for j in range(n_other):
-            M[i * m + width + j, before + j * n_each + (0 if shared_noise else i)] = 1.0
+        own, at, to = (0 if shared_noise else i), i * m + width, before
+        for n in others:
+            M[at : at + n, to + own * n : to + (own + 1) * n] = np.eye(n)
+            at, to = at + n, to + n * n_each
     M[k * m :, k * width : before] = np.eye((k - 1) * c)
     return M

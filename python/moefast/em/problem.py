@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import block_diag
 from scipy.special import softmax
 
 import moefast._core as _core
@@ -34,6 +35,7 @@ from moefast.em.core_problem import CoreProblem
 from moefast.em.finite import refuse_infinite
 from moefast.em.fit import EmFit, EmStart, HardAssignment
 from moefast.em.grouped_information import grouped_derivatives
+from moefast.em.response_covariance import numbers_by_scales
 from moefast.mixture import Mixture
 from moefast.threads import resolve_threads
 
@@ -220,7 +222,8 @@ class EmProblem(CoreProblem):
 
         They are by the coefficients of all experts, of all gates but the last, log s_i and log shape_i of families
         that have them (one log s and one log shape where the noise is shared), P of them in this order, and exact.
-        Columns that are not seen have none.
+        Columns that are not seen have none. Of several responses the parameters of the covariances stand in the
+        place of log s_i, see :mod:`moefast.em.response_covariance`: with ridges, exact at an optimum.
 
         Parameters
         ----------
@@ -230,7 +233,21 @@ class EmProblem(CoreProblem):
         if self.groups is not None:
             return grouped_derivatives(self, mixture)
         _, parameters = self._parameters(mixture)
-        return _core.information(self._data(), parameters, self._settings())
+        score, hessian, products = _core.information(self._data(), parameters, self._settings())
+        if mixture.covariance is None:
+            return score, hessian, products
+        J = self._by_scales(mixture)  # exact where the objective does not change with the covariances
+        return J.T @ score, J.T @ hessian @ J, J.T @ products @ J
+
+    def _by_scales(self, mixture: Mixture) -> Floats:
+        """Return the derivative of the core's parameters by ours, (P, P): those of covariances are others."""
+        assert mixture.covariance is not None
+        blocks = [numbers_by_scales(own, diagonal=self._is_diagonal) for own in mixture.covariance]
+        blocks = blocks[:1] if self.options.noise == "shared" else blocks
+        k, q = mixture.n_experts, self.family.n_predictors
+        width = self.expert_design.width + int(self.options.fit_intercept)
+        gates = (k - 1) * (self.gate_design.width + int(self.options.fit_gate_intercept))
+        return block_diag(np.eye(k * q * width + gates), *blocks)
 
     def row_scores(self, mixture: Mixture, rows: npt.NDArray[np.intp]) -> Floats:
         """Return the scores s_n of some rows, without their weights, (rows, P); see :meth:`derivatives`."""
@@ -238,7 +255,8 @@ class EmProblem(CoreProblem):
         other._take(rows)
         other.sample_weight, other.groups = self.sample_weight[rows], None
         _, parameters = self._parameters(mixture)
-        return _core.row_scores(other._data(), parameters, self._settings())
+        scores = _core.row_scores(other._data(), parameters, self._settings())
+        return scores if mixture.covariance is None else scores @ self._by_scales(mixture)
 
     def with_response(self, t: Floats) -> EmProblem:
         """Return the same features and weights in the same units with other responses in standard units.
@@ -281,7 +299,7 @@ class EmProblem(CoreProblem):
 
     def to_units(self, fit: EmFit) -> EmFit:
         """Return a fit made in standard units in the units of the data."""
-        shift = self.density_weight * np.log(self.standardisation.y_scale)
+        shift = self.density_weight * self.standardisation.log_y_unit
         with np.errstate(over="ignore", invalid="ignore"):  # `result` refuses what is not finite
             mixture = fit.mixture.to_units(self.standardisation)
         mixture = replace(mixture, family=self._family_in_units)  # as it was given, to the last bit

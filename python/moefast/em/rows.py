@@ -36,7 +36,7 @@ class StandardRows(Protocol):
 
     @property
     def t(self) -> Floats:
-        """The response, shape (n,)."""
+        """The response, shape (n,), or (n, q)."""
 
     @property
     def row_value(self) -> Floats:
@@ -48,9 +48,10 @@ def row_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
 
     Rows of a group have the same number, which depends on the values of all of them.
     """
-    wave = _FREQUENCY * rng.normal(size=samples.features.shape[1] + 1)
-    phase = samples.features.linear_form(wave[:-1])
-    phase += samples.t * wave[-1]
+    d, t = samples.features.shape[1], samples.t
+    wave = _FREQUENCY * rng.normal(size=d + (1 if t.ndim == 1 else t.shape[1]))
+    phase = samples.features.linear_form(wave[:d])
+    phase += t * wave[d] if t.ndim == 1 else (t * wave[d:]).sum(axis=1)
     phase += rng.uniform()
     np.mod(phase, 1.0, out=phase)
     if samples.groups is not None:

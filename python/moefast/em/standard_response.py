@@ -35,12 +35,12 @@ class StandardResponse:
     ----------
     family : Family
         In standard units.
-    t : ndarray of shape (n,)
+    t : ndarray of shape (n,), or (n, q) for several responses
     terms : RowTerms
         In standard units.
     row_term, first_predictor : ndarray of shape (n,) or None
         What the core is told of rows, see :class:`moefast.families.Family`; None for normal responses.
-    working : ndarray of shape (n,), or (n, C) for C classes
+    working : ndarray of shape (n,), or (n, C) for C classes or responses
         What starts take for a response that linear experts could explain: the first predictor less the offset, of
         mean 0 and standard deviation 1; for normal responses t itself.
     """
@@ -81,7 +81,7 @@ class StandardResponse:
         return cls(family, t, terms, contiguous, np.ascontiguousarray(first), working)
 
     def drawn(self, sample_weight: Floats, rng: np.random.Generator) -> Floats:
-        """Return the working response, (n,); of classes a random contrast, of mean 0 and standard deviation 1."""
+        """Return the working response, (n,); of several a random contrast, of mean 0 and standard deviation 1."""
         if self.working.ndim == 1:
             return self.working
         values = self.working @ rng.normal(size=self.working.shape[1])
@@ -99,6 +99,11 @@ class StandardResponse:
         return StandardResponse(self.family, self.t[rows], self.terms[rows], row_term, first, working)
 
     @property
+    def values_for_core(self) -> Floats:
+        """T as the core reads it, (n,), or a row for each of several responses, (q, n)."""
+        return np.ascontiguousarray(self.t.T)
+
+    @property
     def of_core(self) -> tuple[Floats | None, ...]:
         """Offset, trials, row term and first predictor, as the core's EmData takes them after the units."""
         return self.terms.offset, self.terms.n_trials, self.row_term, self.first_predictor
@@ -106,7 +111,11 @@ class StandardResponse:
     @property
     def value(self) -> Floats:
         """A number for each row, (n,), the same where y and the terms are the same."""
-        if not self.terms.given:
+        if not self.terms.given and self.t.ndim == 1:
             return self.t
         known = np.column_stack([self.t, *self.terms.given])
-        return np.unique(known, axis=0, return_inverse=True)[1].ravel().astype(np.float64)
+        order = np.lexsort(known.T)
+        new = (known[order[1:]] != known[order[:-1]]).any(axis=1)
+        number = np.zeros(len(known))
+        number[order[1:]] = np.cumsum(new)
+        return number

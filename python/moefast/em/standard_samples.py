@@ -13,12 +13,14 @@ import moefast._core as _core
 from moefast._typing import Floats
 from moefast.em.design import Design
 from moefast.em.options import EmOptions
+from moefast.em.response_covariance import at_floor, dependent_responses, least_correlation
 from moefast.em.rows import row_groups
 from moefast.em.standard_features import StandardFeatures
 from moefast.em.standard_response import StandardResponse, absorb_offset
 from moefast.families import GAUSSIAN, Family
 from moefast.groups import RowGroups
 from moefast.links import Link
+from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 from moefast.standardisation import Spread, Standardisation, Units
 from moefast.transforms.polynomial import hermite_moment
@@ -28,6 +30,8 @@ __all__ = ["StandardSamples"]
 
 # Cubes of a response that cannot be rescaled stay in range.
 _LARGEST_RESPONSE = 1e100
+# Variances this near to the floor are at it, relatively.
+_AT_FLOOR = 1e-9
 
 Self = TypeVar("Self", bound="StandardSamples")
 
@@ -60,10 +64,16 @@ class StandardSamples:
     response_std : float
         Of y, 1 when it is constant; the noise floor is a multiple of it.
     constant_response : bool
+    constant_responses : ndarray of shape (q,), bool
+        Of each response.
     y_level : float
-        The mean of y.
+        The mean of y; (q,) for several responses, and so is `response_std`.
     variance_floor : float
         Smallest s_i^2, in standard units; next to 0 where there is none.
+    least_covariance : ndarray of shape (q, q), or None
+        Of several responses: what takes the place of it.
+    dependent_responses : tuple of int
+        Those that depend linearly on others.
     expert_design, gate_design : Design
         What experts and gates are linear in.
     constant, collinear : list of int
@@ -102,8 +112,9 @@ class StandardSamples:
         self.sample_weight = np.ascontiguousarray(samples.sample_weight)
         centre_x = options.fit_intercept and options.fit_gate_intercept
         spread = spread or Spread.of(samples, outliers=family.has_outliers)
-        self.constant_response, self.y_level = spread.y_deviation == 0, spread.y_mean
-        self.response_std = spread.y_deviation or 1.0
+        self.constant_responses = np.atleast_1d(spread.y_deviation == 0)
+        self.constant_response, self.y_level = bool(self.constant_responses.all()), spread.y_mean
+        self.response_std = _or_one(spread.y_deviation)
         y_units: Units = "centred" if options.fit_intercept and link.is_linear else "root mean square"
         self.standardisation = Standardisation.of(
             spread,
@@ -123,7 +134,15 @@ class StandardSamples:
         self.features = StandardFeatures.of(samples.X, self.standardisation)
         self.response = StandardResponse.of(family, samples, self.standardisation)
         floor = options.noise_floor * self.response_std / self.standardisation.y_scale
-        self.variance_floor = max(floor**2, 1e-300) if family.has_scale else 1e-300
+        self.variance_floor = max(float(np.min(floor)) ** 2, 1e-300) if family.has_scale else 1e-300
+        self.least_covariance: Floats | None = None
+        self.dependent_responses: tuple[int, ...] = ()
+        if family.has_covariance:
+            correlation = np.eye(self.t.shape[1])
+            if not self._is_diagonal:
+                correlation = least_correlation(self.t, samples.share)
+                self.dependent_responses = dependent_responses(self.t, samples.share)
+            self.least_covariance = np.maximum(floor, 1e-150)[:, None] * correlation * np.maximum(floor, 1e-150)
         seen = (options.expert_columns, options.fit_intercept), (options.gate_columns, options.fit_gate_intercept)
         gram = self._gram(samples.share)
         designs = {s: Design.of(gram, *s) for s in dict.fromkeys(seen)}
@@ -140,11 +159,23 @@ class StandardSamples:
         d = self.features.shape[1]
         one = (np.zeros((1, d + 1)), np.zeros((1, d + 1)), np.ones(1), None, None)
         centre, inverse = self.features.core_units
-        data = _core.EmData(self.features.values, self.t, share, centre=centre, inverse_scale=inverse)
+        data = _core.EmData(self.features.values, share, share, centre=centre, inverse_scale=inverse)
         packed = _core.e_step(data, one, _core.EmSettings(variance_floor=1.0), "experts")["products"][:, 0]
         gram = np.zeros((d + 1, d + 1))
         gram[np.tril_indices(d + 1)] = packed
         return gram + np.tril(gram, -1).T
+
+    @property
+    def _is_diagonal(self) -> bool:
+        """Whether several responses have covariances without correlations."""
+        return self.family.n_scales == self.family.n_predictors
+
+    def at_floor(self, mixture: GatedExperts) -> npt.NDArray[np.bool_]:
+        """Whether the noise of each expert is at its floor, (k,); the mixture is in standard units."""
+        if self.least_covariance is None:
+            return np.asarray(mixture.sigma**2 <= self.variance_floor * (1 + _AT_FLOOR))
+        assert mixture.covariance is not None
+        return at_floor(mixture.covariance, self.least_covariance, diagonal=self._is_diagonal)
 
     @property
     def Z(self) -> Floats:
@@ -153,7 +184,7 @@ class StandardSamples:
 
     @property
     def t(self) -> Floats:
-        """The response, (n,)."""
+        """The response, (n,), or (n, q)."""
         return self.response.t
 
     def working_response(self, rng: np.random.Generator) -> Floats:
@@ -237,6 +268,11 @@ class StandardSamples:
     def n_distinct(self) -> int:
         """The number of different rows."""
         return self.n_rows if self.row_group is None else int(self.row_group.max()) + 1
+
+
+def _or_one(deviation: Any) -> Any:
+    """Return standard deviations, 1 in place of 0."""
+    return np.where(deviation == 0, 1.0, deviation) if np.ndim(deviation) else deviation or 1.0
 
 
 def _refuse_varying_gates(samples: Samples, groups: RowGroups, gate_columns: tuple[int, ...] | None) -> None:

@@ -133,7 +133,7 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         start = None
         if not isinstance(self.start, str):
             rows = check_weights(sample_weight, self._n_rows(X)) > 0
-            q = self._family().n_predictors
+            q = self._family(samples.n_responses).n_predictors
             names = getattr(self, "feature_names_in_", None)
             wanted = Wanted(k, *self._link_and_branches(), samples.n_features, names, q)
             start = given_start(self.start, rows, wanted)
@@ -147,6 +147,7 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         """Set the fitted attributes."""
         outcome.refuse_infinite(samples)
         self._set_parameters(outcome.mixture)
+        self.n_responses_, self.response_names_ = samples.n_responses, samples.response_names
         self.target_name_ = target_name
         self.membership_ = Membership.of(outcome.mixture, samples)
         self._set_figures(outcome)
@@ -163,13 +164,18 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
 
     def _check_response(self, samples: Samples) -> None:
         """Raise ValueError for a response, an offset or trials that the model does not know."""
-        family, link = self._family(), self._link_and_branches()[0]
+        family, link = self._family(samples.n_responses), self._link_and_branches()[0]
         if samples.terms.offset is not None and not link.is_linear:
             raise ValueError(f"offset needs link='linear', got {link.name!r}")
         family.check(samples.y, samples.terms)
 
-    def _family(self) -> Family:
-        """Return the family of the response."""
+    def _family(self, n_responses: int = 1) -> Family:
+        """Return the family of the response, or raise ValueError for several."""
+        if n_responses > 1:
+            raise ValueError(
+                f"y has {n_responses} columns: several responses are for MixtureOfExpertsRegressor; take it, or "
+                "fit a model for each column"
+            )
         return GAUSSIAN
 
     @abstractmethod

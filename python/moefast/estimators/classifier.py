@@ -253,7 +253,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
             raise ValueError(f"y must be one of classes_={labels}, got {got!r} at row {row}")
         return np.asarray(np.searchsorted(self.classes_, y), dtype=np.float64)
 
-    def _family(self) -> Family:
+    def _family(self, n_responses: int = 1) -> Family:
         if not hasattr(self, "classes_"):
             return BERNOULLI
         return BERNOULLI if len(self.classes_) == 2 else Multinomial(len(self.classes_))

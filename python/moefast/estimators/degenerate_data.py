@@ -34,9 +34,9 @@ _LEAST_VARYING = 0.5
 
 
 def degenerate_data_warnings(
-    problem: EmProblem, n_parameters: int, names: Sequence[str] | None
+    problem: EmProblem, n_parameters: int, names: Sequence[str] | None, responses: Sequence[str] | None
 ) -> list[DegenerateDataWarning]:
-    """Return warnings, by column name, of constant and collinear columns, a constant y, and too few rows."""
+    """Return warnings, by column name, of constant and collinear columns, likewise of y, and too few rows."""
     found = []
     if problem.constant:
         found.append(f"X column(s) {column_list(problem.constant, names)} are constant; their coefficients are 0")
@@ -45,11 +45,26 @@ def degenerate_data_warnings(
             f"X column(s) {column_list(problem.collinear, names)} are linear combinations of the others; of all "
             "equally good coefficients the smallest are returned"
         )
-    if problem.constant_response:
-        found.append("y is constant")
+    found += _degenerate_responses(problem, responses)
     if len(problem.t) < n_parameters:
         found.append(f"{len(problem.t)} rows are fewer than the model's {n_parameters} parameters")
     return [DegenerateDataWarning(message) for message in found]
+
+
+def _degenerate_responses(problem: EmProblem, names: Sequence[str] | None) -> list[str]:
+    """Say which responses are constant, or depend on others."""
+    if problem.constant_response:
+        return ["y is constant"]
+    constant, found = [int(j) for j in np.flatnonzero(problem.constant_responses)], []
+    if constant:
+        found.append(f"y column(s) {column_list(constant, names)} are constant")
+    if problem.dependent_responses:
+        dependent = column_list(problem.dependent_responses, names)
+        found.append(
+            f"y column(s) {dependent} are linear combinations of the others: "
+            'no covariance is small enough; leave them out, or take covariance_type="diag"'
+        )
+    return found
 
 
 def discrete_response_warnings(y: Floats) -> list[DegenerateDataWarning]:
@@ -114,7 +129,8 @@ def misses_constant(problem: EmProblem, fit: FitResult) -> bool:
 
     A link need not take that value, and one that is flat somewhere (ReLU) can leave all experts stuck there.
     """
-    if not problem.constant_response or not problem.family.is_location:
+    one = problem.family.is_location and not problem.family.has_covariance
+    if not problem.constant_response or not one:
         return False
     s = problem.standardisation
     near = max(1.5 * float(np.sqrt(problem.variance_floor)) * s.y_scale, 1e-3 * float(np.abs(problem.y_level)))

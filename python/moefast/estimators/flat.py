@@ -15,7 +15,7 @@ from moefast.estimators.dataset_fit import DatasetFit
 from moefast.estimators.features import Features, check_features
 from moefast.estimators.given_start import StartParameter
 from moefast.estimators.number_predictions import NumberPredictions
-from moefast.families import GAUSSIAN, Family, get_family
+from moefast.families import GAUSSIAN, Family, MultivariateGaussian, get_family
 from moefast.gate_basis import GATE_BASES, GateBasis
 from moefast.gating.fit import gates_of_problem
 from moefast.l4 import recover as l4
@@ -38,6 +38,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
 
         P(y \mid x) = \sum_i p_i(x)\, N(y \mid g(a_i \cdot x + b_i), s_i^2), \qquad
         p(x) = \mathrm{softmax}(W x + c)
+
+    Several responses, y of shape (n, q), have experts :math:`N_q(y \mid A_i x + b_i, \Sigma_i)`.
 
     Fitted by maximum likelihood. Short runs of EM from starts of many kinds (third-order cross moments, random
     hyperplanes, centres, trees, regressions; :mod:`moefast.search.assignments`) compete by successive halving;
@@ -75,7 +77,10 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         Columns, of those that experts see, whose coefficients all experts have in common: effects that do not
         depend on the expert. Default: none. A coefficient that is known is fixed by ``offset`` in ``fit``.
     noise : {"per_expert", "shared"}
-        Each expert has an s_i, and a shape of its law, of its own, or all have one.
+        Each expert has an s_i, a shape of its law, or a covariance, of its own, or all have one.
+    covariance_type : {"full", "diag"}
+        For several responses, y of shape (n, q): experts have any covariance of them, or one without correlations.
+        As in :class:`sklearn.mixture.GaussianMixture`, whose "tied" is "full" with ``noise="shared"``.
     fit_intercept : bool
         Experts have intercepts b_i.
     fit_gate_intercept : bool
@@ -132,16 +137,18 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (k, d)
+    coef_ : ndarray of shape (k, d), or (k, q, d) for q responses
         a_i, in the units of the data, like all below. Experts stand in decreasing order of the weight of
         the rows they are responsible for.
-    intercept_ : ndarray of shape (k,)
+    intercept_ : ndarray of shape (k,), or (k, q)
     gate_coef_ : ndarray of shape (k, d)
         The last row is 0.
     gate_intercept_ : ndarray of shape (k,)
         The last entry is 0.
-    sigma_ : ndarray of shape (k,)
+    sigma_ : ndarray of shape (k,), or (k, q)
         s_i; 1 for families without a scale.
+    covariance_ : ndarray of shape (k, q, q), or None
+        Of several responses, the squares of ``sigma_`` on its diagonal.
     shape_ : ndarray of shape (k,)
         Shapes of the gamma, sizes of the negative binomial, degrees of freedom of Student's t; 1 for others.
     family_ : Family
@@ -169,6 +176,10 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         How many rows each expert has, and how sharply experts are told apart.
     target_name_ : str or None
         The name of y, where it has one.
+    n_responses_ : int
+        q.
+    response_names_ : tuple of str or None
+        The names of several responses, where they have any.
     fit_report_ : FitReport
     separated_gates_ : tuple of (int, int), or None
         Coefficients of gates without a finite estimate, by expert and column; column d is the intercept. Such a
@@ -181,7 +192,8 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
     n_groups_fit_ : int
         Groups of rows that share an expert; ``n_samples_fit_`` where each row is by itself.
     training_weight_, response_std_ : float
-        Sum of the weights, of groups where there are any, and standard deviation of the training response.
+        Sum of the weights, of groups where there are any, and standard deviation of the training response; of
+        several responses that of each, of shape (q,).
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had column names. With a formula those of the design matrix, as coefficients have them.
@@ -226,6 +238,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         gate_basis: GateBasis = "linear",
         common_features: Features = None,
         noise: Literal["per_expert", "shared"] = "per_expert",
+        covariance_type: Literal["full", "diag"] = "full",
         fit_intercept: bool = True,
         fit_gate_intercept: bool = True,
         start: StartParameter = "auto",
@@ -252,6 +265,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         self.gate_basis = gate_basis
         self.common_features = common_features
         self.noise = noise
+        self.covariance_type = covariance_type
         self.fit_intercept = fit_intercept
         self.fit_gate_intercept = fit_gate_intercept
         self.start = start
@@ -292,6 +306,7 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
     def _checked_parameters(self) -> EmOptions:
         check_integer("n_experts", self.n_experts)
         options = self._em_options(("auto", "spectral", "l4", "random"))
+        check_choice("covariance_type", self.covariance_type, ("full", "diag"))
         link, family = get_link(self.link), self._family()
         if family != GAUSSIAN:
             if not link.is_linear:
@@ -317,8 +332,32 @@ class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
         """Return the fitted regressor that this is, or has chosen."""
         return self
 
-    def _family(self) -> Family:
-        return get_family(self.family)
+    def _family(self, n_responses: int = 1) -> Family:
+        family = get_family(self.family)
+        if n_responses == 1:
+            return family
+        refused = {
+            f"family={family.name!r}": family != GAUSSIAN,
+            f"link={get_link(self.link).name!r}": not get_link(self.link).is_linear,
+            "common_features": self.common_features is not None,
+            f"start={self.start!r}": isinstance(self.start, str) and self.start in ("spectral", "l4"),
+            "polish=False": not self.polish,
+            f"alpha_towards={self.alpha_towards!r}": self.alpha_towards != "zero" and self.alpha > 0,
+            f"l1_ratio={self.l1_ratio!r}": self.l1_ratio > 0 and self.alpha > 0,
+        }
+        for what, given in refused.items():
+            if given:
+                raise ValueError(
+                    f"{what} is for one response, y has {n_responses} columns: leave it out, or fit a model for "
+                    "each column"
+                )
+        return MultivariateGaussian(n_responses, self.covariance_type)
 
     def _link(self) -> Link:
         return get_link(self.link)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know: y may have several columns where they are normal."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.family in ("gaussian", GAUSSIAN) and self.link == "linear"
+        return tags

@@ -62,7 +62,7 @@ class FlatMixtureEstimator(MixtureEstimator):
     def _problem(self, samples: Samples, options: EmOptions) -> EmProblem:
         rows = self._rows or SharedRows()
         if rows.problem is None:
-            rows.problem = EmProblem(samples, options, self._link(), self._family())
+            rows.problem = EmProblem(samples, options, self._link(), self._family(samples.n_responses))
         return rows.problem
 
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
@@ -54,7 +54,8 @@ class ModelData:
         if self.formula_ is not None:
             X, y = design(self.formula_, X, y, sample_weight)
         convert = partial(validate_data, self, reset=fit)
-        return check_samples(X, y, sample_weight, convert, single=fit, terms=terms, groups=groups)
+        use: Literal["fit", "model"] = "fit" if fit else "model"
+        return check_samples(X, y, sample_weight, convert, use=use, terms=terms, groups=groups)
 
     def _checked_features(self, X: Any) -> Floats:
         """Return X, or the design matrix of the formula on it, with the functions of the gates, shape (n, d)."""

@@ -83,7 +83,7 @@ class Outcome:
         """Return what the user is to be warned of."""
         problem, fit = self.problem, self.fit
         found: list[Warning] = [
-            *degenerate_data_warnings(problem, self.n_parameters, samples.names),
+            *degenerate_data_warnings(problem, self.n_parameters, samples.names, samples.response_names),
             *(discrete_response_warnings(samples.y) if problem.family == GAUSSIAN else []),
         ]
         if misses_constant(problem, fit):

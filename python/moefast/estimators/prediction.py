@@ -18,7 +18,7 @@ from moefast.mixture import GatedExperts, Mixture
 from moefast.repeated import group_log_density, group_responsibilities
 from moefast.samples import RowTerms
 from moefast.search.report import FitReport
-from moefast.validation import check_response, check_samples, check_terms, check_weights
+from moefast.validation import check_responses, check_samples, check_terms, check_weights
 
 __all__ = ["MixturePredictions", "aic", "bic", "in_range"]
 
@@ -37,6 +37,9 @@ class MixturePredictions(ModelData):
     gate_coef_: Any
     gate_intercept_: Any
     sigma_: Floats
+    covariance_: Floats | None
+    n_responses_: int
+    response_names_: tuple[str, ...] | None
     shape_: Floats
     link_: Link
     family_: Family
@@ -50,7 +53,7 @@ class MixturePredictions(ModelData):
     n_groups_fit_: int
     n_parameters_: int
     training_weight_: float
-    response_std_: float
+    response_std_: Any
     n_iter_: int
     converged_: bool
     fit_report_: FitReport
@@ -62,7 +65,7 @@ class MixturePredictions(ModelData):
         """Set the fitted parameters."""
         self.mixture_, self.link_, self.family_ = mixture, mixture.link, mixture.family
         self.coef_, self.intercept_ = mixture.coef, mixture.intercept
-        self.sigma_, self.shape_ = mixture.sigma, mixture.shape
+        self.sigma_, self.shape_, self.covariance_ = mixture.sigma, mixture.shape, mixture.covariance
         self.gate_coef_, self.gate_intercept_ = mixture.gate_coef, mixture.gate_intercept
 
     def predict_gates(self, X: Any) -> Floats:
@@ -166,7 +169,7 @@ class MixturePredictions(ModelData):
             values = self.score_samples(X, y, **terms)
             return values, check_weights(sample_weight, len(values))
         X, y, of_given = self._checked_samples(X, y, **terms)
-        samples = check_samples(X, y, sample_weight, terms=of_given, groups=groups)
+        samples = check_samples(X, y, sample_weight, use="model", terms=of_given, groups=groups)
         of_rows = samples.groups
         if of_rows is None:
             values = in_range(self.mixture_.log_density, samples.X, samples.y, terms=samples.terms)
@@ -210,7 +213,7 @@ class MixturePredictions(ModelData):
         check_is_fitted(self)
         y = self._response(X, y)
         X, terms = self._checked_rows(X, offset, n_trials)
-        y = check_response(self._numbers(y), len(X))
+        y = check_responses(self._numbers(y), len(X), self.n_responses_)
         self.mixture_.family.check(y, terms)
         return X, y, terms
 

@@ -6,6 +6,7 @@ from moefast.families.family import Family, Predictors
 from moefast.families.gamma import Gamma
 from moefast.families.gaussian import GAUSSIAN, Gaussian
 from moefast.families.multinomial import Multinomial
+from moefast.families.multivariate_gaussian import MultivariateGaussian
 from moefast.families.negative_binomial import NegativeBinomial
 from moefast.families.poisson import Poisson
 from moefast.families.registry import FAMILIES, get_family
@@ -23,6 +24,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "Multinomial",
+    "MultivariateGaussian",
     "NegativeBinomial",
     "Poisson",
     "Predictors",

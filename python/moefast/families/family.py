@@ -30,37 +30,43 @@ class Predictors:
     eta : ndarray of shape (n, k)
         The predictors, with the offset; (n, k, q) where an expert has q of them.
     sigma : ndarray of shape (k,)
-        Read by families with a scale.
+        Read by families with a scale; (k, q) for q responses.
     shape : ndarray of shape (k,)
         Read by families with a shape.
     n_trials : ndarray of shape (n, 1), or 1.0
         Read by the binomial.
+    covariance : ndarray of shape (k, q, q), or None
+        Of several responses.
     """
 
     eta: Floats
     sigma: Floats
     shape: Floats
     n_trials: Floats | float = 1.0
+    covariance: Floats | None = None
 
     def moved(self, eta: Floats) -> Predictors:
         """Return the same with other predictors."""
-        return Predictors(eta, self.sigma, self.shape, self.n_trials)
+        return Predictors(eta, self.sigma, self.shape, self.n_trials, self.covariance)
 
     def transposed(self) -> Predictors:
         """Return the same by rows of experts, (k, n), along which numpy is fast."""
         trials = self.n_trials if isinstance(self.n_trials, float) else self.n_trials.T
         eta = np.ascontiguousarray(np.swapaxes(self.eta, 0, 1))
-        return Predictors(eta, self.sigma[:, None], self.shape[:, None], trials)
+        covariance = None if self.covariance is None else self.covariance[:, None]
+        return Predictors(eta, self.sigma[:, None], self.shape[:, None], trials, covariance)
 
     def of_expert(self, i: int) -> Predictors:
         """Return what expert i says, (n, 1)."""
         one = slice(i, i + 1)
-        return Predictors(self.eta[:, one], self.sigma[one], self.shape[one], self.n_trials)
+        covariance = None if self.covariance is None else self.covariance[one]
+        return Predictors(self.eta[:, one], self.sigma[one], self.shape[one], self.n_trials, covariance)
 
     def chosen(self, experts: npt.NDArray[np.intp]) -> Predictors:
         """Return what one expert says of each row, (n, 1)."""
         eta = self.eta[np.arange(len(experts)), experts][:, None]
-        return Predictors(eta, self.sigma[experts, None], self.shape[experts, None], self.n_trials)
+        covariance = None if self.covariance is None else self.covariance[experts, None]
+        return Predictors(eta, self.sigma[experts, None], self.shape[experts, None], self.n_trials, covariance)
 
 
 class Family(ABC):
@@ -79,6 +85,8 @@ class Family(ABC):
         Some y may lie anywhere: neither they nor their squares tell where the others are.
     has_scale : bool
         There is an s, `sigma` of a mixture.
+    has_covariance : bool
+        There are several responses, with as many predictors and a covariance in place of s.
     shape_name : str or None
         What the field calls the shape, where there is one.
     takes_trials : bool
@@ -95,6 +103,7 @@ class Family(ABC):
     absorbs_offset: ClassVar[bool] = False
     has_outliers: ClassVar[bool] = False
     has_scale: ClassVar[bool] = False
+    has_covariance: ClassVar[bool] = False
     takes_trials: ClassVar[bool] = False
     is_discrete: ClassVar[bool] = False
     may_be_sure: ClassVar[bool] = False
@@ -119,6 +128,11 @@ class Family(ABC):
     def n_predictors(self) -> int:
         """How many linear forms an expert has."""
         return 1
+
+    @property
+    def n_scales(self) -> int:
+        """Of an expert: how many parameters its scale, or covariance, has."""
+        return int(self.has_scale)
 
     @property
     def predicts(self) -> str:
@@ -163,7 +177,14 @@ class Family(ABC):
         raise NotImplementedError
 
     def indicators(self, y: Floats) -> Floats:
-        """Return a column for each class of y, (n, C), 1 where y is it, of families with several predictors."""
+        """Return columns of which starts take random contrasts, of families with several predictors.
+
+        Of classes 1 where y is it, (n, C); of several responses these.
+        """
+        raise NotImplementedError
+
+    def expected_indicators(self, of: Predictors) -> Floats:
+        """Return what each expert expects of :meth:`indicators`, (n, k, C)."""
         raise NotImplementedError
 
     @abstractmethod
@@ -215,6 +236,6 @@ class Family(ABC):
     def refuse_terms(self, terms: RowTerms) -> None:
         """Raise ValueError for trials or an offset that the family does not know."""
         if terms.offset is not None and self.n_predictors > 1:
-            raise ValueError("offset is for one predictor, classes have several; leave it out")
+            raise ValueError("offset is for one predictor, several classes or responses have more; leave it out")
         if terms.n_trials is not None and not self.takes_trials:
             raise ValueError(f"n_trials is for family='binomial', not for {self.name!r}; leave it out")

@@ -65,6 +65,10 @@ class Multinomial(Family):
         """Return 1 where y is the class of the column, else 0."""
         return np.asarray(y[:, None] == np.arange(self.n_classes), dtype=np.float64)
 
+    def expected_indicators(self, of: Predictors) -> Floats:
+        """Return the probabilities of all classes."""
+        return np.exp(self.log_probabilities(of))
+
     def log_probabilities(self, of: Predictors) -> Floats:
         """Return the logarithms of the probabilities of all classes, (n, k, C)."""
         first = np.zeros((*of.eta.shape[:-1], 1))

@@ -11,6 +11,7 @@ from moefast.families.binomial import BERNOULLI, Binomial
 from moefast.families.family import Family
 from moefast.families.gamma import Gamma
 from moefast.families.gaussian import GAUSSIAN
+from moefast.families.multivariate_gaussian import MultivariateGaussian
 from moefast.families.negative_binomial import NegativeBinomial
 from moefast.families.poisson import Poisson
 from moefast.families.student_t import StudentT
@@ -67,6 +68,8 @@ def to_plain(family: Family) -> dict[str, Any]:
     ValueError
         For a family of the user's own.
     """
+    if isinstance(family, MultivariateGaussian):  # which the number of responses makes of the normal one
+        family = GAUSSIAN
     if family.name not in FAMILIES or type(family) is not type(FAMILIES[family.name]):
         raise ValueError(f"a model with family {family.name!r} cannot be saved: only {', '.join(FAMILIES)} can")
     plain: dict[str, Any] = {"name": family.name, "df": None, "lower": None, "upper": None}

@@ -98,7 +98,7 @@ class Precision:
         few_rows = tuple(i for i in collapsed if i not in at_floor)
         fixed = np.zeros(P, dtype=np.bool_)
         for i in at_floor:
-            fixed[layout.log_sigma(i)] = True
+            fixed[layout.scales(i)] = True
         for i in at_bound:
             fixed[layout.log_shape(i)] = True
         for i in few_rows:
@@ -161,7 +161,7 @@ def _at_bounds(
     def experts(which: npt.NDArray[np.bool_], there: bool) -> tuple[int, ...]:
         return tuple(int(i) for i in np.flatnonzero(which & there))
 
-    floor = mixture.sigma**2 <= problem.variance_floor * (1 + _AT_BOUND)
+    floor = problem.at_floor(mixture)
     least, largest = problem.shape_bounds
     shape = mixture.shape
     bound = (shape <= least * (1 + _AT_BOUND)) | (shape >= largest * (1 - _AT_BOUND))

@@ -15,10 +15,10 @@ __all__ = ["FunctionEstimate", "MeanPrediction", "normal_interval", "parameter_f
 
 
 def normal_interval(estimates: Floats, errors: Floats, alpha: float) -> Floats:
-    """Return intervals (m, 2) of normal estimates that miss the truth with probability `alpha`."""
+    """Return intervals (..., 2) of normal estimates that miss the truth with probability `alpha`."""
     check_number("alpha", alpha, low=0.0, open_low=True, high=1.0)
     reach = -ndtri(alpha / 2) * errors
-    return np.column_stack([estimates - reach, estimates + reach])
+    return np.stack([estimates - reach, estimates + reach], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class MeanPrediction:
 
     Attributes
     ----------
-    mean : ndarray of shape (n,)
-    se_mean : ndarray of shape (n,)
+    mean : ndarray of shape (n,), or (n, q) for q responses
+    se_mean : ndarray of the same shape
         NaN where a mean depends on what the data do not determine.
     """
 
@@ -60,7 +60,7 @@ class MeanPrediction:
     se_mean: Floats
 
     def conf_int(self, alpha: float = 0.05) -> Floats:
-        """Return confidence intervals of level 1 - alpha for the mean, shape (n, 2)."""
+        """Return confidence intervals of level 1 - alpha for the mean, shape (n, 2), or (n, q, 2)."""
         return normal_interval(self.mean, self.se_mean, alpha)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.em.problem import EmProblem
+from moefast.em.response_covariance import numbers_by_scales, ridge_by_numbers
 from moefast.inference.layout import ParameterLayout
 from moefast.mixture import Mixture
 
@@ -100,6 +101,8 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
     to_zero, to_mean = problem.ridge_to_zero, problem.ridge_to_mean
     slopes = [at for at, j in enumerate(layout.expert_columns) if j < layout.n_features]
     used = [layout.expert_columns[at] for at in slopes]
+    if mixture.covariance is not None:
+        return K + _ridges_of_responses(to_zero, mixture, layout) if to_zero > 0 else K
     pi = 1.0 / mixture.sigma**2
     mean = np.average(mixture.coef, axis=0, weights=pi)
     of_mean = np.zeros((len(layout.predictors) * len(slopes), layout.n_parameters))  # by the mean and theta
@@ -109,7 +112,7 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
         of_mean[np.arange(len(where)), where] = -pi[i]
         if not layout.has_scale:
             continue
-        a, noise = mixture.coef[i, used], layout.log_sigma(i)
+        a, noise = mixture.coef[i, used], layout.scales(i)[0]
         b = a - mean[used]
         mixed = 2 * pi[i] * (to_zero * a + to_mean * b)
         K[where, noise] -= mixed
@@ -117,3 +120,26 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
         K[noise, noise] += 2 * pi[i] * float(to_zero * (a @ a) + to_mean * (b @ b))
         of_mean[:, noise] += 2 * pi[i] * b
     return np.asarray(K - to_mean / pi.sum() * (of_mean.T @ of_mean))  # the mean follows
+
+
+def _ridges_of_responses(alpha: float, mixture: Mixture, layout: ParameterLayout) -> Floats:
+    r"""Return the second derivative of :math:`\tfrac\alpha2 \sum_i \mathrm{tr}(A_i' \Sigma_i^{-1} A_i)`, (P, P).
+
+    As that of the log-likelihood it is right where the objective does not change with the covariances.
+    """
+    assert mixture.covariance is not None
+    K = np.zeros((layout.n_parameters, layout.n_parameters))
+    diagonal = layout.covariance_type == "diag"
+    slopes = [at for at, j in enumerate(layout.expert_columns) if j < layout.n_features]
+    for i, covariance in enumerate(mixture.covariance):
+        used = mixture.coef[i][:, [layout.expert_columns[at] for at in slopes]]
+        J = numbers_by_scales(covariance, diagonal=diagonal)
+        twice, mixed, both = ridge_by_numbers(covariance, used, diagonal=diagonal)
+        noise = layout.scales(i)
+        K[np.ix_(noise, noise)] += alpha * J.T @ both @ J
+        for of_column, at in zip(mixed, slopes, strict=True):
+            where = [form.start + at for form in layout.forms(i)]
+            K[np.ix_(where, where)] += alpha * twice
+            K[np.ix_(where, noise)] += alpha * of_column @ J
+            K[np.ix_(noise, where)] += alpha * (of_column @ J).T
+    return K

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
-from moefast.families import GAUSSIAN, Family
+from moefast.em.response_covariance import covariance_of, pairs, scales_of
+from moefast.families import GAUSSIAN, Family, MultivariateGaussian
 from moefast.formulas.fitted import FittedFormula
 from moefast.gate_basis import FittedGateBasis
 from moefast.links import Link
@@ -42,7 +43,10 @@ class ParameterTable:
         those of more than two classes, `coef` has shape (k, q, d) and `intercept` (k, q).
     intercept, gate_intercept : ndarray of shape (k,)
     log_sigma, log_shape : ndarray of shape (k,)
-        With shared noise the same number for all; NaN where the family has none.
+        With shared noise the same number for all; NaN where the family has none. Of q responses `log_sigma` has
+        shape (k, q).
+    correlation : ndarray of shape (k, m), or None
+        Of several responses what belongs to atanh of their correlations, see :attr:`ParameterLayout.pairs`.
     """
 
     coef: Floats
@@ -51,6 +55,7 @@ class ParameterTable:
     gate_intercept: Floats
     log_sigma: Floats
     log_shape: Floats
+    correlation: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,10 @@ class ParameterLayout:
     shape_name : str or None
         What the shapes are called, if there are any.
     predictors : tuple of str
-        What an expert's predictors are called; one without a name, or one for each class but the first.
+        What an expert's predictors are called; one without a name, or one for each class but the first, or for
+        each response.
+    covariance_type : str or None
+        Of several responses, whose log s and correlations stand where log s_i stands.
     """
 
     feature_names: tuple[str, ...]
@@ -88,11 +96,15 @@ class ParameterLayout:
     has_scale: bool = True
     shape_name: str | None = None
     predictors: tuple[str, ...] = ("",)
+    covariance_type: str | None = None
 
     @classmethod
     def of(cls, model: FittedModel, options: EmOptions) -> ParameterLayout:
         """Return the layout of a fitted estimator."""
         layout = cls.of_names(feature_names(model), model.mixture_, options)
+        responses = getattr(model, "response_names_", None)
+        if layout.covariance_type is not None and responses is not None:
+            return replace(layout, predictors=tuple(responses))
         classes = getattr(model, "classes_", None)
         if classes is None or len(layout.predictors) == 1:
             return layout
@@ -111,8 +123,32 @@ class ParameterLayout:
         k, family, shared = mixture.n_experts, mixture.family, options.noise == "shared"
         q = family.n_predictors
         predictors = ("",) if q == 1 else tuple(str(a) for a in range(1, q + 1))
+        covariance_type = None
+        if isinstance(family, MultivariateGaussian):
+            predictors, covariance_type = tuple(f"y{a}" for a in range(q)), family.covariance_type
         dispersions = family.has_scale, family.shape_name
-        return cls(tuple(names), k, experts, gates, shared, k - 1, *dispersions, predictors)
+        return cls(tuple(names), k, experts, gates, shared, k - 1, *dispersions, predictors, covariance_type)
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Of several responses, those whose correlations are parameters."""
+        return pairs(len(self.predictors), diagonal=self.covariance_type != "full")
+
+    @property
+    def n_scales(self) -> int:
+        """How many parameters the noise of an expert has."""
+        if self.covariance_type is None:
+            return int(self.has_scale)
+        return len(self.predictors) + len(self.pairs)
+
+    @property
+    def scale_names(self) -> list[str]:
+        """What they are called."""
+        if self.covariance_type is None:
+            return ["log(sigma)"] * self.has_scale
+        y = self.predictors
+        correlations = [f"atanh(corr [{y[a]}, {y[b]}])" for a, b in self.pairs]
+        return [f"log(sigma [{name}])" for name in y] + correlations
 
     @property
     def n_features(self) -> int:
@@ -137,16 +173,16 @@ class ParameterLayout:
 
     @property
     def noise(self) -> slice:
-        """Where log s_i stand."""
-        return self._dispersion(self.gates.stop, self.has_scale)
+        """Where log s_i stand, and what there is of correlations."""
+        return self._dispersion(self.gates.stop, self.n_scales)
 
     @property
     def shapes(self) -> slice:
         """Where log shape_i stand."""
-        return self._dispersion(self.noise.stop, self.shape_name is not None)
+        return self._dispersion(self.noise.stop, int(self.shape_name is not None))
 
-    def _dispersion(self, start: int, there: bool) -> slice:
-        return slice(start, start + there * (1 if self.shared_noise else self.n_experts))
+    def _dispersion(self, start: int, n: int) -> slice:
+        return slice(start, start + n * (1 if self.shared_noise else self.n_experts))
 
     def expert(self, i: int) -> slice:
         """Where a_i and b_i stand, of all its predictors."""
@@ -164,9 +200,16 @@ class ParameterLayout:
         at = self.gated.index(i)
         return slice(first + at * m, first + (at + 1) * m)
 
-    def log_sigma(self, i: int) -> int:
-        """Where log s_i stands; there is one."""
-        return int(self.noise.start) + (0 if self.shared_noise else i)
+    def scales(self, i: int) -> list[int]:
+        """Where log s_i, or log s and correlations of all responses, stand, as far as there are any."""
+        first = self.noise.start + (0 if self.shared_noise else i) * self.n_scales
+        return list(range(first, first + self.n_scales))
+
+    @property
+    def log_sigmas(self) -> npt.NDArray[np.intp]:
+        """Where log s_i stand, shape (k,) or where it is shared (1,); of q responses (k, q) or (1, q)."""
+        places = np.arange(self.noise.start, self.noise.stop).reshape(-1, max(1, self.n_scales))
+        return places[:, 0] if self.covariance_type is None else places[:, : len(self.predictors)]
 
     def log_shape(self, i: int) -> int:
         """Where log shape_i stands; there is one."""
@@ -174,7 +217,7 @@ class ParameterLayout:
 
     def dispersion(self, i: int) -> list[int]:
         """Where log s_i and log shape_i stand, as far as there are any."""
-        return [self.log_sigma(i)] * self.has_scale + [self.log_shape(i)] * (self.shape_name is not None)
+        return self.scales(i) + [self.log_shape(i)] * (self.shape_name is not None)
 
     def common(self, columns: Sequence[int]) -> Floats:
         """Return J (P, m) with theta = J phi, where all experts have the coefficients of some columns in common.
@@ -195,16 +238,16 @@ class ParameterLayout:
     def names(self) -> list[tuple[str, str]]:
         """What the parameters belong to, and their names there: one pair for each."""
         terms = [*self.feature_names, "(intercept)"]
-        pairs = [
+        found = [
             (f"expert {i}", f"{terms[j]} [{name}]" if name else terms[j])
             for i in range(self.n_experts)
             for name in self.predictors
             for j in self.expert_columns
         ]
-        pairs += [(f"gate {i}", terms[j]) for i in self.gated for j in self.gate_columns]
+        found += [(f"gate {i}", terms[j]) for i in self.gated for j in self.gate_columns]
         owners = ["all experts"] if self.shared_noise else [f"expert {i}" for i in range(self.n_experts)]
-        dispersions = ["sigma"] * self.has_scale + ([self.shape_name] if self.shape_name else [])
-        return [*pairs, *((owner, f"log({name})") for name in dispersions for owner in owners)]
+        found += [(owner, name) for owner in owners for name in self.scale_names]
+        return found + [(owner, f"log({self.shape_name})") for owner in owners if self.shape_name]
 
     def vector(self, mixture: Mixture) -> Floats:
         """Return theta of a mixture, shape (P,)."""
@@ -212,15 +255,23 @@ class ParameterLayout:
         experts = experts[..., list(self.expert_columns)]
         gates = np.column_stack([mixture.gate_coef, mixture.gate_intercept])
         gates = (gates - gates[self.reference])[np.ix_(self.gated, self.gate_columns)]
-        there = [mixture.sigma] * self.has_scale + [mixture.shape] * (self.shape_name is not None)
-        dispersions = [np.log(values[:1] if self.shared_noise else values) for values in there]
+        there = [np.log(mixture.sigma)] * self.has_scale + [np.log(mixture.shape)] * (self.shape_name is not None)
+        if mixture.covariance is not None:
+            there[0] = scales_of(mixture.covariance, diagonal=self.covariance_type == "diag")
+        dispersions = [(values[:1] if self.shared_noise else values).ravel() for values in there]
         return np.concatenate([experts.ravel(), gates.ravel(), *dispersions])
 
     def mixture(self, theta: Floats, link: Link, family: Family = GAUSSIAN) -> Mixture:
         """Return the mixture of theta; its gate of the last expert is 0, as always."""
         t = self._filled(theta, 0.0)
         sigma, shape = np.exp(t.log_sigma), np.exp(t.log_shape)
-        mixture = Mixture(t.coef, t.intercept, t.gate_coef, t.gate_intercept, sigma, link, family, shape)
+        covariance = None
+        if t.correlation is not None:
+            scales = np.column_stack([t.log_sigma, t.correlation])
+            covariance = covariance_of(scales, len(self.predictors), diagonal=self.covariance_type == "diag")
+        mixture = Mixture(
+            t.coef, t.intercept, t.gate_coef, t.gate_intercept, sigma, link, family, shape, covariance
+        )
         return mixture.ordered(np.arange(self.n_experts))
 
     def table(self, values: Floats) -> ParameterTable:
@@ -232,14 +283,19 @@ class ParameterLayout:
         q = len(self.predictors)
         experts, gates = np.full((k, q, d + 1), rest), np.full((k, d + 1), rest)
         experts[..., list(self.expert_columns)] = values[: self.gates.start].reshape(k, q, -1)
-        experts = experts[:, 0] if q == 1 else experts
+        several = self.covariance_type is not None
+        experts = experts if q > 1 or several else experts[:, 0]
         gates[np.ix_(self.gated, self.gate_columns)] = values[self.gates].reshape(k - 1, len(self.gate_columns))
-        log_sigma, log_shape = np.full(k, rest), np.full(k, rest)
+        log_sigma, log_shape, correlation = np.full((k, q) if several else k, rest), np.full(k, rest), None
         if self.has_scale:
-            log_sigma[:] = values[self.noise]
+            log_sigma[:] = values[self.log_sigmas]
+        if several:
+            places = np.array([self.scales(i) for i in range(k)])
+            correlation = values[places[:, q:]]
         if self.shape_name is not None:
             log_shape[:] = values[self.shapes]
-        return ParameterTable(experts[..., :d], experts[..., d], gates[:, :d], gates[:, d], log_sigma, log_shape)
+        of_gates = gates[:, :d], gates[:, d]
+        return ParameterTable(experts[..., :d], experts[..., d], *of_gates, log_sigma, log_shape, correlation)
 
     def checked_features(self, X: Any, basis: FittedGateBasis | None = None) -> Floats:
         """Return X as finite float64 of shape (n, d), or raise where it has not the columns of the fit.
@@ -262,8 +318,13 @@ class ParameterLayout:
         Exact. An expert's intercept takes in its slopes times the means of the features, so T is not diagonal.
         """
         T, constant = np.eye(self.n_parameters), np.zeros(self.n_parameters)
-        forms = [form for i in range(self.n_experts) for form in self.forms(i)]
-        blocks = [(form, self.expert_columns, s.y_scale, s.y_mean) for form in forms]
+        q = len(self.predictors)
+        scales, means = np.broadcast_to(s.y_scale, q), np.broadcast_to(s.y_mean, q)
+        blocks = [
+            (form, self.expert_columns, scales[a], means[a])
+            for i in range(self.n_experts)
+            for a, form in enumerate(self.forms(i))
+        ]
         blocks += [(self.gate(i), self.gate_columns, 1.0, 0.0) for i in self.gated]
         for where, columns, scale, mean in blocks:
             block = T[where, where]
@@ -277,7 +338,7 @@ class ParameterLayout:
                 block[last, last] = scale
                 block[last, slopes] = -scale * s.x_mean[used] / s.x_scale[used]
                 constant[where.start + last] = mean
-        constant[self.noise] = np.log(s.y_scale)
+        constant[self.log_sigmas] = np.log(s.y_scale)
         return T, constant
 
     def change_of_reference(self, reference: int) -> tuple[ParameterLayout, Floats]:

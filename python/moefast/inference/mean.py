@@ -26,6 +26,8 @@ def mean_slopes(
 ) -> Iterator[Floats]:
     """Yield the derivatives by theta of the mean of each row, block by block, shape (rows, P).
 
+    Of several responses those of each, (rows q, P), row by row.
+
     With m = sum_i p_i m_i and the means m_i of the experts: dm / d(a_i, b_i) = p_i dm_i / deta_i u and
     dm / d(W_j, c_j) = p_j (m_j - m) u, each over the columns of u = (z, 1) that are used, and
     dm / dlog s_i = p_i dm_i / dlog s_i.
@@ -45,6 +47,9 @@ def mean_slopes(
         U = np.column_stack([block, np.ones(len(block))])
         p = mixture.gates(block)
         of = mixture.predictors(block, known)
+        if mixture.covariance is not None:
+            yield _of_responses(U, p, of.eta, layout)
+            continue
         of = of.moved(np.where(p > 0, of.eta, 0.0))
         values = mixture.family.mean(of)
         by_expert = p * _by_predictor(mixture.family, of)
@@ -60,8 +65,21 @@ def mean_slopes(
         if layout.has_scale:
             by_noise = p * _by_log_sigma(mixture.family, of)
             for i in range(layout.n_experts):
-                slopes[:, layout.log_sigma(i)] += by_noise[:, i]
+                slopes[:, layout.scales(i)[0]] += by_noise[:, i]
         yield slopes
+
+
+def _of_responses(U: Floats, p: Floats, values: Floats, layout: ParameterLayout) -> Floats:
+    """Return the derivatives of the means of several responses, (rows q, P); `values` are those of the experts."""
+    n, _, q = values.shape
+    slopes = np.zeros((n, q, layout.n_parameters))
+    by_gate = p[:, :, None] * (values - np.sum(p[:, :, None] * values, axis=1, keepdims=True))
+    for i in range(layout.n_experts):
+        for a, form in enumerate(layout.forms(i)):
+            slopes[:, a, form] = p[:, i, None] * U[:, list(layout.expert_columns)]
+    for i in layout.gated:
+        slopes[:, :, layout.gate(i)] = by_gate[:, i, :, None] * U[:, None, list(layout.gate_columns)]
+    return slopes.reshape(n * q, -1)
 
 
 def _by_predictor(family: Family, of: Predictors) -> Floats:

@@ -36,8 +36,9 @@ class InferenceResult:
     """Standard errors, tests and intervals of the parameters of a fit; made by ``model.inference(X, y)``.
 
     Experts' coefficients come first, then the gates' (log-odds against the expert `reference`), then log sigma and
-    the logarithm of the shape, of families that have them. A standard error, test or interval is NaN where the
-    data do not determine the parameter; `messages` say why.
+    the logarithm of the shape, of families that have them; of several responses log sigma of each and atanh of
+    their correlations (Fisher's z). A standard error, test or interval is NaN where the data do not determine the
+    parameter; `messages` say why.
 
     Attributes
     ----------
@@ -128,13 +129,14 @@ class InferenceResult:
     @property
     def bse(self) -> Floats:
         """Standard errors, shape (P,)."""
-        return np.asarray(np.sqrt(np.diag(self.cov_params())))
+        return np.asarray(np.sqrt(np.maximum(np.diag(self.cov_params()), 0.0)))
 
     @property
     def zvalues(self) -> Floats:
         """Estimates over their standard errors, shape (P,); NaN for logarithms: 0 is no hypothesis."""
         z = self.params / self.bse
-        z[self.layout.noise.start :] = np.nan
+        z[self.layout.log_sigmas] = np.nan
+        z[self.layout.shapes] = np.nan
         return np.asarray(z)
 
     @property
@@ -149,7 +151,7 @@ class InferenceResult:
     def sigma_conf_int(self, alpha: float = 0.05) -> Floats:
         """Return confidence intervals of the experts' noise s_i, shape (k, 2), or (1, 2) where it is shared.
 
-        They are those of log s_i, which is nearer to normal.
+        They are those of log s_i, which is nearer to normal. Of q responses the shape is (k, q, 2), or (1, q, 2).
 
         Raises
         ------
@@ -169,11 +171,11 @@ class InferenceResult:
         return np.asarray(np.exp(self.conf_int(alpha)[self.checked_shapes]))
 
     @property
-    def checked_noise(self) -> slice:
+    def checked_noise(self) -> npt.NDArray[np.intp]:
         """Where log s_i stand; ValueError where the family has none."""
         if not self.layout.has_scale:
             raise ValueError(f"family={self.fit.mixture.family.name!r} has no sigma")
-        return self.layout.noise
+        return self.layout.log_sigmas
 
     @property
     def checked_shapes(self) -> slice:
@@ -287,7 +289,8 @@ class InferenceResult:
         for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout, standard):
             variance = np.einsum("np,pq,nq->n", slopes, self._covariance, slopes, optimize=True)
             errors.append(np.where(precision.estimable(slopes), np.sqrt(variance), np.nan))
-        return MeanPrediction(self.mixture.mean(X, terms), s.y_scale * np.concatenate(errors))
+        mean = self.mixture.mean(X, terms)
+        return MeanPrediction(mean, s.y_scale * np.concatenate(errors).reshape(mean.shape))
 
     def bootstrap(
         self,

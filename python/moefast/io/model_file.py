@@ -40,7 +40,7 @@ from moefast.gate_basis import GATE_BASES
 from moefast.io.formula_file import FORMULA, formula_content, formula_of
 from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
 from moefast.links import LINKS, get_link
-from moefast.mixture import Mixture
+from moefast.mixture import Mixture, check_mixture
 from moefast.search.report import FitReport, report_fields
 
 __all__ = ["load_model", "save_model"]
@@ -69,6 +69,7 @@ _PARAMETERS: dict[str, Field] = {
     "common_features": _FEATURES,
     "gate_basis": Choice(GATE_BASES),
     "noise": Choice(("per_expert", "shared")),
+    "covariance_type": Choice(("full", "diag")),
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
     "start": Either(Choice(("auto", "spectral", "l4", "random")), Nothing()),
@@ -94,32 +95,42 @@ _FIGURES: dict[str, tuple[type, Field]] = {
     "n_iter_": (int, Whole()),
     "converged_": (bool, Flag()),
     "training_weight_": (float, Number(0.0, above=True)),
-    "response_std_": (float, Number(0.0, above=True)),
 }
 
 
-def _content(k: int, d: int, formula: Field, n_functions: int | None) -> Record:
-    """Return the rules for a model of k experts and d features.
+def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | None) -> Record:
+    """Return the rules for a model of k experts, d features and q responses.
 
     `formula` is the rule for its formula, `n_functions` the number of functions of the gates, if there are any.
     """
+    k, d, q = sizes
     width = d if n_functions is None else d + n_functions
     by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), width), k)
+    positive = Number(0.0, _LARGEST_SIGMA, above=True)
+
+    def of_responses(rule: Field) -> Field:
+        return rule if q == 1 else Listing(rule, q)
+
+    covariance: Field = Nothing() if q == 1 else Listing(Listing(Listing(Number(), q), q), k)
     return Record(
         {
             "parameters": Record(_PARAMETERS),
             "n_features": Whole(1),
             "feature_names": Either(Nothing(), Listing(Text(), d)),
+            "n_responses": Whole(1),
             "target": Either(Nothing(), Text()),
+            "response_names": Either(Nothing(), Listing(Text(), q)),
+            "response_std": of_responses(Number(0.0, above=True)),
+            "covariance": covariance,
             "formula": formula,
             "gate_basis": Nothing() if n_functions is None else gate_basis_fields(d, n_functions),
             "arrays": Record(
                 {
-                    "coef_": by_feature,
-                    "intercept_": by_expert,
+                    "coef_": Listing(of_responses(Listing(Number(), width)), k),
+                    "intercept_": Listing(of_responses(Number()), k),
                     "gate_coef_": by_feature,
                     "gate_intercept_": by_expert,
-                    "sigma_": Listing(Number(0.0, _LARGEST_SIGMA, above=True), k),
+                    "sigma_": Listing(of_responses(positive), k),
                     "shape_": Listing(Number(0.0, above=True), k),
                     "shares_": Listing(Number(0.0, 1.0), k),
                 }
@@ -141,7 +152,12 @@ def _content(k: int, d: int, formula: Field, n_functions: int | None) -> Record:
 
 # What tells the sizes.
 _SIZES = Record(
-    {"n_features": Whole(1), "arrays": Record({"coef_": Listing(Anything(), least=1)}, open=True)}, open=True
+    {
+        "n_features": Whole(1),
+        "n_responses": Whole(1),
+        "arrays": Record({"coef_": Listing(Anything(), least=1)}, open=True),
+    },
+    open=True,
 )
 _KEPT = Record({"gate_basis": Record({"kept": Listing(Anything(), least=1)}, open=True)}, open=True)
 
@@ -155,7 +171,8 @@ def _check(content: Mapping[str, Any]) -> None:
     if content.get("gate_basis") is not None:
         _KEPT.check("", content)
         n_functions = len(content["gate_basis"]["kept"])
-    _content(len(content["arrays"]["coef_"]), content["n_features"], formula, n_functions).check("", content)
+    sizes = len(content["arrays"]["coef_"]), content["n_features"], content["n_responses"]
+    _content(sizes, formula, n_functions).check("", content)
     _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
@@ -218,7 +235,11 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else [str(n) for n in names],
+        "n_responses": model.n_responses_,
         "target": model.target_name_ if target is None else target,
+        "response_names": None if model.response_names_ is None else list(model.response_names_),
+        "response_std": np.asarray(model.response_std_).tolist(),
+        "covariance": None if model.covariance_ is None else model.covariance_.tolist(),
         "formula": formula_content(model.formula_),
         "gate_basis": gate_basis_content(model.gate_basis_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
@@ -314,7 +335,16 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     fitted = {name.rstrip("_"): values for name, values in arrays.items()}
     shape = fitted.pop("shape")
     mixture = Mixture(**fitted, link=get_link(model.link))  # type: ignore[arg-type]  # by name
-    model._set_parameters(replace(mixture, family=model._family(), shape=shape))
+    model.n_responses_, std = content["n_responses"], content["response_std"]
+    family, covariance = model._family(model.n_responses_), content["covariance"]
+    mixture = replace(mixture, family=family, shape=shape)
+    if covariance is not None:
+        mixture = replace(mixture, covariance=np.array(covariance, dtype=np.float64))
+        check_mixture("the model", mixture, mixture.n_features, model.n_responses_)
+    model._set_parameters(mixture)
+    model.response_std_ = float(std) if covariance is None else np.array(std, dtype=np.float64)
+    names = content["response_names"]
+    model.response_names_ = None if names is None else tuple(names)
     for name, (kind, _) in _FIGURES.items():
         setattr(model, name, kind(content["figures"][name]))
     kept = {name: np.array(value, dtype=np.float64) for name, value in content["membership"].items()}

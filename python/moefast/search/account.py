@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
 from moefast.search.budget import Budget
@@ -109,7 +107,7 @@ class Account:
     def report(self, all_rows: EmProblem, result: Run[EmFit], cpu_seconds: float) -> FitReport:
         """Return the report in the units of the data, scaled up from the rows searched on to all."""
         scale = all_rows.total_weight / self._problem.total_weight
-        shift = all_rows.total_weight * np.log(all_rows.standardisation.y_scale)
+        shift = all_rows.total_weight * all_rows.standardisation.log_y_unit
 
         def in_units(log_likelihood: float) -> float:
             return float(scale * log_likelihood - shift)

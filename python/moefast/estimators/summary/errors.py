@@ -21,7 +21,7 @@ class Inference(Protocol):
     ----------
     names : sequence of (str, str)
         Of each parameter: "expert 0", "gate 1" or "all experts", and a column's name, "(intercept)" or
-        "log(sigma)", "log(size)", ...
+        "log(sigma)", "log(size)", "atanh(corr [y0, y1])", ...
     params, bse, zvalues, pvalues : ndarray of shape (P,)
     cov_type : str
         "robust", "nonrobust" or "cluster".
@@ -77,16 +77,26 @@ def errors_by_name(
     columns = (result.params, result.bse, result.zvalues, result.pvalues, *result.conf_int(0.05).T)
     found: dict[CoefficientKey, StandardError] = {}
     logarithms = {f"log({name})": name for name in dispersions}
+    correlations = {f"atanh({name})": name for name in dispersions}
     for (owner, term), numbers in zip(result.names, zip(*columns, strict=True), strict=True):
         error = StandardError(*map(float, numbers))
+        whose = [f"expert {i}" for i in range(n_experts)] if owner == "all experts" else [owner]
         if term in logarithms:
-            whose = [f"expert {i}" for i in range(n_experts)] if owner == "all experts" else [owner]
             found.update({("experts", expert, logarithms[term]): _exponential(error) for expert in whose})
+        elif term in correlations:
+            found.update({("experts", expert, correlations[term]): _correlation(error) for expert in whose})
         elif owner.startswith("gate "):
             found["gates", owner.replace("gate", "expert"), term] = error
         else:
             found["experts", owner, term] = error
     return found
+
+
+def _correlation(atanh: StandardError) -> StandardError:
+    """Return what is known of a correlation by that of its atanh; the test of 0 is the same."""
+    value, low, high = np.tanh([atanh.estimate, atanh.ci_low, atanh.ci_high])
+    error = (1.0 - value**2) * atanh.std_error
+    return StandardError(float(value), float(error), atanh.z, atanh.p_value, float(low), float(high))
 
 
 def _exponential(log: StandardError) -> StandardError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from moefast.estimators.base import MixtureEstimator
 
-__all__ = ["coefficients_in_words", "feature_names", "response_name"]
+__all__ = ["coefficients_in_words", "feature_names", "response_name", "response_names"]
 
 
 def feature_names(model: MixtureEstimator) -> list[str]:
@@ -16,6 +16,12 @@ def feature_names(model: MixtureEstimator) -> list[str]:
     names = getattr(model, "feature_names_in_", None)
     found = [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(n) for n in names]
     return found if model.gate_basis_ is None else [*found, *model.gate_basis_.names]
+
+
+def response_names(model: MixtureEstimator) -> list[str]:
+    """Return the names of a model's responses, or y0, y1, ... when they had none."""
+    names = model.response_names_
+    return [f"y{j}" for j in range(model.n_responses_)] if names is None else list(names)
 
 
 def response_name(y: Any) -> str | None:

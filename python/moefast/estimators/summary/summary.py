@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from moefast._typing import Floats
 from moefast.estimators.summary.errors import INTERCEPT, SIGMA, Inference, errors_by_name
 from moefast.estimators.summary.membership import Membership
-from moefast.estimators.summary.names import coefficients_in_words, feature_names
+from moefast.estimators.summary.names import coefficients_in_words, feature_names, response_names
 from moefast.estimators.summary.tables import Coefficients, GateTable
 from moefast.estimators.summary.text import summary_text
 from moefast.families import GAUSSIAN
@@ -99,7 +99,9 @@ class Summary:
             laws = {name: law_of for name, law_of in laws.items() if name not in model.gate_basis_.names}
             of_gates = model.gate_basis_.gate_columns
         family, dispersions = model.mixture_.family, {}
-        if family.has_scale:
+        if family.has_covariance:
+            dispersions = _of_covariances(model)
+        elif family.has_scale:
             dispersions[SIGMA] = model.sigma_
         if family.shape_name is not None:
             dispersions[family.shape_name] = model.mixture_.shape
@@ -211,15 +213,28 @@ def _for_latex(text: str) -> str:
 
 
 def _laws(model: MixtureEstimator, names: Sequence[str]) -> dict[str, Floats]:
-    """Return the experts' coefficients by name, those of several predictors by class too."""
+    """Return the experts' coefficients by name, those of several predictors by class, or response, too."""
     if model.coef_.ndim == 2:
         return dict(zip(names, model.coef_.T, strict=True)) | {INTERCEPT: model.intercept_}
-    classes = getattr(model, "classes_", range(1 + model.coef_.shape[1]))
+    labels = list(getattr(model, "classes_", range(1 + model.coef_.shape[1])))[1:]
+    if model.mixture_.family.has_covariance:
+        labels = response_names(model)
     laws: dict[str, Floats] = {}
-    for a, label in enumerate(list(classes)[1:]):
+    for a, label in enumerate(labels):
         laws |= {f"{name} [{label}]": model.coef_[:, a, j] for j, name in enumerate(names)}
         laws[f"{INTERCEPT} [{label}]"] = model.intercept_[:, a]
     return laws
+
+
+def _of_covariances(model: MixtureEstimator) -> dict[str, Floats]:
+    """Return the standard deviations of several responses, and their correlations, by name."""
+    sigma, covariance, names = model.sigma_, model.covariance_, response_names(model)
+    assert covariance is not None
+    found = {f"{SIGMA} [{name}]": sigma[:, a] for a, name in enumerate(names)}
+    for b, of_b in enumerate(names):
+        for a, of_a in enumerate(names[:b]):
+            found[f"corr [{of_a}, {of_b}]"] = covariance[:, a, b] / (sigma[:, a] * sigma[:, b])
+    return found
 
 
 def _law(model: MixtureEstimator) -> str:
