@@ -16,6 +16,7 @@ PAGES = [
     "groups.md",
     "inference.md",
     "pictures.md",
+    "responses.md",
     "scale.md",
     "selection.md",
     "tutorial.md",

@@ -13,12 +13,15 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 
 from moefast import (
+    BaggedMixtureOfExperts,
     HierarchicalMixtureOfExpertsRegressor,
     MixtureOfExpertsClassifier,
     MixtureOfExpertsRegressor,
     load_model,
     save_model,
+    select_n_experts,
 )
+from moefast.diagnostics import diagnose
 from moefast.em import fit_em
 from moefast.exceptions import DegenerateDataWarning
 from oracles.responses import log_likelihood, make_responses
@@ -162,6 +165,13 @@ def test_columns_of_experts_and_gates():
     np.testing.assert_allclose(model.log_likelihood_, log_likelihood(X, Y, model.mixture_), rtol=1e-10)
 
 
+def test_the_number_of_experts_is_chosen():
+    selection = select_n_experts(X, Y, (1, 2, 3), n_folds=3, random_state=0)
+    assert selection.best_n_experts == 2
+    assert selection.best_estimator.coef_.shape == (2, 2, 3)
+    assert np.argmax([row.cv_log_likelihood for row in selection.table]) == 1
+
+
 def test_a_given_start(model):
     again = MixtureOfExpertsRegressor(2, start=model).fit(X, Y)
     np.testing.assert_allclose(again.log_likelihood_, model.log_likelihood_, rtol=1e-9)
@@ -213,6 +223,8 @@ def test_copies_pickles_and_files(model, tmp_path):
         ({"start": "spectral"}, "start='spectral' is for one response"),
         ({"start": "l4"}, "start='l4' is for one response"),
         ({"polish": False}, "polish=False is for one response"),
+        ({"alpha_towards": "mean", "alpha": 1.0}, "alpha_towards='mean' is for one response"),
+        ({"l1_ratio": 0.5, "alpha": 1.0}, "l1_ratio=0.5 is for one response"),
     ],
 )
 def test_what_is_for_one_response_is_refused(parameters, match):
@@ -220,13 +232,16 @@ def test_what_is_for_one_response_is_refused(parameters, match):
         MixtureOfExpertsRegressor(2, **parameters).fit(X, abs(Y))
 
 
-def test_other_estimators_refuse_several_responses():
+def test_other_estimators_refuse_several_responses(model):
     with pytest.raises(ValueError, match="y has 2 columns: several responses are for MixtureOfExpertsRegressor"):
         HierarchicalMixtureOfExpertsRegressor((2, 2)).fit(X, Y)
     with pytest.raises(ValueError, match=r"y should be a 1d array|2 columns"):
         MixtureOfExpertsClassifier(2).fit(X, (Y > 0).astype(int))
-    with pytest.raises(ValueError, match="1d array"):
-        fit_em(X, Y, TRUTH)
+    with pytest.raises(ValueError, match="y has 2 columns: bagging is for one response"):
+        BaggedMixtureOfExperts().fit(X, Y)
+    for plain in (lambda: fit_em(X, Y, TRUTH), lambda: diagnose(X, Y, model)):
+        with pytest.raises(ValueError, match="1d array"):
+            plain()
     with pytest.raises(ValueError, match="offset is for one predictor"):
         MixtureOfExpertsRegressor(2).fit(X, Y, offset=1.0)
     with pytest.raises(ValueError, match="n_trials is for"):

@@ -190,6 +190,8 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
         self._learn_formula(X, sample_weight)
         samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
+        if samples.n_responses > 1:
+            raise ValueError(f"y has {samples.n_responses} columns: bagging is for one response; bag each column")
         self._check_units(samples)
         rng = get_generator(self.random_state)
         candidates = [self._prepared(one, samples, rng) for one in self._candidates(samples)]

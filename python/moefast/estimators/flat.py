@@ -14,7 +14,7 @@ from moefast.em.problem import EmProblem
 from moefast.estimators.dataset_fit import DatasetFit
 from moefast.estimators.features import Features, check_features
 from moefast.estimators.given_start import StartParameter
-from moefast.estimators.number_predictions import NumberPredictions
+from moefast.estimators.marginal import MarginalModels
 from moefast.families import GAUSSIAN, Family, MultivariateGaussian, get_family
 from moefast.gate_basis import GATE_BASES, GateBasis
 from moefast.gating.fit import gates_of_problem
@@ -31,7 +31,7 @@ from moefast.validation import check_choice, check_flag, check_integer
 __all__ = ["MixtureOfExpertsRegressor"]
 
 
-class MixtureOfExpertsRegressor(NumberPredictions, DatasetFit):
+class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
 
     .. math::

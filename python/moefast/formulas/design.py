@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,11 +43,20 @@ def check_formula_alone(parameters: Mapping[str, Any]) -> None:
 
 
 def samples_of(
-    X: Any, y: Any, sample_weight: Any, formula: str | None, groups: Any = None, terms: RowTerms = NO_TERMS
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    formula: str | None,
+    groups: Any = None,
+    terms: RowTerms = NO_TERMS,
+    use: Literal["function", "model"] = "function",
 ) -> tuple[Samples, FittedFormula | None]:
-    """Return checked samples of positive weight, by way of a formula where there is one, and what it learnt."""
+    """Return checked samples of positive weight, by way of a formula where there is one, and what it learnt.
+
+    For a "model" y may have several columns.
+    """
     if formula is None:
-        return check_samples(X, y, sample_weight, terms=terms, groups=groups), None
+        return check_samples(X, y, sample_weight, use=use, terms=terms, groups=groups), None
     fitted = learnt(formula, X, sample_weight)
     data = design(fitted, X, y, sample_weight)
     return check_samples(*data, sample_weight, terms=terms, groups=groups), fitted

@@ -155,9 +155,14 @@ def target_label(model: MixtureEstimator) -> str:
 
 
 def refuse_classes(model: MixtureEstimator) -> None:
-    """Raise ValueError for a fitted model of several classes, which are no numbers to be drawn."""
+    """Raise ValueError for a fitted model of several classes, which are no numbers to be drawn, or responses."""
     check_is_fitted(model)
     family = model.mixture_.family
+    if family.has_covariance:
+        raise ValueError(
+            f"this picture is of one response, the model has {family.in_words}: draw model.marginal(0), of the "
+            "first of them, with its column of y"
+        )
     if family.n_predictors > 1:
         raise ValueError(
             f"this picture is of a response that is a number, the model has {family.in_words}: draw plot_gates or "

@@ -129,7 +129,7 @@ def select_n_experts(
         raise TypeError("n_experts is what is chosen; give candidates")
     given = offset is not None or n_trials is not None
     terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
-    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms)
+    samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms, "model")
     n, unit = samples.n_units, "rows" if samples.groups is None else "groups"
     splits = _checked_splits(n, unit, criterion, n_folds, get_generator(random_state))
     counts = _checked_candidates(candidates, n, unit, splits)

@@ -251,7 +251,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         X, y, sample_weight, _, _, groups = data
         rows = check_weights(sample_weight, self._n_rows(X)) > 0
         splits = checked_folds(self.cv, samples, rows, (X, y, groups), seed)
-        family = regressor._family()
+        family = regressor._family(samples.n_responses)
         folds = [
             Fold(samples.of_units(inside), samples.of_units(outside), options, family, ridges)
             for inside, outside in splits

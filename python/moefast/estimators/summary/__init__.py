@@ -2,7 +2,7 @@
 
 from moefast.estimators.summary.errors import Inference
 from moefast.estimators.summary.membership import Membership
-from moefast.estimators.summary.names import feature_names, response_name
+from moefast.estimators.summary.names import feature_names, response_name, response_names
 from moefast.estimators.summary.summary import Summary
 from moefast.estimators.summary.tables import Coefficients, GateTable
 
@@ -14,4 +14,5 @@ __all__ = [
     "Summary",
     "feature_names",
     "response_name",
+    "response_names",
 ]
