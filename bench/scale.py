@@ -136,15 +136,16 @@ def dask(folder: Path) -> None:
 
     data = written(folder, 1_000_000, 10, 3)
     one = MixtureOfExpertsRegressor(3, random_state=0, n_threads=1).fit_dataset(data, "y")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
     with cluster, distributed.Client(cluster) as client:
         killed, stop = 0, threading.Event()
 
         def kill() -> None:
             nonlocal killed
             rng = np.random.default_rng(0)
-            while killed < 10 and not stop.wait(rng.uniform(0.5, 3.0)):
-                pids = [n.pid for n in cluster.workers.values() if n.pid]
+            while killed < 10 and not stop.wait(rng.uniform(4.0, 9.0)):
+                registered = {worker.name for worker in cluster.scheduler.workers.values()}
+                pids = [nanny.pid for name, nanny in cluster.workers.items() if name in registered and nanny.pid]
                 if pids:
                     os.kill(int(rng.choice(pids)), signal.SIGKILL)
                     killed += 1

@@ -15,6 +15,7 @@ from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.sources import SourceError, files
 from moefast.sources.files import FilePart
+from moefast.streams import cluster
 from oracles.row_files import table_of, write_parquet
 
 FITTED = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "log_likelihood_", "entropy_")
@@ -131,3 +132,13 @@ def test_a_data_frame_of_dask_is_its_rows(folder, client):
 def test_the_client_is_checked(folder):
     with pytest.raises(TypeError, match=r"client must be a distributed.Client or None, got int"):
         fit(folder, 3)
+
+
+def test_a_cluster_without_workers_is_told(folder, monkeypatch):
+    monkeypatch.setattr(cluster, "_WITHOUT_WORKERS", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
+        distributed.Client(empty) as client,
+        pytest.raises(RuntimeError, match=r"first-pass: .* no workers"),
+    ):
+        fit(folder, client)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,9 +16,12 @@ from moefast.streams.workers import Begun, Task
 __all__ = ["DaskWorkers"]
 
 # How often a task is tried again that failed, as where a file was out of reach for a moment. One that kills its
-# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them; and how many
-# different tasks may be given up so before a pass is.
-_RETRIES, _ACCUSED = 3, 5
+# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them: how often until it is
+# held guilty, and how often a pass is made anew at most.
+_RETRIES, _ACCUSED, _ATTEMPTS = 3, 3, 10
+# How often to look whether a task is done, and for how long the cluster may be without workers: as they come up
+# again, or are still to be started.
+_SECONDS_BETWEEN_LOOKS, _WITHOUT_WORKERS = 0.02, 60.0
 
 T = TypeVar("T")
 
@@ -59,20 +64,20 @@ class DaskWorkers:
         """
         from distributed.scheduler import KilledWorker
 
-        accused: set[str] = set()
+        accused: Counter[str] = Counter()
         while True:
             try:
-                return self._attempt(task, parts, note, len(accused))
+                return self._attempt(task, parts, note, accused.total())
             except KilledWorker as error:
-                # A worker that dies takes the innocent along: whoever is accused twice is guilty.
+                # A worker that dies takes the innocent along: whoever is accused again and again is guilty.
                 who = str(error.task).partition("-of-")[0]
-                if who in accused or len(accused) >= _ACCUSED:
+                accused[who] += 1
+                if accused[who] >= _ACCUSED or accused.total() >= _ATTEMPTS:
                     raise RuntimeError(
                         f"{task.name}: workers died over the same task, {_described(who, task.name, parts)}: too "
                         "little memory for a batch, as a rule (batch_rows), or a file that kills its reader; the "
                         "checkpoint, where there is one, is good"
                     ) from error
-                accused.add(who)
 
     def _attempt(
         self, task: Task[T], parts: Sequence[Any], note: Callable[[Begun[T], int], None], number: int
@@ -94,13 +99,32 @@ class DaskWorkers:
                 for i in range(0, len(level), FAN_IN)
             ]
         (last,) = level
-        waiting = as_completed([*terms[:-1], last])  # type: ignore[no-untyped-call]
-        for done, future in enumerate(waiting, 1):
+        waiting: Any = as_completed([*terms[:-1], last])  # type: ignore[no-untyped-call]
+        done, seen = 0, time.monotonic()
+        while waiting.count():
+            if not waiting.has_ready():
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                if time.monotonic() - seen > _WITHOUT_WORKERS / 2:
+                    self._refuse_no_workers(task.name)
+                    seen = time.monotonic()
+                continue
+            future, done, seen = next(waiting), done + 1, time.monotonic()
             if future.status == "error":
                 future.result()
             note(Begun(0, []), min(done, len(parts)) - 1)
         result: T = last.result()
         return result
+
+    def _refuse_no_workers(self, name: str) -> None:
+        """Raise RuntimeError where the cluster has no worker, nor gets one for a while."""
+        begin = time.monotonic()
+        while not self._client.scheduler_info()["workers"]:
+            if time.monotonic() - begin > _WITHOUT_WORKERS / 2:
+                raise RuntimeError(
+                    f"{name}: the cluster has no workers, and had none for {time.monotonic() - begin:.0f} s; "
+                    "start some, and call the fit again: with a checkpoint it goes on where it was"
+                )
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _described(key: str, name: str, parts: Sequence[Any]) -> str:
