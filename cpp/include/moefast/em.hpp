@@ -124,10 +124,10 @@ struct EmSettings {
   double variance_floor = 0;  // smallest s_i^2
   // Of q responses, q x q: the eigenvalues of Sigma_i in its units are not below 1.
   std::vector<double> least_covariance = {};
-  double alpha = 0;           // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
-  double alpha_mean = 0;      // alpha_mean ||a_i - mean of a||^2 / (2 s_i^2) too; see em/expert_ridge.hpp
-  double alpha_l1 = 0;        // and alpha_l1 ||a_i||_1 / s_i^2: the lasso; not of several predictors
-  double gate_alpha = 0;      // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off, c is free
+  double alpha = 0;       // expert ridge: alpha ||a_i||^2 / (2 s_i^2) is taken off
+  double alpha_mean = 0;  // alpha_mean ||a_i - mean of a||^2 / (2 s_i^2) too; see em/expert_ridge.hpp
+  double alpha_l1 = 0;    // and alpha_l1 ||a_i||_1 / s_i^2: the lasso; not of several predictors
+  double gate_alpha = 0;  // gate ridge: gate_alpha / 2 sum_i ||W_i - mean W||^2 is taken off, c is free
   // Give up (Status::beaten) once gains fall and several times what they lead to stays below this.
   double to_beat = -std::numeric_limits<double>::infinity();
   // beta, 0 < beta <= 1. Below 1 responsibilities are in proportion to (p_i N_i)^beta, and what EM climbs is
