@@ -22,7 +22,7 @@ __all__ = ["Branch", "Scored", "best_setting", "results_table", "scores_along_pa
 # The path ends where so many numbers of experts in a row are below the best by more than a standard error of the
 # difference, or so many in a row have not been better.
 _CLEARLY_WORSE = 2
-_NOT_BETTER = 4
+_NOT_BETTER = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     Notes
     -----
     Fits in a fold come from the splits of the fit of one expert fewer and eight random starts, without the moves
-    of the search, and end after 500 iterations. All settings together take about the time of a few searches.
+    of the search, and end after 200 iterations. All settings together take about the time of a few searches.
 
     Examples
     --------

@@ -40,7 +40,7 @@ _STARTS_BESIDE = 8
 # Where a fit is of no use, so that means and standard errors stay numbers.
 _LEAST_LOG_DENSITY = -1e100
 _LEAST_TOL = 1e-7
-_MOST_ITERATIONS = 500
+_MOST_ITERATIONS = 200
 
 
 @dataclass(frozen=True)
