@@ -147,7 +147,8 @@ def ours(model, X, y, seed):
 def model_laws(model, rows):
     """Return the laws of a fitted estimator of ours; those of replicates are averaged and drawn together."""
     if not hasattr(model, "estimators_"):
-        return of_mixture(model.mixture_, rows)
+        basis = model.gate_basis_  # functions that gates see behind the columns
+        return of_mixture(model.mixture_, rows if basis is None else basis.expand(rows))
     parts = [of_mixture(one.mixture_, rows) for one in model.estimators_]
     proportions = np.hstack([part.proportions for part in parts]) / len(parts)
     means, sigma = np.hstack([part.means for part in parts]), np.hstack([part.sigma for part in parts])
