@@ -154,11 +154,12 @@ def test_a_choice_is_made_by_rows_left_out():
     estimators = [MixtureOfExpertsRegressor(k, n_init=2, max_iter=50, gate_alpha=1e-2) for k in (1, 2)]
     model = BaggedMixtureOfExperts(estimators, n_replicates=21, random_state=0).fit(X, y)
     assert model.estimator_.n_experts == 2
-    assert model.candidate_scores_.shape == (2,)
+    assert model.candidates_[1] is model.estimator_
+    assert len(model.candidate_scores_) == 2
     assert model.candidate_scores_[1] > model.candidate_scores_[0] + 0.3
     # The replicates by which the choice was made are those of the estimator alone.
     alone = BaggedMixtureOfExperts(estimators[1], n_replicates=21, random_state=0).fit(X, y)
-    assert alone.candidate_scores_ is None
+    assert alone.candidates_ == alone.candidate_scores_ == []
     assert all((a.coef_ == b.coef_).all() for a, b in zip(model.estimators_, alone.estimators_, strict=True))
 
 

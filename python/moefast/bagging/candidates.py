@@ -1,21 +1,87 @@
-"""What is fitted where nothing is given: mixtures of several sizes, of which the rows left out choose."""
+"""What is fitted where nothing is given: a mixture whose size and ridges the rows left out choose.
+
+One setting after the other is changed as long as these rows are predicted better: the number of experts is
+doubled, then the ridge of the experts is made ten times weaker or stronger, then that of the gates. An average of
+rough fits, of two starts and 50 iterations, predicts as well as one of fits that have been searched for long, at a
+tenth of the time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
 from moefast.estimators.flat import MixtureOfExpertsRegressor
-from moefast.samples import Samples
 
-__all__ = ["default_candidates"]
+__all__ = ["Score", "best_setting"]
 
-# Numbers of experts and ridges on them.
-_GRID = ((1, 1.0), (3, 3.0), (8, 1.0), (20, 1.0), (8, 0.1), (20, 0.1))
+Score = Callable[[MixtureOfExpertsRegressor], float]
+"""How well replicates of an estimator predict the rows that they have not seen."""
+
+_EXPERTS = (1, 2, 4, 8, 16, 32, 64)
+# From the middle outwards, ridges in standard units.
+_ALPHAS = (0.003, 0.03, 0.3, 3.0, 30.0, 300.0)
+_GATE_ALPHAS = (1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
 
-def default_candidates(samples: Samples) -> list[MixtureOfExpertsRegressor]:
-    """Return estimators for these rows."""
-    most = max(1, samples.n_units // (2 * (samples.n_features + 1)))
-    grid = dict.fromkeys((min(k, most), alpha) for k, alpha in _GRID)
-    return [
-        MixtureOfExpertsRegressor(k, alpha=alpha, gate_alpha=1e-3, n_init=4, max_iter=200, tol=1e-5, n_threads=1)
-        for k, alpha in grid
-    ]
+@dataclass(frozen=True)
+class _Setting:
+    n_experts: int = 1
+    alpha: float = 0.3
+    gate_alpha: float = 1e-3
+
+    def estimator(self) -> MixtureOfExpertsRegressor:
+        return MixtureOfExpertsRegressor(
+            self.n_experts, alpha=self.alpha, gate_alpha=self.gate_alpha, n_init=2, max_iter=50, tol=1e-5
+        )
+
+
+def best_setting(score: Score, n_units: int, n_features: int) -> MixtureOfExpertsRegressor:
+    """Return the best estimator on the way.
+
+    Parameters
+    ----------
+    score : callable
+    n_units, n_features : int
+        Rows, or groups, and columns: there are at least as many rows as experts and gates have coefficients.
+    """
+    most = max(1, n_units // (2 * (n_features + 1)))
+    way = _Way(score, {})
+    best = way.along(_Setting(), "n_experts", [k for k in _EXPERTS if k <= most])
+    best = way.both_ways(best, "alpha", _ALPHAS)
+    if best.n_experts > 1:
+        best = way.both_ways(best, "gate_alpha", _GATE_ALPHAS)
+    return way.tried[best][0]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The settings that have been tried, with their estimators and scores."""
+
+    score: Score
+    tried: dict[_Setting, tuple[MixtureOfExpertsRegressor, float]]
+
+    def at(self, setting: _Setting) -> float:
+        """Return the score of a setting."""
+        if setting not in self.tried:
+            estimator = setting.estimator()
+            self.tried[setting] = (estimator, self.score(estimator))
+        return self.tried[setting][1]
+
+    def along(self, start: _Setting, name: str, values: Sequence[Any]) -> _Setting:
+        """Return the best setting of a row of values of one parameter, which ends where the score falls."""
+        best = replace(start, **{name: values[0]})
+        self.at(best)
+        for value in values[1:]:
+            following = replace(start, **{name: value})
+            if not self.at(following) > self.at(best):
+                break
+            best = following
+        return best
+
+    def both_ways(self, start: _Setting, name: str, values: Sequence[Any]) -> _Setting:
+        """Do the same from a setting to smaller values, and where these do not help to larger ones."""
+        at = values.index(getattr(start, name))
+        best = self.along(start, name, values[at::-1])
+        return self.along(start, name, values[at:]) if best == start else best

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from moefast._typing import Floats
 from moefast.bagging.agreement import Agreement
 from moefast.bagging.averaged import AveragedMixture, can_be_drawn_together
-from moefast.bagging.candidates import default_candidates
+from moefast.bagging.candidates import best_setting
 from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicates import Draw, drawn, refits, whole
 from moefast.estimators.flat import MixtureOfExpertsRegressor
@@ -34,7 +34,7 @@ __all__ = ["BaggedMixtureOfExperts"]
 # have been searched for long.
 _COLD_STARTS = 8
 # Replicates by which candidates are compared.
-_TRIALS = 20
+_TRIALS = 25
 
 
 class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -57,8 +57,9 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     ----------
     estimator : MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV or a sequence of these, optional
         What is fitted. Of an estimator that chooses its parameters, the choice on all rows is. Of several the one
-        of the highest out-of-bag log-likelihood is taken, all with the same weights. Default: mixtures of several
-        sizes, by the number of rows.
+        of the highest out-of-bag log-likelihood is taken, all with the same weights. Default: normal laws, with
+        the number of experts and the ridges that predict the rows left out best
+        (:mod:`moefast.bagging.candidates`).
     n_replicates : int
         B.
     start : {"cold", "warm"}
@@ -94,8 +95,10 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     out_of_bag_score_samples_ : ndarray of shape (n,)
         The same of each row of positive weight; rows in groups are sorted by these. NaN for a row that all have
         seen.
-    candidate_scores_ : ndarray of shape (number of estimators,), or None
-        Their out-of-bag log-likelihoods by the first replicates, where there was a choice.
+    candidates_ : list of MixtureOfExpertsRegressor
+        Among which there was a choice, empty where one was given.
+    candidate_scores_ : list of float
+        Their out-of-bag log-likelihoods by the first replicates, as they would be with all.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had column names.
@@ -194,19 +197,27 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
             raise ValueError(f"y has {samples.n_responses} columns: bagging is for one response; bag each column")
         self._check_units(samples)
         rng = get_generator(self.random_state)
-        candidates = [self._prepared(one, samples, rng) for one in self._candidates(samples)]
+        prepared = [self._prepared(one, samples, rng) for one in self._given_estimators()]
         draws = drawn(samples, int(self.n_replicates), self.n_folds, rng)
-        first = self._refits(candidates, samples, draws[:_TRIALS]) if len(candidates) > 1 else [[]]
-        scores = (
-            [self._out_of_bag(fits, draws, samples).score(int(self.n_replicates)) for fits in first]
-            if len(candidates) > 1
-            else None
-        )
-        best = 0 if scores is None else int(np.argmax(scores))
-        self.candidate_scores_ = None if scores is None else np.array(scores)
-        self.estimator_ = candidates[best]
-        (more,) = self._refits([self.estimator_], samples, draws[len(first[best]) :])
-        self.estimators_ = first[best] + more
+        self.candidates_: list[Any] = []
+        self.candidate_scores_: list[float] = []
+        fits: list[list[Any]] = []
+
+        def score(candidate: Any) -> float:
+            fits.append(self._refits(candidate, samples, draws[:_TRIALS]))
+            self.candidates_.append(candidate)
+            self.candidate_scores_.append(self._out_of_bag(fits[-1], draws, samples).score(int(self.n_replicates)))
+            return self.candidate_scores_[-1]
+
+        if len(prepared) == 1:
+            self.estimator_, first = prepared[0], []
+        else:
+            if prepared:
+                self.estimator_ = max(prepared, key=score)
+            else:
+                self.estimator_ = best_setting(score, samples.n_units, samples.n_features)
+            first = fits[next(i for i, one in enumerate(self.candidates_) if one is self.estimator_)]
+        self.estimators_ = first + self._refits(self.estimator_, samples, draws[len(first) :])
         self._average(samples, draws)
 
     def _average(self, samples: Samples, draws: Sequence[Draw]) -> None:
@@ -236,11 +247,12 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         for one in given:
             if not isinstance(one, MixtureOfExpertsRegressor):
                 raise TypeError(f"estimator must be a MixtureOfExpertsRegressor or several of them, got {one!r}")
-        if len(given) > 1:
-            if self.n_folds is None:
-                raise ValueError("the choice among several estimators needs n_folds, got n_folds=None")
-            if len({one.formula for one in given}) > 1:
-                raise ValueError("the estimators must have the same formula")
+        if len(given) != 1 and self.n_folds is None:
+            raise ValueError(
+                "the choice among several estimators, and the default, need n_folds, got n_folds=None"
+            )
+        if len({one.formula for one in given}) > 1:
+            raise ValueError("the estimators must have the same formula")
 
     def _given_estimators(self) -> list[Any]:
         if self.estimator is None:
@@ -250,9 +262,6 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
                 raise ValueError("estimator is empty; give at least one, or None for the default")
             return list(self.estimator)
         return [self.estimator]
-
-    def _candidates(self, samples: Samples) -> list[Any]:
-        return self._given_estimators() or default_candidates(samples)
 
     @property
     def formula(self) -> str | None:  # type: ignore[override]  # that of the estimator
@@ -274,18 +283,16 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         if self.formula_ is not None:
             prepared = on_design_matrix(prepared, self.formula_)
         if "cv" in prepared.get_params(deep=False) or self.start == "warm":
-            (fitted,) = refits([prepared], samples, [whole(samples, rng)], None, shown=False)
+            (fitted,) = refits(prepared, samples, [whole(samples, rng)], None, shown=False)
             prepared = getattr(fitted, "best_estimator_", fitted)
         if self.start == "warm":
             return clone(prepared).set_params(start=prepared)
         left_open = isinstance(prepared.start, str) and prepared.start == "auto" and prepared.n_init == "auto"
         return clone(prepared).set_params(n_init=_COLD_STARTS) if left_open else clone(prepared)
 
-    def _refits(self, candidates: Sequence[Any], samples: Samples, draws: Sequence[Draw]) -> list[list[Any]]:
-        """Return the fits of each candidate to the same draws."""
-        estimators = [one for one in candidates for _ in draws]
-        found = refits(estimators, samples, list(draws) * len(candidates), self.n_jobs, shown=bool(self.verbose))
-        return [found[i : i + len(draws)] for i in range(0, len(found), max(1, len(draws)))] or [[]]
+    def _refits(self, estimator: Any, samples: Samples, draws: Sequence[Draw]) -> list[Any]:
+        """Return the fits of an estimator to draws."""
+        return refits(estimator, samples, draws, self.n_jobs, shown=bool(self.verbose))
 
     def mean_prediction(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> MeanPrediction:
         """Return E[y | x] with standard errors: how far the means of the replicates lie apart.

@@ -76,11 +76,11 @@ def whole(samples: Samples, rng: np.random.Generator) -> Draw:
 
 
 def refits(
-    estimators: Sequence[Any], samples: Samples, draws: Sequence[Draw], n_jobs: int | None, *, shown: bool
+    estimator: Any, samples: Samples, draws: Sequence[Draw], n_jobs: int | None, *, shown: bool
 ) -> list[NumberPredictions]:
-    """Return a fitted copy of each estimator on the weights of each draw, in the order of the two."""
+    """Return a fitted copy of an estimator for the weights of each draw."""
     X = with_names(samples)
-    tasks = [(estimator, X, samples, draw) for estimator, draw in zip(estimators, draws, strict=True)]
+    tasks = [(estimator, X, samples, draw) for draw in draws]
     return run_all(_refit, tasks, n_jobs, desc="replicates", shown=shown)
 
 

@@ -1,0 +1,39 @@
+"""The way to a setting: one parameter after the other, as long as rows left out are predicted better."""
+
+import numpy as np
+import pytest
+
+from moefast.bagging.candidates import best_setting
+
+
+def score_around(k, alpha, gate_alpha, asked):
+    """Best at these, worse by the logarithms of the ratios."""
+
+    def score(estimator):
+        asked.append((estimator.n_experts, estimator.alpha, estimator.gate_alpha))
+        wanted = (k, alpha, gate_alpha)
+        return -sum(abs(np.log(a / b)) for a, b in zip(asked[-1], wanted, strict=True))
+
+    return score
+
+
+@pytest.mark.parametrize("wanted", [(8, 0.03, 0.1), (64, 300.0, 1e-3), (2, 0.3, 1e-4), (16, 0.003, 1.0)])
+def test_the_best_setting_is_found_where_there_is_one(wanted):
+    asked = []
+    found = best_setting(score_around(*wanted, asked), 10_000, 3)
+    assert (found.n_experts, found.alpha, found.gate_alpha) == wanted
+    assert len(set(asked)) == len(asked)  # none is fitted twice
+    assert asked.index((wanted[0], 0.3, 1e-3)) == np.log2(wanted[0]).round()
+    ways = {(k, 0.3, 1e-3) for k in (1, 2, 4, 8, 16, 32, 64)}
+    after = [one for one in asked if one not in ways]
+    assert all(one[0] == wanted[0] for one in after)
+
+
+def test_one_expert_has_no_gate_and_few_rows_allow_few():
+    asked = []
+    found = best_setting(score_around(1, 30.0, 1.0, asked), 1000, 3)
+    assert (found.n_experts, found.alpha, found.gate_alpha) == (1, 30.0, 1e-3)
+    asked.clear()
+    assert best_setting(score_around(64, 0.3, 1e-3, asked), 40, 3).n_experts == 4
+    asked.clear()
+    assert best_setting(score_around(64, 0.3, 1e-3, asked), 5, 3).n_experts == 1
