@@ -19,6 +19,7 @@ from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.model_data import on_design_matrix
 from moefast.estimators.number_predictions import NumberPredictions
 from moefast.estimators.prediction import in_range
+from moefast.estimators.summary import response_name
 from moefast.groups import RowGroups
 from moefast.inference.bootstrap_result import robust_spread
 from moefast.inference.estimate import MeanPrediction
@@ -99,6 +100,8 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         Among which there was a choice, empty where one was given.
     candidate_scores_ : list of float
         Their out-of-bag log-likelihoods by the first replicates, as they would be with all.
+    target_name_ : str or None
+        The name of y, where it has one.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only when X had column names.
@@ -196,6 +199,8 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         if samples.n_responses > 1:
             raise ValueError(f"y has {samples.n_responses} columns: bagging is for one response; bag each column")
         self._check_units(samples)
+        of_formula = None if self.formula_ is None else self.formula_.response_name
+        self.target_name_ = response_name(y) if of_formula is None else of_formula
         rng = get_generator(self.random_state)
         prepared = [self._prepared(one, samples, rng) for one in self._given_estimators()]
         draws = drawn(samples, int(self.n_replicates), self.n_folds, rng)

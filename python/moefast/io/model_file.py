@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import moefast._core as _core
 from moefast.atomic import replacing
+from moefast.bagging.estimator import BaggedMixtureOfExperts
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.summary import Membership
 from moefast.exceptions import ModelFileError
@@ -37,6 +38,7 @@ from moefast.file_fields import (
     Whole,
 )
 from moefast.gate_basis import GATE_BASES
+from moefast.io.bagged_file import bagged_content, bagged_of, is_bagged
 from moefast.io.formula_file import FORMULA, formula_content, formula_of
 from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
 from moefast.links import LINKS, get_link
@@ -176,16 +178,20 @@ def _check(content: Mapping[str, Any]) -> None:
     _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
-def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], target: str | None = None) -> None:
+def save_model(
+    model: MixtureOfExpertsRegressor | BaggedMixtureOfExperts,
+    path: str | os.PathLike[str],
+    target: str | None = None,
+) -> None:
     """Write a fitted model to a file, whole or not at all.
 
     Of its parameters a `random_state` that is no integer and a `start` that is no name are not kept: the model
     that is read has None and "auto" in their places. Of one chosen by cross-validation the fit that was chosen is
-    kept.
+    kept. Of an average of replicates these are, and what rows left out said of the average, not of each row.
 
     Parameters
     ----------
-    model : MixtureOfExpertsRegressor
+    model : MixtureOfExpertsRegressor or BaggedMixtureOfExperts
         Fitted.
     path : str or path-like
         An existing file is replaced.
@@ -215,9 +221,29 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
     True
     """
     check_is_fitted(model)
-    if not isinstance(model, MixtureOfExpertsRegressor):
-        raise TypeError(f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor can; pickle it")
-    model = model._as_regressor()
+    if isinstance(model, BaggedMixtureOfExperts):
+        name = model.target_name_ if target is None else target
+        content = bagged_content(model, name, _content_of)
+    elif isinstance(model, MixtureOfExpertsRegressor):
+        content = _content_of(model._as_regressor(), target)
+    else:
+        raise TypeError(
+            f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor and BaggedMixtureOfExperts "
+            "can; pickle it"
+        )
+    document = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "moefast": _core.__version__,
+        "sha256": _digest(content),
+        "content": content,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[str, Any]:
+    """Return what is written of a single mixture."""
     parameters = model.get_params(deep=False)
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
@@ -252,18 +278,10 @@ def save_model(model: MixtureOfExpertsRegressor, path: str | os.PathLike[str], t
         _check(content)  # what could not be read again is not written
     except ValueError as error:
         raise ValueError(f"the model cannot be saved: {error}") from None
-    document = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "moefast": _core.__version__,
-        "sha256": _digest(content),
-        "content": content,
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, allow_nan=False, indent=1) + "\n", encoding="utf-8")
+    return content
 
 
-def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor:
+def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor | BaggedMixtureOfExperts:
     """Read a model written by :func:`save_model`.
 
     Parameters
@@ -272,7 +290,7 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor:
 
     Returns
     -------
-    MixtureOfExpertsRegressor
+    MixtureOfExpertsRegressor or BaggedMixtureOfExperts
         Fitted; its attribute ``target_name_`` is the response's column name or None.
 
     Raises
@@ -290,7 +308,7 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor:
         raise IsADirectoryError(f"{path} is a directory, not a model file")
     content = _checked_content(path)
     try:
-        return _restore(content)
+        return bagged_of(content, _restore) if is_bagged(content) else _restore(content)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
 
