@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
+    "boosting.md",
     "classification.md",
     "coming_from.md",
     "families.md",

@@ -126,6 +126,7 @@ def test_uncertainty_is_within_and_between_replicates(fitted):
     assert np.hypot(within, between) == pytest.approx(std, rel=1e-9)
     sure = fitted.mean_prediction(X)
     assert sure.mean == pytest.approx(mean)
+    assert fitted.mean_replicates(X) == pytest.approx(means.T)
     low, high = np.quantile(means, [0.25, 0.75], axis=0)
     assert sure.se_mean == pytest.approx((high - low) / 1.3489795, rel=1e-6)
 

@@ -299,6 +299,11 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         """Return the fits of an estimator to draws."""
         return refits(estimator, samples, draws, self.n_jobs, shown=bool(self.verbose))
 
+    def mean_replicates(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+        """Return E[y | x] by each replicate, shape (n, B); the mean over them is that of :meth:`predict`."""
+        X, terms = self._checked_rows(X, offset, n_trials)
+        return in_range(self.mixture_.part_means, X, terms=terms)
+
     def mean_prediction(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> MeanPrediction:
         """Return E[y | x] with standard errors: how far the means of the replicates lie apart.
 
@@ -314,8 +319,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
             The mean is that of :meth:`predict`; its standard error is for one mixture, as the bootstrap of
             :meth:`moefast.inference.InferenceResult.bootstrap` has it.
         """
-        X, terms = self._checked_rows(X, offset, n_trials)
-        means = in_range(self.mixture_.part_means, X, terms=terms)
+        means = self.mean_replicates(X, offset=offset, n_trials=n_trials)
         return MeanPrediction(means.mean(axis=1), robust_spread(means.T))
 
     def predict_spread(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> tuple[Floats, Floats]:
