@@ -120,8 +120,10 @@ def flexmix(k, X, y, seed):
     return laws
 
 
-def of_mixture(mixture, rows):
-    """Return the laws of a mixture of experts with normal noise, from its parameters."""
+def of_mixture(model, rows):
+    """Return the laws of a fitted mixture of experts with normal noise, from its parameters."""
+    mixture = model.mixture_
+    rows = rows if model.gate_basis_ is None else model.gate_basis_.expand(rows)
     means = rows @ mixture.coef.T + mixture.intercept
     return NormalMixtures(mixture.gates(rows), means, np.broadcast_to(mixture.sigma, means.shape))
 
@@ -147,9 +149,8 @@ def ours(model, X, y, seed):
 def model_laws(model, rows):
     """Return the laws of a fitted estimator of ours; those of replicates are averaged and drawn together."""
     if not hasattr(model, "estimators_"):
-        basis = model.gate_basis_  # functions that gates see behind the columns
-        return of_mixture(model.mixture_, rows if basis is None else basis.expand(rows))
-    parts = [of_mixture(one.mixture_, rows) for one in model.estimators_]
+        return of_mixture(model, rows)
+    parts = [of_mixture(one, rows) for one in model.estimators_]
     proportions = np.hstack([part.proportions for part in parts]) / len(parts)
     means, sigma = np.hstack([part.means for part in parts]), np.hstack([part.sigma for part in parts])
     middle, c = np.sum(proportions * means, axis=1, keepdims=True), model.spread_

@@ -183,7 +183,7 @@ def test_warm_replicates_begin_at_the_fit():
 
 def test_an_estimator_that_chooses_is_asked_once():
     X, y = data()
-    chooses = MixtureOfExpertsRegressorCV((1, 2), alphas=1.0, gate_alphas=1e-2, cv=3)
+    chooses = MixtureOfExpertsRegressorCV((1, 2), alphas=1.0, gate_alphas=1e-2, gate_basis="linear", cv=3)
     model = BaggedMixtureOfExperts(chooses, n_replicates=4, random_state=0).fit(X, y)
     assert type(model.estimator_) is MixtureOfExpertsRegressor
     assert [one.n_experts for one in model.estimators_] == [2] * 4
@@ -231,6 +231,20 @@ def test_formulas_are_learnt_once():
     alone = bagged(n_replicates=5).fit(X, y)
     assert model.log_likelihood(table) == pytest.approx(alone.log_likelihood(X, y), rel=0.2)
     assert all(list(one.feature_names_in_) == list(model.feature_names_in_) for one in model.estimators_)
+
+
+def test_gates_of_functions_have_those_of_each_replicate():
+    X, y = data(150)
+    estimator = MixtureOfExpertsRegressor(2, gate_basis="spline", gate_alpha=0.1, n_init=2)
+    model = BaggedMixtureOfExperts(estimator, n_replicates=5, random_state=0).fit(X, y)
+    new, seen = data(30, seed=1)
+    means = np.array([one.predict(new) for one in model.estimators_])
+    assert model.mean_replicates(new) == pytest.approx(means.T, rel=1e-12)
+    moved = means.mean(axis=0) + (seen - means.mean(axis=0)) / model.spread_
+    of_each = [one.score_samples(new, moved) for one in model.estimators_]
+    expected = logsumexp(of_each, axis=0) - np.log(5 * model.spread_)
+    assert model.score_samples(new, seen) == pytest.approx(expected, rel=1e-12)
+    assert model.agreement(X, y).coef.shape == (2, 2)
 
 
 def test_names_of_columns_reach_the_replicates():

@@ -63,6 +63,13 @@ def test_formulas_and_other_families(tmp_path):
     assert np.isnan(again.out_of_bag_log_likelihood_)
 
 
+def test_functions_of_gates(tmp_path):
+    X, y = data()
+    model = fitted(gate_basis="spline").fit(X, y)
+    save_model(model, tmp_path / "model.json")
+    assert (load_model(tmp_path / "model.json").predict(X) == model.predict(X)).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -13,7 +13,6 @@ from scipy.optimize import linear_sum_assignment
 from moefast._typing import Floats
 from moefast.inference.bootstrap import matching
 from moefast.inference.bootstrap_result import robust_spread
-from moefast.mixture import Mixture
 from moefast.samples import Samples
 
 __all__ = ["Agreement"]
@@ -66,7 +65,7 @@ class Agreement:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, parts: Sequence[Mixture], samples: Samples) -> Agreement:
+    def of(cls, parts: Sequence[Any], samples: Samples) -> Agreement:
         """Compare mixtures of as many experts each on some rows."""
         given = (samples.X, samples.y, samples.terms)
         weights, k = samples.sample_weight, parts[0].n_experts

@@ -14,6 +14,7 @@ from moefast.bagging.agreement import Agreement
 from moefast.bagging.averaged import AveragedMixture, can_be_drawn_together
 from moefast.bagging.candidates import best_setting
 from moefast.bagging.out_of_bag import OutOfBag
+from moefast.bagging.replicate_mixture import mixture_of
 from moefast.bagging.replicates import Draw, drawn, refits, whole
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.model_data import on_design_matrix
@@ -23,7 +24,6 @@ from moefast.estimators.summary import response_name
 from moefast.groups import RowGroups
 from moefast.inference.bootstrap_result import robust_spread
 from moefast.inference.estimate import MeanPrediction
-from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import NO_TERMS, Samples
 from moefast.tasks import check_jobs
@@ -284,7 +284,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
 
     def _prepared(self, estimator: Any, samples: Samples, rng: np.random.Generator) -> Any:
         """Return what each replicate is a copy of: on the design matrix of a formula, choices made."""
-        prepared = _with_linear_gates(clone(estimator))
+        prepared = clone(estimator)
         if self.formula_ is not None:
             prepared = on_design_matrix(prepared, self.formula_)
         if "cv" in prepared.get_params(deep=False) or self.start == "warm":
@@ -369,31 +369,15 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         check_is_fitted(self)
         given = offset is not None or n_trials is not None
         terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
-        parts = [part for part in self.mixture_.parts if isinstance(part, Mixture)]
-        return Agreement.of(parts, self._samples(X, y, sample_weight, terms=terms))
+        return Agreement.of(self.mixture_.parts, self._samples(X, y, sample_weight, terms=terms))
 
     def _refuse_varying_gates(self, X: Floats, groups: RowGroups) -> None:
         """Raise ValueError where the gates of a replicate are not the same in all rows of a group."""
         for fitted in self.estimators_:
-            fitted._refuse_varying_gates(X, groups)
+            basis = fitted.gate_basis_
+            fitted._refuse_varying_gates(X if basis is None else basis.expand(X), groups)
 
     @staticmethod
     def _out_of_bag(fits: Sequence[Any], draws: Sequence[Draw], samples: Samples) -> OutOfBag:
         unseen = np.array([draw.left_out for draw in draws[: len(fits)]])
-        return OutOfBag(tuple(fitted.mixture_ for fitted in fits), unseen, samples)
-
-
-def _with_linear_gates(estimator: Any) -> Any:
-    """Return an estimator whose gates see their columns as they are: averages are of mixtures on the same columns.
-
-    Raises
-    ------
-    ValueError
-        When it has gates of another kind only.
-    """
-    given = getattr(estimator, "gate_basis", "linear")
-    if isinstance(given, str) and given == "linear":
-        return estimator
-    if isinstance(given, str) or "linear" not in given:
-        raise ValueError(f'estimator must have gate_basis="linear", got {given!r}: functions differ by refit')
-    return estimator.set_params(gate_basis="linear")
+        return OutOfBag(tuple(map(mixture_of, fits)), unseen, samples)

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from moefast.bagging.averaged import AveragedMixture
 from moefast.bagging.estimator import BaggedMixtureOfExperts
+from moefast.bagging.replicate_mixture import mixture_of
 from moefast.file_fields import (
     Anything,
     Choice,
@@ -100,7 +101,7 @@ def bagged_of(content: Mapping[str, Any], restore: Callable[[Any], Any]) -> Bagg
     model = BaggedMixtureOfExperts(estimator, **content["parameters"])
     model.estimators_, model.estimator_, model.spread_ = replicates, estimator, float(content["spread"])
     model.candidates_, model.candidate_scores_ = [], []
-    model.mixture_ = AveragedMixture([one.mixture_ for one in replicates], model.spread_)
+    model.mixture_ = AveragedMixture([mixture_of(one) for one in replicates], model.spread_)
     score = content["out_of_bag_log_likelihood"]
     model.out_of_bag_log_likelihood_ = np.nan if score is None else float(score)
     model.n_features_in_, model.formula_ = d, formula_of(content["formula"])
