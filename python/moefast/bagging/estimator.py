@@ -126,6 +126,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     """
 
     mixture_: AveragedMixture
+    n_responses_: int = 1
 
     def __init__(
         self,
