@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.base import clone
 
-from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor, ModelFileError, load_model, save_model
+from moefast import MixtureOfExpertsRegressor, ModelFileError, load_model, save_model
 from moefast.plotting import plot_coefficients, plot_fit, plot_gates
 
 RNG = np.random.default_rng(0)
@@ -179,12 +179,10 @@ def test_weights_count_as_copies():
     np.testing.assert_allclose(weighted.predict(X), copies.predict(X), rtol=1e-5, atol=1e-5)
 
 
-def test_files_and_averages_have_linear_gates():
+def test_files_have_linear_gates():
     table = pa.table({"a": X[:, 0], "y": Y})
     with pytest.raises(ValueError, match="wants files with the functions"):
         MixtureOfExpertsRegressor(2, gate_basis="spline").fit_dataset(lambda: [table], "y")
-    with pytest.raises(ValueError, match='must have gate_basis="linear"'):
-        BaggedMixtureOfExperts(MixtureOfExpertsRegressor(2, gate_basis="spline"), n_replicates=2).fit(X, Y)
 
 
 def test_unknown_bases_are_named():

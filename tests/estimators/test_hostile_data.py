@@ -331,13 +331,16 @@ def test_a_constant_response_that_is_not_reached_is_told(link, level, parameters
 
 def test_a_fit_without_predictions_for_its_own_rows_is_refused(monkeypatch):
     """Rare with data of few rows; here the search is made to end with steep experts."""
-    found = flat_gates.find_best_optimum
+    find = flat_gates.find_optima
 
     def steep(*arguments, **options):
-        fit, report = found(*arguments, **options)
-        return replace(fit, mixture=replace(fit.mixture, coef=np.full_like(fit.mixture.coef, 1e4))), report
+        found = find(*arguments, **options)
+        mixture = found.fit.mixture
+        return replace(
+            found, fit=replace(found.fit, mixture=replace(mixture, coef=np.full_like(mixture.coef, 1e4)))
+        )
 
-    monkeypatch.setattr(flat_gates, "find_best_optimum", steep)
+    monkeypatch.setattr(flat_gates, "find_optima", steep)
     with pytest.raises(OverflowError, match=r"link 'exp' leaves the range .* training row \d+"):
         fit(link=Link("exp", np.exp, derivative=np.exp), n_init=1, start="random")
 
