@@ -351,3 +351,11 @@ def test_without_folds_nothing_is_left_out():
     assert model.spread_ == 1.0
     assert np.isnan(model.out_of_bag_log_likelihood_)
     assert np.isnan(model.out_of_bag_score_samples_).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "n_folds", "expected"), [(200, 5, 25), (1000, 5, 25), (2000, 5, 12), (20_000, 7, 7)]
+)
+def test_candidates_are_compared_by_fewer_replicates_of_many_rows(n, n_folds, expected):
+    samples = check_samples(*data(n), use="fit")
+    assert BaggedMixtureOfExperts(n_folds=n_folds)._n_trial_replicates(samples) == expected

@@ -337,3 +337,21 @@ def test_splits_need_not_hold_out_every_row():
     model = fitted(cv=ShuffleSplit(2, test_size=0.2, random_state=0), n_experts=(1, 2))
     mean, _ = by_hand(model.best_params_, ShuffleSplit(2, test_size=0.2, random_state=0).split(X))
     assert model.best_score_ == pytest.approx(mean, abs=2e-4)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_several_responses_are_chosen_for_together(covariance_type):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(240, 2))
+    side = np.where(X[:, :1] > 0, 1.0, -1.0)
+    Y = side * X[:, 1:] * [2.0, -1.0] + 0.2 * rng.normal(size=(240, 2)) @ [[1.0, 0.8], [0.0, 0.6]]
+    settings = {"alphas": 0.1, "gate_alphas": 1e-2, "gate_basis": "linear", "cv": 3, "random_state": 0}
+    model = MixtureOfExpertsRegressorCV((1, 2), covariance_type=covariance_type, **settings).fit(X, Y)
+    assert model.n_experts_ == 2
+    assert model.predict(X).shape == Y.shape
+    correlated = np.abs(model.covariance_[:, 0, 1]) > 1e-9
+    assert correlated.all() if covariance_type == "full" else not correlated.any()
+    direct = MixtureOfExpertsRegressor(
+        2, alpha=0.1, gate_alpha=1e-2, covariance_type=covariance_type, random_state=0
+    ).fit(X, Y)
+    assert model.log_likelihood_ == pytest.approx(direct.log_likelihood_, rel=1e-9)

@@ -34,8 +34,9 @@ __all__ = ["BaggedMixtureOfExperts"]
 # Starts of a cold replicate whose estimator leaves their number open: many short fits average better than few that
 # have been searched for long.
 _COLD_STARTS = 8
-# Replicates by which candidates are compared.
+# Replicates by which candidates are compared; fewer where rows are more than few, whose mean is the surer.
 _TRIALS = 25
+_FEW_ROWS = 1000
 
 
 class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -209,8 +210,10 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         self.candidate_scores_: list[float] = []
         fits: list[list[Any]] = []
 
+        n_compared = self._n_trial_replicates(samples)
+
         def score(candidate: Any) -> float:
-            fits.append(self._refits(candidate, samples, draws[:_TRIALS]))
+            fits.append(self._refits(candidate, samples, draws[:n_compared]))
             self.candidates_.append(candidate)
             self.candidate_scores_.append(self._out_of_bag(fits[-1], draws, samples).score(int(self.n_replicates)))
             return self.candidate_scores_[-1]
@@ -225,6 +228,11 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
             first = fits[next(i for i, one in enumerate(self.candidates_) if one is self.estimator_)]
         self.estimators_ = first + self._refits(self.estimator_, samples, draws[len(first) :])
         self._average(samples, draws)
+
+    def _n_trial_replicates(self, samples: Samples) -> int:
+        """Return by how many replicates candidates are compared: each part is left out once at least."""
+        enough = round(_TRIALS * min(1.0, _FEW_ROWS / samples.n_units))
+        return max(enough, self.n_folds or 1)
 
     def _average(self, samples: Samples, draws: Sequence[Draw]) -> None:
         found, known = self._out_of_bag(self.estimators_, draws, samples), self.n_folds is not None

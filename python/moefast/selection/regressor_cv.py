@@ -68,9 +68,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         on and to hold out. With `groups` in ``fit`` folds are made of whole groups.
     one_standard_error : bool
         Take the fewest experts whose best setting is at most one standard error of the best below it.
-    family, formula, expert_features, gate_features, common_features, fit_intercept, fit_gate_intercept
+    family, covariance_type, formula, expert_features, gate_features, common_features
         As for :class:`MixtureOfExpertsRegressor`.
-    max_iter, tol, noise_floor
+    fit_intercept, fit_gate_intercept, max_iter, tol, noise_floor
         Likewise.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
@@ -143,6 +143,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         cv: Any = 5,
         one_standard_error: bool = False,
         family: str | Family = "gaussian",
+        covariance_type: Literal["full", "diag"] = "full",
         formula: str | None = None,
         expert_features: Features = None,
         gate_features: Features = None,
@@ -167,6 +168,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.cv = cv
         self.one_standard_error = one_standard_error
         self.family = family
+        self.covariance_type = covariance_type
         self.formula = formula
         self.expert_features = expert_features
         self.gate_features = gate_features
