@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moefast import MixtureOfExpertsRegressor, load_model
+from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor, load_model, save_model
 
 
 @pytest.fixture
@@ -87,3 +87,26 @@ def test_a_row_without_a_group_is_named(run, counts, tmp_path):
     result = run("fit", path, "--target", "deaths", "--groups", "town")
     assert result.exit_code == 1
     assert "column 'town' names no group in data row 5" in result.stderr
+
+
+def test_several_responses_are_columns_of_their_own(run, counts):
+    path, frame = counts
+    names = ["deaths", "successes"]
+    model = MixtureOfExpertsRegressor(2, random_state=0, n_init=2).fit(frame[["age"]], frame[names])
+    save_model(model, "both.moefast.json")
+    result = run("predict", "both.moefast.json", path, "--details", "--output", "out.csv")
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv("out.csv")
+    columns = [f"{what}_{name}" for what in ("prediction", "std") for name in names]
+    assert list(found) == [*columns, "expert_0", "expert_1"]
+    np.testing.assert_allclose(found[columns[:2]], model.predict(frame[["age"]]), rtol=1e-9)
+
+
+def test_an_average_has_no_summary_and_the_console_says_so(run, counts):
+    _, frame = counts
+    one = MixtureOfExpertsRegressor(2, n_init=1, max_iter=20)
+    average = BaggedMixtureOfExperts(one, n_replicates=3, n_folds=3, random_state=0)
+    save_model(average.fit(frame[["age"]], frame["deaths"]), "average.moefast.json")
+    result = run("summary", "average.moefast.json")
+    assert result.exit_code == 1
+    assert "is an average of 3 mixtures, which has no summary" in result.stderr

@@ -24,6 +24,7 @@ from moefast import (
 from moefast.diagnostics import diagnose
 from moefast.em import fit_em
 from moefast.exceptions import DegenerateDataWarning
+from moefast.families import MultivariateGaussian
 from oracles.responses import log_likelihood, make_responses
 
 X, Y, TRUTH = make_responses(1200, 3, 2, 2, "full", seed=1)
@@ -305,3 +306,32 @@ def test_degenerate_responses_are_said_to_be_so():
     assert "6 rows are fewer than the model's" in said
     assert "are linear combinations of the others" in said
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_groups_are_drawn_from_too():
+    groups = np.arange(len(X)) // 4
+    model = MixtureOfExpertsRegressor(2, gate_features=[], random_state=0, n_init=2).fit(X, Y, groups=groups)
+    drawn = model.sample(X, 0, groups=groups)
+    assert drawn.shape == Y.shape
+    # what an expert leaves of a row is noise: all rows of a group are near the law of one
+    far = np.abs(drawn[:, None] - model.predict_experts(X)) / model.sigma_[None]
+    of_group = far.max(axis=2).reshape(-1, 4, 2).max(axis=1).min(axis=1)
+    assert np.median(of_group) < 4
+
+
+def test_a_grid_of_responses_is_for_one_of_them(model):
+    with pytest.raises(ValueError, match=r"marginal\(name\).log_density"):
+        model.log_density(X[:2], [0.0, 1.0])
+
+
+def test_columns_of_y_in_another_order_are_refused():
+    named = pd.DataFrame(Y, columns=["u", "v"])
+    model = MixtureOfExpertsRegressor(2, random_state=0, n_init=2).fit(X, named)
+    np.testing.assert_array_equal(model.score_samples(X, named), model.score_samples(X, Y))
+    with pytest.raises(ValueError, match=r"columns 'u', 'v' in this order, got \['v', 'u'\]"):
+        model.score_samples(X, named[["v", "u"]])
+
+
+def test_the_family_of_several_responses_is_no_parameter():
+    with pytest.raises(ValueError, match="covariance_type says which"):
+        MixtureOfExpertsRegressor(2, family=MultivariateGaussian(2)).fit(X, Y)

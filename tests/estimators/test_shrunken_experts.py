@@ -91,3 +91,9 @@ def test_files_keep_them(tmp_path):
     again = load_model(tmp_path / "model.json")
     assert (again.alpha_towards, again.l1_ratio) == ("zero", 0.5)
     np.testing.assert_array_equal(again.coef_, model.coef_)
+
+
+def test_a_ridge_beyond_rounding_is_refused():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(ValueError, match=r"alpha must be at most 1e\+12 with alpha_towards='mean', got 1e\+20"):
+        MixtureOfExpertsRegressor(2, alpha=1e20, alpha_towards="mean").fit(X, X[:, 0])

@@ -111,7 +111,10 @@ def test_the_same_bits_where_workers_die_and_files_are_out_of_reach(kind, folder
 
 def test_a_task_that_kills_its_workers_ends_in_an_error(copied, client, monkeypatch):
     monkeypatch.setattr(files, "FilePart", Always)
-    with pytest.raises(RuntimeError, match=r"first-pass: workers died over the same task, that of .*part-03"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"first-pass: workers died over the same task, that of .*part-\d\d.* or one that waited",
+    ):
         fit(copied, client)
 
 

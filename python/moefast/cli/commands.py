@@ -33,6 +33,7 @@ from moefast.cli.row_columns import RowColumns, row_options
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.number_predictions import NumberPredictions
+from moefast.estimators.summary.names import response_names
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
@@ -220,9 +221,9 @@ def predict(
         X = table.frame if fitted.formula_ is not None else table.numeric([str(n) for n in names])
         of_rows = RowColumns(None, offset, trials, None).read(table)
     mean, std = fitted.predict(X, return_std=True, **of_rows)
-    result = {"prediction": mean}
+    result = _by_response("prediction", mean, fitted)
     if details:
-        result["std"] = std
+        result |= _by_response("std", std, fitted)
         result.update({f"expert_{i}": p for i, p in enumerate(fitted.predict_gates(X).T)})
     text = pd.DataFrame(result).to_csv(index=False, lineterminator="\n")
     if output is None:
@@ -233,12 +234,25 @@ def predict(
     tell(f"{len(X)} predictions written to {click.format_filename(output)}")
 
 
+def _by_response(what: str, values: Any, fitted: Any) -> dict[str, Any]:
+    """Return a column, or one for each of several responses."""
+    if values.ndim == 1:
+        return {what: values}
+    return {f"{what}_{name}": values[:, j] for j, name in enumerate(response_names(fitted))}
+
+
 @main.command()
 @click.argument("model", type=_FILE)
 @plainly
 def summary(model: Path) -> None:
     """Print the summary of a saved MODEL."""
-    click.echo(load_model(model).summary().to_text(shutil.get_terminal_size().columns))
+    fitted = load_model(model)
+    if not hasattr(fitted, "summary"):
+        raise ValueError(
+            f"{model} is an average of {len(fitted.estimators_)} mixtures, which has no summary; in Python "
+            "agreement(X, y) says on what they agree"
+        )
+    click.echo(fitted.summary().to_text(shutil.get_terminal_size().columns))
 
 
 @main.command()

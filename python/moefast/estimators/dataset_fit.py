@@ -14,12 +14,12 @@ from moefast.em.streamed import StreamedProblem
 from moefast.estimators.flat_gates import FlatMixtureEstimator, canonical_order
 from moefast.estimators.given_start import GivenStart, Wanted, given_start
 from moefast.estimators.outcome import Outcome
-from moefast.families import Family
-from moefast.links import Link
+from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import Mixture
 from moefast.randomness import get_generator
 from moefast.search.report import FitReport
 from moefast.sources import Columns, Source, open_source
+from moefast.sources.fingerprint import fingerprint
 from moefast.streams.first_pass import FirstPass
 from moefast.streams.stages import Stages, StreamOptions
 
@@ -41,6 +41,9 @@ class _Seen:
         sides = {"expert_columns": self.experts, "gate_columns": self.gates}
         return {side: tuple(sorted(place[n] for n in names)) for side, names in sides.items() if names is not None}
 
+
+# Between a sample's share of the rows and of the weight: with even weights they differ by a few per cent.
+_UNEVEN = 1.3
 
 Estimator = TypeVar("Estimator", bound="DatasetFit")
 
@@ -141,6 +144,7 @@ class DatasetFit(FlatMixtureEstimator):
         stages = Stages(source, columns, how, {**_described(self.get_params(deep=False)), "gates": seen.gates})
         first = stages.first_pass(self._family())
         samples = first.samples(columns.features)
+        uneven = _uneven(first)
         k, asked_for = self._asked_for()
         if samples.n_rows < k:
             raise ValueError(
@@ -172,7 +176,7 @@ class DatasetFit(FlatMixtureEstimator):
         self._reset_names(columns)
         self._take(outcome, samples, columns.target)
         self._set_figures_of_stream(first, problem.share)
-        return outcome.warnings(samples)
+        return [*uneven, *outcome.warnings(samples)]
 
     def _optima_of_sample(
         self, problem: StreamedProblem, start: GivenStart | None
@@ -232,6 +236,22 @@ class DatasetFit(FlatMixtureEstimator):
         self.feature_names_in_ = np.array(columns.features, dtype=object)
 
 
+def _uneven(first: FirstPass) -> list[Warning]:
+    """Return a warning where the sample has much more, or less, of the weight than of the different rows."""
+    if first.sample.complete:
+        return []
+    of_rows = len(first.sample.hashes) / first.sample.n_distinct
+    of_weight = float(first.sample.weight.sum()) / first.weight
+    if of_rows / _UNEVEN < of_weight < of_rows * _UNEVEN:
+        return []
+    text = (
+        f"the sample has {of_rows:.2%} of the different rows and {of_weight:.2%} of the weight: few rows have "
+        "many copies or large weights, so it is not like the data, and the optimum may be far below the best; "
+        "raise sample_rows, or fit in memory the different rows with their weights"
+    )
+    return [DegenerateDataWarning(text)]
+
+
 def _seen(
     source: Source, target: str, features: list[str] | None, gate_features: list[str] | None, weights: str | None
 ) -> _Seen:
@@ -241,6 +261,8 @@ def _seen(
     for name, given in (("features", features), ("gate_features", gate_features)):
         if given is not None and (isinstance(given, str) or not all(isinstance(item, str) for item in given)):
             raise TypeError(f"{name} must be a list of column names or None, got {given!r}")
+    if features is not None and len(features) == 0:
+        raise ValueError("features is empty; name at least one column, or leave it out for all")
     columns = source.columns(target, None if features is None else list(features), weights)
     if gate_features is None:
         return _Seen(columns)
@@ -251,16 +273,4 @@ def _seen(
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters of an estimator for a checkpoint; what says nothing about the result is left out."""
-
-    def plain(value: Any) -> Any:
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        if isinstance(value, np.generic):
-            return value.item()
-        if isinstance(value, (Family, Link)):
-            return value.name
-        return getattr(value, "__qualname__", type(value).__qualname__)
-
-    return {name: plain(value) for name, value in params.items() if name not in ("n_threads", "verbose")}
+    return {name: fingerprint(value) for name, value in params.items() if name not in ("n_threads", "verbose")}

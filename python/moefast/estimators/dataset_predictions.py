@@ -82,6 +82,10 @@ class DatasetPredictions:
             For bad data, naming file, row group and column; then nothing is written.
         """
         check_is_fitted(self)
+        if getattr(self, "n_responses_", 1) > 1:
+            raise ValueError(
+                "predict_dataset is for one response; take marginal(name).predict_dataset for each of them"
+            )
         names = self._names_of_columns()
         functions = self._functions(what, quantiles, target)
         check_integer("batch_rows", batch_rows)
@@ -157,7 +161,9 @@ def _refuse_input(output: str | os.PathLike[str], parts: Sequence[Any]) -> None:
     """Raise ValueError where the output is one of the files that are read."""
     for part in parts:
         path = getattr(part, "path", None)
-        if path is not None and os.path.exists(output) and os.path.samefile(output, path):
+        if path is None or not (os.path.exists(path) and os.path.exists(output)):
+            continue
+        if os.path.samefile(output, path):
             raise ValueError(f"{os.fspath(output)} is one of the files that are read; choose another name")
 
 

@@ -30,6 +30,9 @@ from moefast.validation import check_choice, check_flag, check_integer
 
 __all__ = ["MixtureOfExpertsRegressor"]
 
+# Of the experts' ridge, in standard units: with this much they differ by a millionth of their noise.
+_MOST_TOWARDS_MEAN = 1e12
+
 
 class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
     r"""Mixture of experts: a response that follows different laws in different regions of the input.
@@ -307,6 +310,11 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
         check_integer("n_experts", self.n_experts)
         options = self._em_options(("auto", "spectral", "l4", "random"))
         check_choice("covariance_type", self.covariance_type, ("full", "diag"))
+        if self.alpha_towards == "mean" and self.alpha > _MOST_TOWARDS_MEAN:
+            raise ValueError(
+                f"alpha must be at most {_MOST_TOWARDS_MEAN:g} with alpha_towards='mean', got {self.alpha}: "
+                "beyond, rounding hides the mean; experts of common slopes are common_features"
+            )
         link, family = get_link(self.link), self._family()
         if family != GAUSSIAN:
             if not link.is_linear:
@@ -334,6 +342,11 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
 
     def _family(self, n_responses: int = 1) -> Family:
         family = get_family(self.family)
+        if isinstance(family, MultivariateGaussian):
+            raise ValueError(
+                f"family must be the law of one response, got {family.name!r}: with several columns of y "
+                "'gaussian' is it, covariance_type says which"
+            )
         if n_responses == 1:
             return family
         refused = {

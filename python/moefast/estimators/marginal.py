@@ -27,7 +27,7 @@ class MarginalModels(NumberPredictions):
 
         The gates are the same, the experts normal. It predicts, draws and is drawn as any fitted model, with y of
         shape (n,): ``plot_fit(model.marginal("price"), X, y["price"])``. It is no fit to this response, so that
-        its log-likelihood and what follows from it are NaN.
+        its log-likelihood, the number of its parameters and what follows from them are NaN; nor is it for saving.
 
         Parameters
         ----------
@@ -61,4 +61,5 @@ class MarginalModels(NumberPredictions):
         one.n_responses_, one.response_names_, one.target_name_ = 1, None, names[j]
         one.response_std_ = float(self.response_std_[j])
         one.log_likelihood_ = one.aic_ = one.bic_ = one.icl_ = np.nan
+        one.n_parameters_ = np.nan  # type: ignore[assignment]  # of no fit
         return one

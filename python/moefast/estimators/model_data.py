@@ -51,6 +51,8 @@ class ModelData:
     ) -> Samples:
         """Return checked samples without the rows of weight zero; `fit` keeps the number and names of columns."""
         y = self._numbers(y)
+        if not fit:
+            _refuse_other_responses(y, getattr(self, "response_names_", None))
         if self.formula_ is not None:
             X, y = design(self.formula_, X, y, sample_weight)
         convert = partial(validate_data, self, reset=fit)
@@ -67,6 +69,7 @@ class ModelData:
 
     def _response(self, X: Any, y: Any) -> Any:
         """Return y, which a formula may take from the data."""
+        _refuse_other_responses(y, getattr(self, "response_names_", None))
         return y if self.formula_ is None else response(self.formula_, X, y)
 
     def _numbers(self, y: Any) -> Any:
@@ -76,6 +79,16 @@ class ModelData:
     @staticmethod
     def _n_rows(X: Any) -> int:
         return int(_num_samples(X))
+
+
+def _refuse_other_responses(y: Any, names: Any) -> None:
+    """Raise ValueError where columns of y have other names, or another order, than those of the fit."""
+    columns = getattr(y, "columns", None)
+    if names is None or columns is None:
+        return
+    given = [str(name) for name in columns]
+    if given != list(names):
+        raise ValueError(f"y must have the columns {', '.join(map(repr, names))} in this order, got {given}")
 
 
 def on_design_matrix(model: Any, formula: FittedFormula) -> Any:

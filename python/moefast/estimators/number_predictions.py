@@ -100,6 +100,11 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
 
         :meth:`score_samples` takes one y for each row.
         """
+        if getattr(self, "n_responses_", 1) > 1:
+            raise ValueError(
+                "log_density takes a grid of one response; take marginal(name).log_density, or "
+                "score_samples(X, y) for rows of all responses"
+            )
         (X, terms), grid = (
             self._checked_rows(X, offset, n_trials),
             check_response(y_grid, np.size(y_grid), "y_grid"),
@@ -132,8 +137,9 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
         if of_rows is None:
             return in_range(lambda rows: self.mixture_.draw(rows, rng, terms), X)
         order = of_rows.order
-        y = np.empty(len(X))
-        y[order] = in_range(lambda rows: draw_groups(self.mixture_, rows, of_rows, rng, terms[order]), X[order])
+        drawn = in_range(lambda rows: draw_groups(self.mixture_, rows, of_rows, rng, terms[order]), X[order])
+        y = np.empty_like(drawn)
+        y[order] = drawn
         return y
 
     def score(

@@ -132,7 +132,9 @@ def paths_of(data: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     if isinstance(data, (str, os.PathLike)):
         text = os.fspath(data)
         if os.path.isdir(text):
-            found = sorted(str(p) for p in Path(text).rglob("*") if p.is_file() and p.name[0] not in "._")
+            inside = ((p, p.relative_to(text).parts) for p in Path(text).rglob("*") if p.is_file())
+            # Neither hidden files nor what others write of their own, in folders of such names neither.
+            found = sorted(str(p) for p, parts in inside if not any(part[0] in "._" for part in parts))
         elif os.path.exists(text):
             found = [text]
         else:
@@ -140,6 +142,8 @@ def paths_of(data: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
         if not found:
             raise FileNotFoundError(f"no file is named by data={text!r}")
         return found
+    if len(data) == 0:
+        raise ValueError("data is an empty list; name at least one file")
     return [path for item in data for path in paths_of(item)]
 
 

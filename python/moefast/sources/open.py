@@ -46,10 +46,7 @@ def open_source(data: Any) -> Source:
         parts, schema = file_parts(paths_of(data))
         return _source(parts, schema, can_travel=True)
     if isinstance(data, pyarrow_module("pyarrow.dataset").Dataset):
-        fragments = [
-            FragmentPart(fragment, data.schema, i, fragment.count_rows())
-            for i, fragment in enumerate(data.get_fragments())
-        ]
+        fragments = [FragmentPart.of(fragment, data.schema, i) for i, fragment in enumerate(data.get_fragments())]
         some = tuple(part for part in fragments if part.rows)
         if not some:
             raise SourceError("the dataset has no rows")
@@ -78,5 +75,7 @@ def _is_sequence_of_paths(data: Any) -> bool:
 def _source(parts: tuple[Any, ...], schema: Any, can_travel: bool) -> Source:
     # What pandas writes of an index without a name is no column of the user's.
     own = [field for field in schema if not field.name.startswith("__index_level_")]
-    numeric = tuple(field.name for field in own if is_number(field.type))
+    # A column without a value in the first file has no type: it is one of the user's all the same.
+    types = pyarrow_module("pyarrow.types")
+    numeric = tuple(field.name for field in own if is_number(field.type) or types.is_null(field.type))
     return Source(parts, tuple(schema.names), numeric, can_travel)

@@ -8,6 +8,7 @@ from typing import Any
 
 from moefast.sources.arrow import pyarrow_module
 from moefast.sources.batch import Batch, Columns, SourceError
+from moefast.sources.fingerprint import fingerprint
 
 __all__ = ["FragmentPart", "FunctionPart", "PartitionPart"]
 
@@ -22,12 +23,25 @@ class FragmentPart:
         Of pyarrow.
     number : int
     rows : int
+    state : tuple of (int, int), optional
+        Bytes of its file and when it was last changed, in ns, where it is a file.
     """
 
     fragment: Any
     schema: Any
     number: int
     rows: int
+    state: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, fragment: Any, schema: Any, number: int) -> FragmentPart:
+        """Return a fragment as it is now."""
+        return cls(fragment, schema, number, fragment.count_rows(), _state(fragment))
+
+    @property
+    def path(self) -> str | None:
+        """Of its file."""
+        return getattr(self.fragment, "path", None)
 
     @property
     def label(self) -> str:
@@ -40,12 +54,13 @@ class FragmentPart:
         return self.rows
 
     def identity(self) -> list[Any]:
-        """Return the path, or the number, and how many rows there are."""
-        return [self.label, self.number, self.rows]
+        """Return the path, or the number, how many rows there are, and size and time of change of a file."""
+        return [self.label, self.number, self.rows, *(self.state or ())]
 
     def batches(self, columns: Columns, batch_rows: int) -> Iterator[Batch]:
         """Read the rows in order."""
         read = 0
+        self._refuse_change()
         try:
             tables = self.fragment.to_batches(
                 schema=self.schema, columns=columns.all, batch_size=batch_rows, use_threads=False
@@ -60,6 +75,22 @@ class FragmentPart:
             raise SourceError(f"{self.label} cannot be read: {error}") from error
         if read != self.rows:
             raise SourceError(f"{self.label} had {self.rows} rows when it was opened, and now has {read}")
+        self._refuse_change()
+
+    def _refuse_change(self) -> None:
+        if _state(self.fragment) != self.state:
+            raise SourceError(
+                f"{self.label} has changed since the data set was opened: every pass has to see the same rows"
+            )
+
+
+def _state(fragment: Any) -> tuple[int, int] | None:
+    """Return size and time of change of a fragment's file, None where it is none."""
+    path = getattr(fragment, "path", None)
+    if path is None:
+        return None
+    info = fragment.filesystem.get_file_info(path)
+    return int(info.size or 0), int(info.mtime_ns or 0)
 
 
 @dataclass(frozen=True)
@@ -85,8 +116,8 @@ class FunctionPart:
         return None
 
     def identity(self) -> list[Any]:
-        """Return the name: what it reads nobody knows."""
-        return [self.label]
+        """Return name and code: what it reads nobody knows."""
+        return [self.label, fingerprint(self.make)]
 
     def tables(self) -> Iterator[Any]:
         """Return what the function has to offer."""

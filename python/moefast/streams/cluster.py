@@ -74,9 +74,9 @@ class DaskWorkers:
                 accused[who] += 1
                 if accused[who] >= _ACCUSED or accused.total() >= _ATTEMPTS:
                     raise RuntimeError(
-                        f"{task.name}: workers died over the same task, {_described(who, task.name, parts)}: too "
-                        "little memory for a batch, as a rule (batch_rows), or a file that kills its reader; the "
-                        "checkpoint, where there is one, is good"
+                        f"{task.name}: workers died over the same task, {_described(who, task.name, parts)}, "
+                        "or one that waited beside it: too little memory for a batch, as a rule (batch_rows), or "
+                        "a file that kills its reader; the checkpoint, where there is one, is good"
                     ) from error
 
     def _attempt(

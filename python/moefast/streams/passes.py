@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from moefast._typing import Floats
 from moefast.em.streamed import BatchSums, Kind, Parameters, Sums
 from moefast.sources.batch import Columns
 
@@ -24,12 +25,15 @@ class PartSums:
     ----------
     n_read : int
     weight : float
+    totals : ndarray of shape (c,)
+        Weighted sums of features and response, by which rows that have changed are known.
     sums : list of dict
         At each of the parameters.
     """
 
     n_read: int
     weight: float
+    totals: Floats
     sums: list[Sums]
 
     def merged(self, other: PartSums) -> PartSums:
@@ -37,7 +41,8 @@ class PartSums:
         added = [
             {name: one[name] + two[name] for name in one} for one, two in zip(self.sums, other.sums, strict=True)
         ]
-        return PartSums(self.n_read + other.n_read, self.weight + other.weight, added)
+        totals = self.totals + other.totals
+        return PartSums(self.n_read + other.n_read, self.weight + other.weight, totals, added)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,14 @@ class RowSums:
     def __call__(self, part: Any) -> PartSums:
         """Return what the part adds."""
         total: list[Sums] | None = None
-        n_read, weight = 0, 0.0
+        n_read, weight, totals = 0, 0.0, np.zeros(len(self.columns.features) + 1)
         for batch in part.batches(self.columns, self.batch_rows):
             n_read += batch.n_read
             if batch.n_rows == 0:
                 continue
             weight += float(batch.sample_weight.sum())
+            with np.errstate(over="ignore", invalid="ignore"):
+                totals += [float(batch.sample_weight @ column) for column in (*batch.features, batch.y)]
             found = self.batch_sums(batch.features, batch.y, batch.sample_weight, self.at)
             if total is None:
                 total = found
@@ -75,7 +82,7 @@ class RowSums:
                     sums[name] += more[name]
         if total is None:
             total = self.batch_sums(*self._no_row(), self.at)
-        return PartSums(n_read, weight, total)
+        return PartSums(n_read, weight, totals, total)
 
     def _no_row(self) -> tuple[list[Any], Any, Any]:
         """Return a row that counts for nothing, for a part without any: sums of 0."""

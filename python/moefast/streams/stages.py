@@ -98,7 +98,7 @@ class Stages:
         belongs_to = {
             "version": [info["version"], info["instruction_set"]],
             "columns": [list(columns.features), columns.target, columns.weights],
-            **{name: getattr(options, name) for name in ("sample_rows", "batch_rows", "max_passes")},
+            **{name: getattr(options, name) for name in ("sample_rows", "batch_rows")},
             **model,
             "data": [part.identity() for part in source.parts],
         }
@@ -157,10 +157,11 @@ class Stages:
             if self._decrement is not None:
                 shown += f", decrement {self._decrement:.3g}"
             found = self._total(task, shown, {"at": at}, vars, lambda plain: PartSums(**plain))
-            if found.n_read != first.n_read or not np.isclose(found.weight, first.weight, rtol=1e-9, atol=0.0):
+            if not _same_rows(found, first):
                 raise SourceError(
                     f"the data changed between passes: the first read {first.n_read} rows of weight "
-                    f"{first.weight:.12g}, {task.name} {found.n_read} of weight {found.weight:.12g}"
+                    f"{first.weight:.12g}, {task.name} {found.n_read} of weight {found.weight:.12g}, "
+                    "or other values"
                 )
             return found.sums
 
@@ -171,7 +172,7 @@ class Stages:
             self._decrement = decrement
 
         log = PassLog(make, note, self._checkpoint.get("passes"))
-        tol = DECREMENT_TOL * problem.whole.weight_per_row
+        tol = DECREMENT_TOL * first.weight / first.n_rows
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
         return end, 1 + log.n_passes
 
@@ -212,6 +213,15 @@ class Stages:
             found = self._workers.total(task, parts, begun, note)
         self._checkpoint.forget("partial")
         return found
+
+
+def _same_rows(found: PartSums, first: FirstPass) -> bool:
+    """Whether a pass has read what the first one has: as many rows, of the same weight, of the same means."""
+    if found.n_read != first.n_read or not np.isclose(found.weight, first.weight, rtol=1e-9, atol=0.0):
+        return False
+    means = found.totals / found.weight
+    rounding = 1e-9 * np.maximum(np.abs(first.low), np.abs(first.high))
+    return bool(np.all((np.abs(means - first.mean) <= rounding) | ~np.isfinite(means)))
 
 
 def _plain(first: FirstPass) -> dict[str, Any]:
