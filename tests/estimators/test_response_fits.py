@@ -335,3 +335,9 @@ def test_columns_of_y_in_another_order_are_refused():
 def test_the_family_of_several_responses_is_no_parameter():
     with pytest.raises(ValueError, match="covariance_type says which"):
         MixtureOfExpertsRegressor(2, family=MultivariateGaussian(2)).fit(X, Y)
+
+
+@pytest.mark.parametrize("unit", [1e160, 1e-165])
+def test_units_whose_squares_leave_the_range_are_named(unit):
+    with pytest.raises(OverflowError, match=r"y column 1 has a standard deviation of about .*; rescale y"):
+        MixtureOfExpertsRegressor(2).fit(X, Y * [1.0, unit])

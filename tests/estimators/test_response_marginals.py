@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from moefast import MixtureOfExpertsRegressor
+from moefast import MixtureOfExpertsRegressor, save_model
 from moefast.plotting import plot_coefficients, plot_experts, plot_fit, plot_gates, plot_residuals, plot_search
 from oracles.responses import make_responses
 
@@ -63,3 +63,9 @@ def test_pictures_are_of_one_response(model):
     assert "rent" in plot_residuals(rent, X, FRAME["rent"], ax=ax).get_xlabel() + ax.get_ylabel()
     plot_gates(model, X, ax=Figure().subplots())
     plot_search(model)
+
+
+def test_a_marginal_is_not_for_saving(model, tmp_path):
+    with pytest.raises(ValueError, match="a marginal is no fit and cannot be saved"):
+        save_model(model.marginal("price"), tmp_path / "m.json")
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,9 @@ from moefast.samples import RowTerms
 
 __all__ = ["MultivariateGaussian"]
 
+# Squares of values that spread by more, or by less than its inverse, lose their digits in float64.
+_WIDEST = 1e150
+
 
 class MultivariateGaussian(Family):
     r"""Normal responses: :math:`y \sim N_q(\eta, \Sigma)`, with a predictor for each.
@@ -59,8 +62,16 @@ class MultivariateGaussian(Family):
         return ("multivariate_normal", self.n_responses, self.covariance_type == "diag")
 
     def check(self, y: Floats, terms: RowTerms) -> None:
-        """Every y will do."""
+        """Every y will do whose covariances float64 holds."""
         self.refuse_terms(terms)
+        width = y.max(axis=0) / 2 - y.min(axis=0) / 2
+        bad = np.flatnonzero((width > _WIDEST) | ((width > 0) & (width < 1 / _WIDEST)))
+        if len(bad):
+            j = int(bad[0])
+            raise OverflowError(
+                f"y column {j} has a standard deviation of about {width[j]:.3g}, whose square leaves the range of "
+                "float64; rescale y"
+            )
 
     def first_predictor(self, y: Floats, terms: RowTerms) -> None:
         """There is none: the first step is least squares."""

@@ -245,6 +245,8 @@ def save_model(
 def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[str, Any]:
     """Return what is written of a single mixture."""
     parameters = model.get_params(deep=False)
+    if np.isnan(model.n_parameters_):
+        raise ValueError("a marginal is no fit and cannot be saved; save the model of all responses")
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
     parameters["link"] = model.link_.name
