@@ -100,7 +100,7 @@ class PassOptions:
         except ImportError as error:
             raise ValueError(f"--scheduler needs dask ({error}): pip install 'moefast[dask]'") from None
         try:
-            client = distributed.Client(self.scheduler, timeout="10s")  # type: ignore[no-untyped-call]
+            client = distributed.Client(self.scheduler, timeout="10s")
         except (OSError, TimeoutError, ValueError) as error:
             raise ValueError(f"--scheduler {self.scheduler} cannot be reached: {error}") from None
         with client:

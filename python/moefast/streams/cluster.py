@@ -99,7 +99,7 @@ class DaskWorkers:
                 for i in range(0, len(level), FAN_IN)
             ]
         (last,) = level
-        waiting: Any = as_completed([*terms[:-1], last])  # type: ignore[no-untyped-call]
+        waiting: Any = as_completed([*terms[:-1], last])
         done, seen = 0, time.monotonic()
         while waiting.count():
             if not waiting.has_ready():
