@@ -35,17 +35,18 @@ from pathlib import Path
 
 import one_thread
 
-one_thread.pin()  # before numpy loads its BLAS, hence imports below code (E402)
+one_thread.pin()
+# ruff: noqa: E402 - the threads have to be pinned first
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from sklearn.datasets import load_diabetes  # noqa: E402
-from tabulate import tabulate  # noqa: E402
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_diabetes
+from tabulate import tabulate
 
-from moefast import MixtureOfExpertsRegressor  # noqa: E402
-from moefast.mixture import Mixture  # noqa: E402
-from real_data import flexmix, run_flexmix  # noqa: E402
-from search_targets import RESPONSES, standard_table  # noqa: E402
+from moefast import MixtureOfExpertsRegressor
+from moefast.mixture import Mixture
+from real_data import flexmix, run_flexmix
+from search_targets import RESPONSES, standard_table
 
 R_CODE = Path(__file__).with_suffix(".R")
 INSTALL = "apt-get install --no-install-recommends r-base-core r-cran-flexmix r-cran-mixtools r-cran-mass"

@@ -3,9 +3,10 @@
 import one_thread
 
 one_thread.pin()
+# ruff: noqa: E402 - the threads have to be pinned first
 
-import pytest  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
+import pytest
+from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(autouse=True)

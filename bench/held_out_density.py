@@ -19,23 +19,24 @@ minutes a split for many rows. `--keep` writes what is found there, and takes fr
 import one_thread
 
 one_thread.pin()
+# ruff: noqa: E402 - the threads have to be pinned first
 
-import argparse  # noqa: E402
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import time  # noqa: E402
-import warnings  # noqa: E402
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import hashlib
+import json
+import time
+import warnings
+from functools import partial
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-from sklearn.model_selection import ShuffleSplit  # noqa: E402
-from tabulate import tabulate  # noqa: E402
+import numpy as np
+from sklearn.model_selection import ShuffleSplit
+from tabulate import tabulate
 
-from density_methods import OURS, PEERS, flexmix, ours, parsed  # noqa: E402
-from density_tables import PACKAGED, tables  # noqa: E402
-from moefast import MixtureOfExpertsRegressor  # noqa: E402
-from normal_mixtures import scores  # noqa: E402
+from density_methods import OURS, PEERS, flexmix, ours, parsed
+from density_tables import PACKAGED, tables
+from moefast import MixtureOfExpertsRegressor
+from normal_mixtures import scores
 
 COLUMNS = ["nll", "crps", "rmse", "coverage", "cpu"]
 MANY_ROWS = 5000

@@ -17,7 +17,7 @@ from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicate_mixture import mixture_of
 from moefast.bagging.replicates import Draw, drawn, refits, whole
 from moefast.estimators.flat import MixtureOfExpertsRegressor
-from moefast.estimators.model_data import on_design_matrix
+from moefast.estimators.model_data import kept_unless_done, on_design_matrix, terms_of
 from moefast.estimators.number_predictions import NumberPredictions
 from moefast.estimators.prediction import in_range
 from moefast.estimators.summary import response_name
@@ -25,9 +25,9 @@ from moefast.groups import RowGroups
 from moefast.inference.bootstrap_result import robust_spread
 from moefast.inference.estimate import MeanPrediction
 from moefast.randomness import RandomState, get_generator
-from moefast.samples import NO_TERMS, Samples
+from moefast.samples import Samples
 from moefast.tasks import check_jobs
-from moefast.validation import check_choice, check_integer, check_number, check_terms, check_verbose
+from moefast.validation import check_choice, check_integer, check_number, check_verbose
 
 __all__ = ["BaggedMixtureOfExperts"]
 
@@ -183,19 +183,13 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         ValueError, TypeError, OverflowError
             For parameters out of range and bad data; the message names the culprit.
         """
-        before = dict(vars(self))
-        try:
+        with kept_unless_done(self):
             self._checked_fit(X, y, sample_weight, offset, n_trials, groups)
-        except BaseException:  # also Ctrl-C: an earlier fit stays as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         return self
 
     def _checked_fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any) -> None:
         self._check_parameters()
-        given = offset is not None or n_trials is not None
-        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
+        terms = terms_of(X, offset, n_trials)
         self._learn_formula(X, sample_weight)
         samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
         if samples.n_responses > 1:
@@ -376,8 +370,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         (True, (2, 2))
         """
         check_is_fitted(self)
-        given = offset is not None or n_trials is not None
-        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
+        terms = terms_of(X, offset, n_trials)
         return Agreement.of(self.mixture_.parts, self._samples(X, y, sample_weight, terms=terms))
 
     def _refuse_varying_gates(self, X: Floats, groups: RowGroups) -> None:

@@ -16,6 +16,7 @@ from moefast.em.options import EmOptions
 from moefast.estimators.features import Features, check_features, feature_columns
 from moefast.estimators.given_start import GivenStart, StartParameter, Wanted, check_start, given_start
 from moefast.estimators.inference import MixtureInference
+from moefast.estimators.model_data import kept_unless_done, terms_of
 from moefast.estimators.outcome import Outcome
 from moefast.estimators.prediction import MixturePredictions, aic, bic
 from moefast.estimators.summary import GateTable, Inference, Membership, Summary, response_name
@@ -24,8 +25,8 @@ from moefast.formulas.design import check_formula_alone
 from moefast.gate_basis import FittedGateBasis, GateBasis
 from moefast.links import Link
 from moefast.randomness import RandomState
-from moefast.samples import NO_TERMS, Samples
-from moefast.validation import check_choice, check_integer, check_terms, check_verbose, check_weights
+from moefast.samples import Samples
+from moefast.validation import check_choice, check_integer, check_verbose, check_weights
 
 __all__ = ["MixtureEstimator"]
 
@@ -96,14 +97,9 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
         ValueError, TypeError, OverflowError
             For parameters out of range and bad data; the message names the culprit.
         """
-        before = dict(vars(self))
-        try:
+        with kept_unless_done(self):
             for warning in self._checked_fit(X, y, sample_weight, offset, n_trials, groups):
                 warnings.warn(warning, stacklevel=2)
-        except BaseException:  # also Ctrl-C: an earlier fit stays as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         return self
 
     def _prepared(
@@ -111,8 +107,7 @@ class MixtureEstimator(MixtureInference, BaseEstimator):  # type: ignore[misc]  
     ) -> tuple[Samples, EmOptions]:
         """Return the checked samples of a fit and its settings."""
         options = self._checked_parameters()
-        given = offset is not None or n_trials is not None
-        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
+        terms = terms_of(X, offset, n_trials)
         self._learn_formula(X, sample_weight)
         samples = self._samples(X, y, sample_weight, terms=terms, groups=groups, fit=True)
         self._check_response(samples)

@@ -13,6 +13,7 @@ from moefast.em.problem import EmProblem
 from moefast.em.streamed import StreamedProblem
 from moefast.estimators.flat_gates import FlatMixtureEstimator, canonical_order
 from moefast.estimators.given_start import GivenStart, Wanted, given_start
+from moefast.estimators.model_data import kept_unless_done
 from moefast.estimators.outcome import Outcome
 from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import Mixture
@@ -125,17 +126,12 @@ class DatasetFit(FlatMixtureEstimator):
         >>> model.fit_report_.decrement < 0.01, model.n_samples_fit_
         (True, 20000)
         """
-        before = dict(vars(self))
-        try:
+        with kept_unless_done(self):
             options = StreamOptions(sample_rows, batch_rows, max_passes, checkpoint, client, self.verbose)
             source = open_source(data)
             seen = _seen(source, target, features, gate_features, weights)
             for warning in self._fit_stream(source, seen, options):
                 warnings.warn(warning, stacklevel=2)
-        except BaseException:  # also Ctrl-C: an earlier fit stays as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         return self
 
     def _fit_stream(self, source: Source, seen: _Seen, how: StreamOptions) -> list[Warning]:

@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from moefast.em.options import EmOptions
+from moefast.estimators.model_data import terms_of
 from moefast.estimators.prediction import MixturePredictions
 from moefast.inference.covariance import check_groups
 from moefast.inference.infer import infer
 from moefast.inference.result import InferenceResult
-from moefast.samples import NO_TERMS, Samples
-from moefast.validation import check_terms, check_weights
+from moefast.samples import Samples
+from moefast.validation import check_weights
 
 __all__ = ["MixtureInference"]
 
@@ -87,8 +88,7 @@ class MixtureInference(MixturePredictions):
             without a finite estimate, whose standard errors are NaN.
         """
         check_is_fitted(self)
-        given = offset is not None or n_trials is not None
-        terms = check_terms(offset, n_trials, self._n_rows(X)) if given else NO_TERMS
+        terms = terms_of(X, offset, n_trials)
         if self.n_groups_fit_ < self.n_samples_fit_:
             if groups is None:
                 raise ValueError("the model was fitted with groups, so inference needs them: give the same groups")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -13,9 +15,28 @@ from moefast.formulas.design import design, learnt, response
 from moefast.formulas.fitted import FittedFormula
 from moefast.gate_basis import FittedGateBasis
 from moefast.samples import NO_TERMS, RowTerms, Samples
-from moefast.validation import check_features, check_samples
+from moefast.validation import check_features, check_samples, check_terms
 
-__all__ = ["ModelData", "on_design_matrix", "with_names"]
+__all__ = ["ModelData", "kept_unless_done", "on_design_matrix", "terms_of", "with_names"]
+
+
+@contextmanager
+def kept_unless_done(estimator: Any) -> Iterator[None]:
+    """Fit in here: where that fails, also by Ctrl-C, the estimator is as it was, with an earlier fit."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
+def terms_of(X: Any, offset: Any, n_trials: Any) -> RowTerms:
+    """Return what is known of each row besides x and y, checked against the rows of X where there is any."""
+    if offset is None and n_trials is None:
+        return NO_TERMS
+    return check_terms(offset, n_trials, int(_num_samples(X)))
 
 
 class ModelData:

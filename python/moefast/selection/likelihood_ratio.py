@@ -11,24 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
 from moefast.estimators.features import check_features, feature_columns
+from moefast.estimators.model_data import terms_of
 from moefast.exceptions import DegenerateDataWarning
 from moefast.families import GAUSSIAN, get_family
 from moefast.formulas.design import check_formula_alone, samples_of
 from moefast.mixture import Mixture
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
-from moefast.samples import NO_TERMS, Samples
+from moefast.samples import Samples
 from moefast.search.best_optimum import find_best_optimum
 from moefast.search.portfolio import StartOptions
 from moefast.selection.nested_fits import NestedFits
 from moefast.tasks import check_jobs, run_all
-from moefast.validation import check_integer, check_terms, check_verbose
+from moefast.validation import check_integer, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]
 
@@ -171,8 +171,7 @@ def lr_test(
     check_jobs(n_jobs)
     check_verbose(verbose)
     check_formula_alone(parameters)
-    given = offset is not None or n_trials is not None
-    terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
+    terms = terms_of(X, offset, n_trials)
     samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms)
     family = get_family(parameters.pop("family", GAUSSIAN))
     family.check(samples.y, samples.terms)

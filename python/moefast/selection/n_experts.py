@@ -9,18 +9,17 @@ from itertools import chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.model_data import terms_of
 from moefast.formulas.design import samples_of
 from moefast.randomness import RandomState, get_generator
-from moefast.samples import NO_TERMS
 from moefast.selection.candidate import CRITERIA, Candidate, best_candidate
 from moefast.selection.cross_validation import Split, cross_validate, k_folds, without_formula
 from moefast.selection.path import fit_all, paths_through
 from moefast.selection.result import NExpertsSelection
 from moefast.tasks import check_jobs, run_all
-from moefast.validation import check_choice, check_flag, check_integer, check_terms, check_verbose
+from moefast.validation import check_choice, check_flag, check_integer, check_verbose
 
 __all__ = ["select_n_experts"]
 
@@ -127,8 +126,7 @@ def select_n_experts(
     check_verbose(verbose)
     if "n_experts" in parameters:
         raise TypeError("n_experts is what is chosen; give candidates")
-    given = offset is not None or n_trials is not None
-    terms = check_terms(offset, n_trials, _num_samples(X)) if given else NO_TERMS
+    terms = terms_of(X, offset, n_trials)
     samples, formula = samples_of(X, y, sample_weight, parameters.get("formula"), groups, terms, "model")
     n, unit = samples.n_units, "rows" if samples.groups is None else "groups"
     splits = _checked_splits(n, unit, criterion, n_folds, get_generator(random_state))

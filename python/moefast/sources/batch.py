@@ -12,11 +12,16 @@ import numpy.typing as npt
 from moefast._typing import AnyFloats, Floats
 from moefast.sources.arrow import pyarrow_module
 
-__all__ = ["Batch", "Columns", "SourceError", "is_number"]
+__all__ = ["Batch", "Columns", "SourceError", "changed", "is_number"]
 
 
 class SourceError(ValueError):
     """A data set that is no table of numbers; the message names file, row group and column."""
+
+
+def changed(label: str) -> SourceError:
+    """Return the error for a part that is no longer what it was."""
+    return SourceError(f"{label} has changed since the data set was opened: every pass has to see the same rows")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from moefast.sources.arrow import pyarrow_module
-from moefast.sources.batch import Batch, Columns, SourceError
+from moefast.sources.batch import Batch, Columns, SourceError, changed
 
 __all__ = ["FilePart", "file_parts", "paths_of"]
 
@@ -89,9 +89,7 @@ class FilePart:
         except FileNotFoundError:
             raise SourceError(f"{self.path} has vanished since the data set was opened") from None
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed):
-            raise SourceError(
-                f"{self.path} has changed since the data set was opened: every pass has to see the same rows"
-            )
+            raise changed(self.path)
 
     def _parquet(self, columns: Columns, batch_rows: int) -> Iterator[Any]:
         parquet = pyarrow_module("pyarrow.parquet")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moefast.sources.arrow import pyarrow_module
-from moefast.sources.batch import Batch, Columns, SourceError
+from moefast.sources.batch import Batch, Columns, SourceError, changed
 from moefast.sources.fingerprint import fingerprint
 
 __all__ = ["FragmentPart", "FunctionPart", "PartitionPart"]
@@ -79,9 +79,7 @@ class FragmentPart:
 
     def _refuse_change(self) -> None:
         if _state(self.fragment) != self.state:
-            raise SourceError(
-                f"{self.label} has changed since the data set was opened: every pass has to see the same rows"
-            )
+            raise changed(self.label)
 
 
 def _state(fragment: Any) -> tuple[int, int] | None:
