@@ -44,7 +44,7 @@ std::unique_ptr<BoundTensor> from_canonical(const Array& values, index_t dim, in
   return std::make_unique<BoundTensor>(SymmetricTensor::from_canonical(entries, dim, order));
 }
 
-Array apply(const BoundTensor& self, const Array& U) {
+Array contract(const BoundTensor& self, const Array& U) {
   require_ndim(U, "U", 2);
   const py::ssize_t n = U.shape(0), dim = self.tensor().dim();
   require_shape(U, "U", {n, dim});
@@ -148,7 +148,7 @@ void bind_tensors(py::module_& m) {
            [](const BoundTensor& self) {
              return make_array(self.tensor().to_canonical(), {self.tensor().layout.size()});
            })
-      .def("apply", &apply, py::arg("U").noconvert())
+      .def("apply", &contract, py::arg("U").noconvert())
       .def("value", &value, py::arg("U").noconvert())
       .def("project", &project, py::arg("W").noconvert())
       .def("pair_value", &pair_value, py::arg("U").noconvert(), py::arg("V").noconvert())

@@ -1,10 +1,10 @@
 #include "em/covariance.hpp"
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "em/decompositions.hpp"
 
 namespace moefast {
 namespace {
@@ -13,6 +13,30 @@ namespace {
 // known no better.
 constexpr double kAtFloor = 1e-5;
 
+using RowMatrix = ResponseCovariance::RowMatrix;
+
+// L^-1 B of a lower triangular L: responses are few, so plain loops.
+RowMatrix lower_solve(const Eigen::Ref<const RowMatrix>& L, RowMatrix B) {
+  for (index_t r = 0; r < L.rows(); ++r) {
+    for (index_t b = 0; b < r; ++b) B.row(r) -= L(r, b) * B.row(b);
+    B.row(r) /= L(r, r);
+  }
+  return B;
+}
+
+// L with L L' = S, zero above the diagonal; NaN where S is not positive definite.
+RowMatrix cholesky(const Eigen::MatrixXd& S) {
+  Eigen::MatrixXd factor = S;
+  if (!cholesky_in_place(factor)) factor.setConstant(std::numeric_limits<double>::quiet_NaN());
+  return factor.triangularView<Eigen::Lower>();
+}
+
+// A B without the blocks of large products, whose templates take long to compile and gain nothing here.
+template <class A, class B>
+RowMatrix times(const A& a, const B& b) {
+  return a.lazyProduct(b);
+}
+
 }  // namespace
 
 ResponseCovariance::ResponseCovariance(const EmSettings& settings) : settings_(settings) {
@@ -20,11 +44,11 @@ ResponseCovariance::ResponseCovariance(const EmSettings& settings) : settings_(s
   q_ = settings.family->n_responses();
   n_numbers_ = settings.family->n_scales();
   diagonal_ = settings.family->diagonal_covariance();
-  floor_ = Eigen::Map<const RowMatrix>(settings.least_covariance.data(), q_, q_).llt().matrixL();
+  floor_ = cholesky(Eigen::Map<const RowMatrix>(settings.least_covariance.data(), q_, q_));
 }
 
-ResponseCovariance::RowMatrix ResponseCovariance::squares(const std::vector<double>& packed,
-                                                          const MixtureParameters& p, index_t i) const {
+RowMatrix ResponseCovariance::squares(const std::vector<double>& packed, const MixtureParameters& p,
+                                      index_t i) const {
   RowMatrix S(q_, q_);
   const double* next = packed.data() + i * p.n_squares();
   for (index_t b = 0; b < q_; ++b)
@@ -32,29 +56,27 @@ ResponseCovariance::RowMatrix ResponseCovariance::squares(const std::vector<doub
   if (settings_.alpha > 0) {
     const Eigen::Map<const RowMatrix> experts(p.experts.data() + i * q_ * p.expert_dim, q_, p.expert_dim);
     const auto slopes = experts.leftCols(p.expert_dim - 1);
-    S += settings_.alpha * slopes * slopes.transpose();
+    S += settings_.alpha * slopes.lazyProduct(slopes.transpose());
   }
   return S;
 }
 
-ResponseCovariance::RowMatrix ResponseCovariance::whitening(const MixtureParameters& p, index_t i) const {
-  const Eigen::Map<const RowMatrix> L(p.cholesky_of(i), q_, q_);
-  return L.triangularView<Eigen::Lower>().solve(RowMatrix::Identity(q_, q_));
+RowMatrix ResponseCovariance::whitening(const MixtureParameters& p, index_t i) const {
+  return lower_solve(Eigen::Map<const RowMatrix>(p.cholesky_of(i), q_, q_), RowMatrix::Identity(q_, q_));
 }
 
 double ResponseCovariance::penalty(const MixtureParameters& p) const {
   double sum = 0;
   for (index_t i = 0; i < p.k; ++i) {
     const Eigen::Map<const RowMatrix> experts(p.experts.data() + i * q_ * p.expert_dim, q_, p.expert_dim);
-    sum += (whitening(p, i) * experts.leftCols(p.expert_dim - 1)).squaredNorm();
+    sum += times(whitening(p, i), experts.leftCols(p.expert_dim - 1)).squaredNorm();
   }
   return settings_.alpha * sum;
 }
 
 Eigen::MatrixXd ResponseCovariance::in_floor_units(const Eigen::MatrixXd& covariance) const {
-  const auto R = floor_.triangularView<Eigen::Lower>();
-  const Eigen::MatrixXd half = R.solve(covariance);
-  return R.solve(half.transpose());
+  const RowMatrix half = lower_solve(floor_, covariance);
+  return lower_solve(floor_, half.transpose());
 }
 
 void ResponseCovariance::set(MixtureParameters& p, index_t i, const Eigen::MatrixXd& covariance) const {
@@ -64,16 +86,13 @@ void ResponseCovariance::set(MixtureParameters& p, index_t i, const Eigen::Matri
     for (index_t r = 0; r < q_; ++r)
       L(r, r) = std::max(std::sqrt(std::max(0.0, covariance(r, r))), floor_.row(r).norm());
   } else if (covariance.allFinite()) {
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(in_floor_units(covariance));
-    Eigen::LLT<Eigen::MatrixXd> factor;
-    if (eigen.eigenvalues()[0] >= 1) {
-      factor.compute(covariance);
+    const SymmetricEigen eigen = symmetric_eigen(in_floor_units(covariance));
+    if (eigen.values[0] >= 1) {
+      L = cholesky(covariance);
     } else {
-      const Eigen::MatrixXd half =
-          floor_ * eigen.eigenvectors() * eigen.eigenvalues().cwiseMax(1).cwiseSqrt().asDiagonal();
-      factor.compute(half * half.transpose());
+      const RowMatrix half = times(floor_, eigen.vectors) * eigen.values.cwiseMax(1).cwiseSqrt().asDiagonal();
+      L = cholesky(times(half, half.transpose()));
     }
-    if (factor.info() == Eigen::Success) L = factor.matrixL();
   }
   const bool shared = settings_.shared_noise;
   for (index_t j = shared ? 0 : i; j < (shared ? p.k : i + 1); ++j)
@@ -100,9 +119,7 @@ bool ResponseCovariance::at_floor(const MixtureParameters& p, index_t i) const {
       if (L(r, r) <= floor_.row(r).norm() * (1 + kAtFloor)) return true;
     return false;
   }
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(in_floor_units(L * L.transpose()),
-                                                             Eigen::EigenvaluesOnly);
-  return eigen.eigenvalues()[0] <= 1 + kAtFloor;
+  return symmetric_eigen(in_floor_units(times(L, L.transpose()))).values[0] <= 1 + kAtFloor;
 }
 
 void ResponseCovariance::read(const MixtureParameters& p, index_t i, double* numbers) const {
@@ -114,8 +131,8 @@ void ResponseCovariance::write(const double* numbers, index_t i, MixtureParamete
   RowMatrix M = RowMatrix::Zero(q_, q_);
   for_numbers(
       [&](index_t at, index_t r, index_t c) { M(r, c) = r == c ? std::exp(-numbers[at]) : numbers[at]; });
-  const RowMatrix L = M.triangularView<Eigen::Lower>().solve(RowMatrix::Identity(q_, q_));
-  set(p, i, L * L.transpose());
+  const RowMatrix L = lower_solve(M, RowMatrix::Identity(q_, q_));
+  set(p, i, times(L, L.transpose()));
 }
 
 void ResponseCovariance::add_gradient(const MixtureParameters& p, const EmStatistics& stats,
@@ -127,11 +144,11 @@ void ResponseCovariance::add_gradient(const MixtureParameters& p, const EmStatis
     RowMatrix slopes = Eigen::Map<const RowMatrix>(stats.residuals.data() + from, q_, p.expert_dim);
     const Eigen::Map<const RowMatrix> experts(p.experts.data() + from, q_, p.expert_dim);
     slopes.leftCols(p.expert_dim - 1) -= settings_.alpha * experts.leftCols(p.expert_dim - 1);
-    slopes = M.transpose() * (M * slopes);
+    slopes = times(M.transpose(), times(M, slopes));
     for (index_t a = 0; a < q_; ++a)
       for (index_t j = 0; j < width; ++j) out[(i * q_ + a) * width + j] += slopes(a, j);
     if (layout.count[kNoise] == 0) continue;
-    const RowMatrix MS = M * squares(stats.squares, p, i);
+    const RowMatrix MS = times(M, squares(stats.squares, p, i));
     const index_t noise = layout.of_expert(kNoise, i);
     for_numbers([&](index_t at, index_t r, index_t c) {
       out[noise + at] += r == c ? M(r, r) * MS(r, r) - stats.totals[static_cast<std::size_t>(i)] : -MS(r, c);
@@ -145,7 +162,7 @@ void ResponseCovariance::add_ridge(const MixtureParameters& p, const ThetaLayout
   if (alpha == 0) return;
   const index_t width = layout.width(kExpert);
   for (index_t i = 0; i < p.k; ++i) {
-    const RowMatrix M = whitening(p, i), inverse = alpha * M.transpose() * M;
+    const RowMatrix M = whitening(p, i), inverse = alpha * times(M.transpose(), M);
     const Eigen::Map<const RowMatrix> experts(p.experts.data() + i * q_ * p.expert_dim, q_, p.expert_dim);
     const auto unit = [&](index_t r, index_t c) { return r == c ? -M(r, r) : 1.0; };
     for (index_t j = 0; j + 1 < p.expert_dim; ++j) {
@@ -153,7 +170,7 @@ void ResponseCovariance::add_ridge(const MixtureParameters& p, const ThetaLayout
       for (index_t a = 0; a < q_; ++a)
         for (index_t b = 0; b < q_; ++b) hessian(at(a), at(b)) += inverse(a, b);
       if (layout.count[kNoise] == 0) continue;
-      const Eigen::VectorXd e = experts.col(j), z = M * e;
+      const Eigen::VectorXd e = experts.col(j), z = M.lazyProduct(e);
       const index_t noise = layout.of_expert(kNoise, i);
       for_numbers([&](index_t m, index_t r, index_t c) {
         for (index_t a = 0; a < q_; ++a) {
@@ -173,7 +190,7 @@ void ResponseCovariance::add_ridge(const MixtureParameters& p, const ThetaLayout
 
 double ResponseCovariance::steepest(const MixtureParameters& p, index_t i, const RowMatrix& S,
                                     double total) const {
-  const RowMatrix M = whitening(p, i), slopes = M * S * M.transpose();
+  const RowMatrix M = whitening(p, i), slopes = times(times(M, S), M.transpose());
   double largest = 0;
   for_numbers([&](index_t, index_t r, index_t c) {
     const double slope = std::abs(slopes(r, c) - (r == c ? total : 0));

@@ -69,7 +69,7 @@ class ResponseCovariance {
   const EmSettings& settings_;
   index_t q_ = 0, n_numbers_ = 0;
   bool diagonal_ = false;
-  Eigen::MatrixXd floor_;  // its Cholesky factor
+  RowMatrix floor_;  // its Cholesky factor
 };
 
 }  // namespace moefast

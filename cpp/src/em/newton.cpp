@@ -9,9 +9,7 @@
 // - g after, BFGS has M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
 #include "moefast/newton.hpp"
 
-#include <Eigen/Cholesky>
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,6 +17,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "em/decompositions.hpp"
 #include "em/e_step.hpp"
 #include "em/expert_ridge.hpp"
 #include "em/information_layout.hpp"
@@ -304,14 +303,14 @@ class Newton {
     const VectorXd unit = units(own_units, kLeastBend);
     A = unit.asDiagonal() * own_units * unit.asDiagonal();
     result_.curvature = Curvature::maximum;
-    const Eigen::LLT<MatrixXd> factor(A);
-    const bool plain = factor.info() == Eigen::Success &&
-                       (m == 0 || factor.matrixLLT().diagonal().cwiseAbs2().minCoeff() > kUpwards);
+    MatrixXd factor = A;
+    const bool plain =
+        cholesky_in_place(factor) && (m == 0 || factor.diagonal().cwiseAbs2().minCoeff() > kUpwards);
     if (plain) {
-      M_ = unit.asDiagonal() * factor.solve(MatrixXd::Identity(m, m)) * unit.asDiagonal();
+      M_ = unit.asDiagonal() * inverse_of_cholesky(factor) * unit.asDiagonal();
     } else {
-      const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(A);
-      const VectorXd& values = solver.eigenvalues();
+      const SymmetricEigen eigen = symmetric_eigen(A);
+      const VectorXd& values = eigen.values;
       const double top = values.cwiseAbs().maxCoeff();
       if (values[0] < -kUpwards * top) {
         result_.curvature = gradient() <= kStationary ? Curvature::saddle : Curvature::indefinite;
@@ -319,7 +318,7 @@ class Newton {
         return false;
       }
       const VectorXd inverse = (values.array() > kFlat * top).select(values.array().inverse(), 0.0);
-      const MatrixXd vectors = unit.asDiagonal() * solver.eigenvectors();
+      const MatrixXd vectors = unit.asDiagonal() * eigen.vectors;
       M_ = vectors * inverse.asDiagonal() * vectors.transpose();
     }
     aim();
@@ -395,9 +394,9 @@ class Newton {
   // A step in the direction that bends upwards most, to the better side.
   void leave(const MatrixXd& bends) {
     const VectorXd unit = units(bends, kLeastBendOffSaddle);
-    const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(unit.asDiagonal() * bends * unit.asDiagonal());
-    const VectorXd direction = unit.cwiseProduct(solver.eigenvectors().col(0));
-    const double bend = -solver.eigenvalues()[0];
+    const SymmetricEigen eigen = symmetric_eigen(unit.asDiagonal() * bends * unit.asDiagonal());
+    const VectorXd direction = unit.cwiseProduct(eigen.vectors.col(0));
+    const double bend = -eigen.values[0];
     if (!(bend > 0)) return;
     const double weight_per_row = m_step_.weight() / static_cast<double>(data_.n);
     const double first = std::sqrt(2 * kGainOffSaddle * weight_per_row / bend);

@@ -2,7 +2,6 @@
 // Wilkinson's shift).
 #include "em/polled_factors.hpp"
 
-#include <Eigen/Cholesky>
 #include <Eigen/Householder>
 #include <Eigen/Jacobi>
 #include <algorithm>
@@ -10,6 +9,8 @@
 #include <deque>
 #include <limits>
 #include <vector>
+
+#include "em/decompositions.hpp"
 
 namespace moefast {
 namespace {
@@ -140,8 +141,7 @@ bool polled_cholesky(Eigen::MatrixXd& S, double smallest, const Poll& poll) {
     auto corner = S.block(j, j, width, width);
     // Eigen divides by the width of what it multiplies.
     if (j > 0) corner.selfadjointView<Eigen::Lower>().rankUpdate(left, -1);
-    const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>>> factor(corner);
-    if (factor.info() != Eigen::Success || !(corner.diagonal().array().square().minCoeff() > smallest)) {
+    if (!cholesky_in_place(corner) || !(corner.diagonal().array().square().minCoeff() > smallest)) {
       return false;
     }
     for (index_t i = j + width; i < n; i += kRows) {

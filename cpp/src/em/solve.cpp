@@ -1,8 +1,8 @@
 #include "em/solve.hpp"
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
+#include <utility>
 
+#include "em/decompositions.hpp"
 #include "em/polled_factors.hpp"
 
 namespace moefast {
@@ -63,18 +63,17 @@ void SemidefiniteSystem::factor(const Poll& poll, const LongSolve& from) {
     return;
   }
   restore(poll);
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(S_);
-  const double smallest = kRankTolerance * eigen.eigenvalues().cwiseAbs().maxCoeff();
-  inverse_ = eigen.eigenvalues().unaryExpr([smallest](double v) { return v > smallest ? 1 / v : 0.0; });
-  eigenvectors_ = eigen.eigenvectors();
+  SymmetricEigen eigen = symmetric_eigen(S_);
+  const double smallest = kRankTolerance * eigen.values.cwiseAbs().maxCoeff();
+  inverse_ = eigen.values.unaryExpr([smallest](double v) { return v > smallest ? 1 / v : 0.0; });
+  eigenvectors_ = std::move(eigen.vectors);
   form_ = Form::eigen;
 }
 
 bool SemidefiniteSystem::cholesky(const LongSolve& from, const Poll& poll) {
   if (size() > from.cholesky) return polled_cholesky(S_, kSmallestPivot, poll);
   if (size() <= kSmall) return small_cholesky(S_, kSmallestPivot);
-  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factor(S_);
-  return factor.info() == Eigen::Success && S_.diagonal().array().square().minCoeff() > kSmallestPivot;
+  return cholesky_in_place(S_) && S_.diagonal().array().square().minCoeff() > kSmallestPivot;
 }
 
 // S after its factor has failed, in both triangles.

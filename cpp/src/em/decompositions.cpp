@@ -1,0 +1,25 @@
+#include "em/decompositions.hpp"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+
+namespace moefast {
+
+SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& S) {
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(S);
+  return {solver.eigenvalues(), solver.eigenvectors()};
+}
+
+bool cholesky_in_place(Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>> S) {
+  return Eigen::LLT<Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>>>(S).info() == Eigen::Success;
+}
+
+Eigen::MatrixXd inverse_of_cholesky(const Eigen::MatrixXd& L) {
+  const auto factor = L.triangularView<Eigen::Lower>();
+  Eigen::MatrixXd inverse = Eigen::MatrixXd::Identity(L.rows(), L.rows());
+  factor.solveInPlace(inverse);
+  factor.transpose().solveInPlace(inverse);
+  return inverse;
+}
+
+}  // namespace moefast
