@@ -44,7 +44,7 @@ class AveragedMixture(GatedExperts):
     parts : sequence of GatedExperts
         Of the same family, link and features.
     spread : float
-        c. Other than 1 for families around whose predictor y lies: see :func:`can_be_drawn_together`.
+        The factor c, other than 1 for families around whose predictor y lies: see :func:`can_be_drawn_together`.
     """
 
     def __init__(self, parts: Sequence[GatedExperts], spread: float = 1.0) -> None:

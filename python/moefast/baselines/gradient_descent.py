@@ -118,7 +118,7 @@ def fit_gradient_descent(
     loss : {"l2", "nll"}
         Mean squared error of the mixture's mean, or minus the mean log-likelihood with one s for all experts.
     link : str, Link or callable
-        g. Without a derivative of its own it is differentiated by central differences.
+        The link g. Without a derivative of its own it is differentiated by central differences.
     optimizer : {"sgd", "adam"}
     learning_rate : float or "auto"
         "auto" tries rates half a decade apart from the same starts (five of them at most) for 500 steps and on

@@ -120,8 +120,8 @@ def fit_joint_em_many(
     options : EmOptions, optional
     sample_weight : array-like of shape (n,), optional
     link : str, Link or callable
-        g. With another than "linear" the starts are "random parameters" and "annealed": an assignment is fitted
-        by least squares.
+        The link g. With another than "linear" the starts are "random parameters" and "annealed": an assignment is
+        fitted by least squares.
     random_state : int, Generator, RandomState or None
 
     Returns

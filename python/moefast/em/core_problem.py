@@ -31,7 +31,7 @@ class CoreProblem(StandardSamples):
     samples : Samples
     options : EmOptions
     link : Link
-        g. The response keeps its units, which g knows, unless g is homogeneous.
+        The link g. The response keeps its units, which g knows, unless g is homogeneous.
     family : Family
         Of the response, in the units of the data.
     spread : Spread, optional

@@ -44,7 +44,7 @@ class StandardSamples:
     samples : Samples
     options : EmOptions
     link : Link
-        g. The response keeps its units, which g knows, unless g is homogeneous.
+        The link g. The response keeps its units, which g knows, unless g is homogeneous.
     family : Family
         Of the response, which keeps its units unless the family is one of location. Only the normal one takes a
         link.

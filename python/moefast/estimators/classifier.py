@@ -44,7 +44,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
     Parameters
     ----------
     n_experts : int
-        k. One expert is (multinomial) logistic regression.
+        Their number k. One is (multinomial) logistic regression.
     formula : str, optional
         ``"~ x1 + C(x2) | z1"``: columns of experts and gates from a data frame X; y is given as always.
     expert_features, gate_features : sequence of str, int or bool, optional

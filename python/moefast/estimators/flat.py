@@ -53,7 +53,7 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
     Parameters
     ----------
     n_experts : int
-        k. One expert is least squares.
+        Their number k. One is least squares.
     family : str or Family
         The law of y around the linear predictor :math:`\eta_i = a_i \cdot x + b_i`: "gaussian"; "student_t", for
         outliers; "poisson" and "negative_binomial", for counts, and "gamma", for positive y, whose mean is
