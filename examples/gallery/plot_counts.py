@@ -2,8 +2,9 @@
 Counts with an exposure
 =======================
 
-Visits to a doctor over observation times that differ: two kinds of people, and age decides who is likely to be of which.
-``family="poisson"`` has log rates that are linear; the logarithm of the time each person was seen is their offset.
+Visits to a doctor over observation times that differ: two kinds of people, and age decides who is
+likely to be of which. ``family="poisson"`` has log rates that are linear; the logarithm of the time
+each person was seen is their offset.
 """
 
 import matplotlib.pyplot as plt

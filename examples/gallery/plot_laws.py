@@ -2,8 +2,8 @@
 A law for every row
 ===================
 
-Noise that depends on the region: the interval of a mixture is narrow where the data are, wide where they are not, and the density has two
-parts where two laws are possible.
+Noise that depends on the region: the interval of a mixture is narrow where the data are, wide where
+they are not, and the density has two parts where two laws are possible.
 """
 
 import matplotlib.pyplot as plt

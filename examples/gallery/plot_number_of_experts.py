@@ -2,8 +2,9 @@
 How many experts
 ================
 
-``select_n_experts`` fits one to several experts along a path and compares them by BIC, or, with ``criterion="cv"``, by the
-log-likelihood of rows that were held out. These data were made with three.
+``select_n_experts`` fits one to several experts along a path and compares them by BIC, or, with
+``criterion="cv"``, by the log-likelihood of rows that were held out. These data were made with
+three.
 """
 
 from moefast import select_n_experts

@@ -2,8 +2,8 @@
 Two lines and some outliers
 ===========================
 
-One row in twenty is wrong by far. With normal noise an expert goes after them, or widens; with Student's t
-(``family="student_t"``) they are what they are: rare.
+One row in twenty is wrong by far. With normal noise an expert goes after them, or widens; with
+Student's t (``family="student_t"``) they are what they are: rare.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 Phases of a measurement
 =======================
 
-An acceleration after an impact: it rests, falls, rises and settles, with noise of its own in each phase. Four straight
-lines and the gates that say where each holds are found by one call; nothing is said about where the phases begin.
+An acceleration after an impact: it rests, falls, rises and settles, with noise of its own in each
+phase. Four straight lines and the gates that say where each holds are found by one call; nothing is
+said about where the phases begin.
 """
 
 import warnings

@@ -2,8 +2,8 @@
 How sure a fit is
 =================
 
-Disease progression in 442 people with diabetes, from four of the ten measurements in scikit-learn's table: two
-experts, and the standard errors of what they say.
+Disease progression in 442 people with diabetes, from four of the ten measurements in scikit-learn's
+table: two experts, and the standard errors of what they say.
 """
 
 from sklearn.datasets import load_diabetes
