@@ -73,5 +73,5 @@ def test_what_was_seen_bounds_what_is_kept():
     for next_one, next_other in zip(found[1:], plain[1:], strict=True):
         one, other = one.merged(next_one), other.merged(next_other)
     np.testing.assert_array_equal(one.sample.rows, other.sample.rows)
-    np.testing.assert_array_equal(one.sample.weight, other.sample.weight)
-    assert one.sample.complete == other.sample.complete is False
+    np.testing.assert_array_equal(one.sample.count, other.sample.count)
+    assert not one.sample.complete

@@ -183,6 +183,23 @@ def test_copies_are_weights(rows, tmp_path):
     np.testing.assert_allclose(weighted.training_weight_, copied.training_weight_, rtol=1e-12)
 
 
+def test_few_rows_of_very_many_copies():
+    """Ten rows have 30 000 copies each, or weigh 10^5: the fit ends where that in memory does."""
+    X, y, _ = make_moe(5000, 2, 2, noise=0.5, random_state=3)
+    frame = pd.DataFrame(X, columns=["x0", "x1"])
+    settings = {"n_experts": 2, "noise": "shared", "random_state": 0}
+    for many, weights in ((30_000, None), (100_000, "w")):
+        n_copies = np.append(np.full(10, many), np.ones(4990, dtype=int))
+        of = np.repeat(np.arange(5000), n_copies)
+        table = table_of(X, y, w=n_copies) if weights else table_of(X[of], y[of])
+        memory = MixtureOfExpertsRegressor(**settings).fit(frame, y, sample_weight=n_copies)
+        model = MixtureOfExpertsRegressor(**settings)
+        model.fit_dataset(lambda table=table: [table], "y", weights=weights, sample_rows=1500)
+        assert model.converged_
+        assert model.n_samples_fit_ == len(table)
+        assert memory.log_likelihood_ - model.log_likelihood_ < DECREMENT_TOL * n_copies.sum() / len(table)
+
+
 def test_types_of_columns(rows):
     X, y = (part[:4000] for part in rows)
     X = np.round(X * 10)

@@ -1,4 +1,4 @@
-"""A checkpoint knows its call; rows that change, files of others and samples unlike the data are told."""
+"""A checkpoint knows its call; rows that change and files of others are told."""
 
 import os
 
@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor
+from moefast import MixtureOfExpertsRegressor
 from moefast.datasets import make_moe
 from moefast.families import StudentT, Tobit
 from moefast.links import Link
@@ -132,11 +132,3 @@ def test_nothing_to_read_and_nothing_to_see_are_named(tmp_path):
         model().fit_dataset([], "y")
     with pytest.raises(ValueError, match="features is empty"):
         model().fit_dataset(lambda: [table(100)], "y", features=[])
-
-
-@pytest.mark.filterwarnings("ignore:EM did not settle")
-def test_few_rows_of_most_of_the_weight_are_told():
-    rows = table(3000, seed=3)
-    heavy = pa.concat_tables([rows] + [rows.slice(0, 3)] * 3000)
-    with pytest.warns(DegenerateDataWarning, match="of the different rows and .* of the weight"):
-        model(noise="shared", max_iter=30).fit_dataset(lambda: [heavy], "y", sample_rows=600, max_passes=2)

@@ -15,7 +15,6 @@ from moefast.estimators.flat_gates import FlatMixtureEstimator, canonical_order
 from moefast.estimators.given_start import GivenStart, Wanted, given_start
 from moefast.estimators.model_data import kept_unless_done
 from moefast.estimators.outcome import Outcome
-from moefast.exceptions import DegenerateDataWarning
 from moefast.mixture import Mixture
 from moefast.randomness import get_generator
 from moefast.search.report import FitReport
@@ -42,9 +41,6 @@ class _Seen:
         sides = {"expert_columns": self.experts, "gate_columns": self.gates}
         return {side: tuple(sorted(place[n] for n in names)) for side, names in sides.items() if names is not None}
 
-
-# Between a sample's share of the rows and of the weight: with even weights they differ by a few per cent.
-_UNEVEN = 1.3
 
 Estimator = TypeVar("Estimator", bound="DatasetFit")
 
@@ -140,7 +136,6 @@ class DatasetFit(FlatMixtureEstimator):
         stages = Stages(source, columns, how, {**_described(self.get_params(deep=False)), "gates": seen.gates})
         first = stages.first_pass(self._family())
         samples = first.samples(columns.features)
-        uneven = _uneven(first)
         k, asked_for = self._asked_for()
         if samples.n_rows < k:
             raise ValueError(
@@ -172,7 +167,7 @@ class DatasetFit(FlatMixtureEstimator):
         self._reset_names(columns)
         self._take(outcome, samples, columns.target)
         self._set_figures_of_stream(first, problem.share)
-        return [*uneven, *outcome.warnings(samples)]
+        return outcome.warnings(samples)
 
     def _optima_of_sample(
         self, problem: StreamedProblem, start: GivenStart | None
@@ -230,22 +225,6 @@ class DatasetFit(FlatMixtureEstimator):
         """Set what scikit-learn knows of columns."""
         self.n_features_in_ = len(columns.features)
         self.feature_names_in_ = np.array(columns.features, dtype=object)
-
-
-def _uneven(first: FirstPass) -> list[Warning]:
-    """Return a warning where the sample has much more, or less, of the weight than of the different rows."""
-    if first.sample.complete:
-        return []
-    of_rows = len(first.sample.hashes) / first.sample.n_distinct
-    of_weight = float(first.sample.weight.sum()) / first.weight
-    if of_rows / _UNEVEN < of_weight < of_rows * _UNEVEN:
-        return []
-    text = (
-        f"the sample has {of_rows:.2%} of the different rows and {of_weight:.2%} of the weight: few rows have "
-        "many copies or large weights, so it is not like the data, and the optimum may be far below the best; "
-        "raise sample_rows, or fit in memory the different rows with their weights"
-    )
-    return [DegenerateDataWarning(text)]
 
 
 def _seen(

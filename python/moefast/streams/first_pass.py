@@ -15,7 +15,7 @@ from moefast.families import Family
 from moefast.samples import NO_TERMS, Samples
 from moefast.sources.batch import Batch, Columns, SourceError
 from moefast.standardisation import Spread, location_and_scale, median_and_scale
-from moefast.streams.smallest_hashes import SampleMaker, SmallestHashes
+from moefast.streams.priority_sample import PrioritySample, SampleMaker
 
 __all__ = ["BoundedLook", "FirstLook", "FirstPass"]
 
@@ -37,7 +37,7 @@ class FirstPass:
     weight, density_weight : float
         Of all rows, and of those whose likelihood is a density of y.
     mean, deviation, low, high : ndarray of shape (c,)
-    sample : SmallestHashes
+    sample : PrioritySample
     """
 
     n_rows: int
@@ -48,7 +48,7 @@ class FirstPass:
     deviation: Floats
     low: Floats
     high: Floats
-    sample: SmallestHashes
+    sample: PrioritySample
 
     def merged(self, other: FirstPass) -> FirstPass:
         """Return what a pass over both shows."""
@@ -81,7 +81,8 @@ class FirstPass:
         mean, deviation = np.where(varies, self.mean, self.low), np.where(varies, self.deviation, 0.0)
         y_mean, y_deviation = float(mean[-1]), float(deviation[-1])
         if outliers:
-            median, scale = median_and_scale(self.sample.rows[:, -1], self.sample.weight)
+            rows, weight = self.sample.drawn()
+            median, scale = median_and_scale(rows[:, -1], weight)
             y_mean, y_deviation = (median, scale) if scale > 0 else (y_mean, y_deviation)
         if 0 < y_deviation < np.finfo(np.float64).tiny:
             raise OverflowError(
@@ -92,9 +93,9 @@ class FirstPass:
 
     def samples(self, names: tuple[str, ...]) -> Samples:
         """Return the rows of the sample."""
-        rows = self.sample.rows
+        rows, weight = self.sample.drawn()
         X = np.ascontiguousarray(rows[:, :-1])
-        return Samples(X, np.ascontiguousarray(rows[:, -1]), self.sample.weight, names)
+        return Samples(X, np.ascontiguousarray(rows[:, -1]), weight, names)
 
 
 def _measured(column: AnyFloats, weight: Floats, low: float, high: float) -> tuple[float, float]:
@@ -127,11 +128,11 @@ class FirstLook:
     sample_rows: int
     family: Family
 
-    def __call__(self, part: Any, bound: np.uint64 | None = None) -> FirstPass:
-        """Return what the part shows; rows of larger hashes than a bound cannot be in the sample."""
+    def __call__(self, part: Any, bound: float | None = None) -> FirstPass:
+        """Return what the part shows; rows beyond a bound cannot be in the sample."""
         c = len(self.columns.features) + 1
         zero, inf = np.zeros(c), np.full(c, np.inf)
-        sample = SmallestHashes.none(self.sample_rows, c)
+        sample = PrioritySample.none(self.sample_rows, c)
         total = FirstPass(0, 0, 0.0, 0.0, zero, zero, inf, -inf, sample)
         maker = SampleMaker(self.sample_rows, c, bound)
         for batch in part.batches(self.columns, self.batch_rows):
@@ -140,7 +141,7 @@ class FirstLook:
                 maker.add([*batch.features, batch.y], batch.sample_weight)
         return replace(total, sample=maker.sample())
 
-    def _of_batch(self, batch: Batch, label: str, none: SmallestHashes) -> FirstPass:
+    def _of_batch(self, batch: Batch, label: str, none: PrioritySample) -> FirstPass:
         if batch.n_rows == 0:
             zero = np.zeros(len(batch.features) + 1)
             return FirstPass(0, batch.n_read, 0.0, 0.0, zero, zero, zero, zero, none)
@@ -167,7 +168,7 @@ class FirstLook:
 
 
 class BoundedLook:
-    """The first pass over parts that one process looks at in turn: what was seen bounds the hashes of the sample.
+    """The first pass over parts that one process looks at in turn: what was seen bounds what is drawn.
 
     The sample of all parts is the same; those of single parts have fewer rows, and cost less.
 
@@ -178,12 +179,12 @@ class BoundedLook:
 
     def __init__(self, look: FirstLook) -> None:
         self._look = look
-        self._smallest = np.zeros(0, dtype=np.uint64)
+        self._smallest = np.zeros(0)
 
     def __call__(self, part: Any) -> FirstPass:
         """Return what the part shows."""
-        limit = self._look.sample_rows
-        found = self._look(part, self._smallest[-1] if len(self._smallest) == limit else None)
-        both = np.sort(np.concatenate([self._smallest, found.sample.hashes]), kind="stable")  # of two sorted runs
+        limit = self._look.sample_rows + 1
+        found = self._look(part, float(self._smallest[-1]) if len(self._smallest) == limit else None)
+        both = np.sort(np.concatenate([self._smallest, found.sample.ranks]), kind="stable")  # of two sorted runs
         self._smallest = both[np.append(True, both[1:] != both[:-1])][:limit] if len(both) else both
         return found

@@ -20,10 +20,11 @@ from moefast.search.report import FitReport
 from moefast.sources.batch import Columns, SourceError
 from moefast.sources.part import Source
 from moefast.streams.checkpoint import Checkpoint
+from moefast.streams.copies import HeavyLook, HeavyRows, Weighed, WeighingLook, candidates_of, sample_of
 from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
 from moefast.streams.optimum import StreamEnd, optimum_of_stream
 from moefast.streams.passes import PartSums, PassLog, RowSums
-from moefast.streams.smallest_hashes import SmallestHashes
+from moefast.streams.priority_sample import PrioritySample
 from moefast.streams.workers import Begun, OneProcess, Task, Workers
 from moefast.validation import check_integer
 
@@ -104,6 +105,8 @@ class Stages:
         }
         self._checkpoint = Checkpoint(options.checkpoint, belongs_to)
         self._decrement: float | None = None
+        self._alone = options.client is None
+        self._n_passes = 1  # before those of the optimum
 
     def first_pass(self, family: Family) -> FirstPass:
         """Return what the first pass shows.
@@ -115,16 +118,41 @@ class Stages:
         """
         saved = self._checkpoint.get("first")
         if saved is not None:
-            return _first_pass(saved)
-        look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
-        alone = self._options.client is None
-        task = Task("first-pass", BoundedLook(look) if alone else look, FirstPass.merged)
-        found = self._total(task, "first pass", {}, _plain, _first_pass)
-        if found.n_rows == 0:
-            what = "no rows" if found.n_read == 0 else "no row of positive weight"
-            raise SourceError(f"the data set has {what}")
-        self._checkpoint.note("first", _plain(found))
-        return found
+            found = _first_pass(saved)
+        else:
+            look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
+            task = Task("first-pass", BoundedLook(look) if self._alone else look, FirstPass.merged)
+            found = self._total(task, "first pass", {}, _plain, _first_pass)
+            if found.n_rows == 0:
+                what = "no rows" if found.n_read == 0 else "no row of positive weight"
+                raise SourceError(f"the data set has {what}")
+            self._checkpoint.note("first", _plain(found))
+        if not found.sample.has_copies:
+            return found
+        return replace(found, sample=found.sample.of_rows() if found.sample.complete else self._sample_of_copies())
+
+    def _sample_of_copies(self) -> PrioritySample:
+        """Return the sample in which copies are drawn as one row of their weight together, by two passes."""
+        self._n_passes += 2
+        saved = self._checkpoint.get("sample")
+        if saved is not None:
+            return PrioritySample(**saved)
+        n_drawn = self._options.sample_rows
+        look = HeavyLook(self._columns, self._options.batch_rows, n_drawn)
+        candidates = self._checkpoint.get("candidates")
+        if candidates is None:
+            task = Task("heavy-rows", look, HeavyRows.merged)
+            heavy = self._total(task, "rows with copies", {}, vars, lambda plain: HeavyRows(**plain))
+            candidates = vars(candidates_of(n_drawn, heavy))
+            self._checkpoint.note("candidates", candidates)
+        found = HeavyRows(**candidates)
+        weigh = Task("weights-of-rows", WeighingLook(look, found, once=self._alone), Weighed.merged)
+        weighed = self._total(weigh, "their weights", {}, vars, lambda plain: Weighed(**plain))
+        if len(weighed.found) < len(found.hashes):
+            raise SourceError("the data changed between passes: rows of the first ones are not there any more")
+        sample = sample_of(n_drawn, found, weighed)
+        self._checkpoint.note("sample", dict(vars(sample)))
+        return sample
 
     def optima(
         self, blank: Mixture, search: Callable[[], tuple[list[Mixture], FitReport]]
@@ -147,13 +175,13 @@ class Stages:
     def optimum(self, problem: StreamedProblem, first: FirstPass, starts: list[Mixture]) -> tuple[StreamEnd, int]:
         """Return the optimum of all rows, and how many passes there were, the first one too."""
         batch_sums = BatchSums(problem.whole)
-        if self._options.client is not None:
+        if not self._alone:
             batch_sums = batch_sums.with_threads(1)
 
         def make(at: list[tuple[Parameters, Kind]], number: int) -> list[Sums]:
             rows = RowSums(self._columns, self._options.batch_rows, batch_sums, at)
             task = Task(f"pass-{number}", rows, PartSums.merged)
-            shown = f"pass {number + 2}"
+            shown = f"pass {self._n_passes + number + 1}"
             if self._decrement is not None:
                 shown += f", decrement {self._decrement:.3g}"
             found = self._total(task, shown, {"at": at}, vars, lambda plain: PartSums(**plain))
@@ -174,7 +202,7 @@ class Stages:
         log = PassLog(make, note, self._checkpoint.get("passes"))
         tol = DECREMENT_TOL * first.weight / first.n_rows
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
-        return end, 1 + log.n_passes
+        return end, self._n_passes + log.n_passes
 
     def _total(
         self,
@@ -229,7 +257,7 @@ def _plain(first: FirstPass) -> dict[str, Any]:
 
 
 def _first_pass(plain: dict[str, Any]) -> FirstPass:
-    return FirstPass(**{**plain, "sample": SmallestHashes(**plain["sample"])})
+    return FirstPass(**{**plain, "sample": PrioritySample(**plain["sample"])})
 
 
 def _same(one: Any, other: Any) -> bool:
