@@ -90,7 +90,8 @@ void bind_newton(py::module_& m) {
       [](const BoundStream& stream, const ParameterTuple& start, const EmSettings& settings, double tol,
          int max_passes, const BoundData& sample) {
         const RowStream& view = stream.view;
-        const NewtonSettings newton = newton_settings(tol, max_passes);
+        NewtonSettings newton = newton_settings(tol, max_passes);
+        newton.strict = true;
         return run(view, view.rows, metric_of(view.rows, view.weight, sample), start, settings, newton);
       },
       py::arg("stream"), py::arg("start").noconvert(), py::arg("settings"), py::arg("tol"),

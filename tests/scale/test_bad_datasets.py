@@ -9,6 +9,7 @@ import pytest
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.sources import SourceError, open_source
+from moefast.streams.stages import DECREMENT_TOL
 from oracles.row_files import table_of, write_parquet
 
 
@@ -44,6 +45,33 @@ def test_bad_values_are_named(name, value, what, tmp_path):
     pq.write_table(with_value(name, 1234, value), tmp_path / "b.parquet", row_group_size=500)
     with pytest.raises(SourceError, match=rf"b.parquet, row group 2 \(row 234 of it\).*'{name}'.*{what}"):
         fit(tmp_path, weights="w", features=["x0", "x1"], batch_rows=300)
+
+
+@pytest.mark.parametrize("kind", ["one", "all", "tiny"])
+def test_weights_that_leave_the_range_are_named(kind, tmp_path):
+    X, y = rows()
+    w = np.full(len(y), {"one": 1.0, "all": 1e308, "tiny": 1e-308}[kind])
+    w[5] = 1e308 if kind == "one" else w[5]
+    pq.write_table(table_of(X, y, w=w), tmp_path / "a.parquet")
+    match = {
+        "one": r"a.parquet, row group 0 \(row 5 of it\): weights 'w' must be at most 1e\+80, got 1e\+308; scale",
+        "all": r"a.parquet, row group 0 \(row 0 of it\): weights 'w' must be at most",
+        "tiny": r"weights 'w' add up to 3e-305, .* scale them",
+    }[kind]
+    with pytest.raises(SourceError, match=match):
+        fit(tmp_path, weights="w", features=["x0", "x1"])
+
+
+@pytest.mark.parametrize("who", ["x1", "y"])
+def test_values_at_the_ends_of_the_range_are_fitted(who):
+    """Sums of such columns overflow; they are put in units of their own, as in memory."""
+    X, y = rows(1000)
+    ends = 1.7e308 * np.linspace(-1, 1, 1000)[np.random.default_rng(1).permutation(1000)]
+    table = table_of(X, ends) if who == "y" else table_of(np.column_stack([X[:, 0], ends]), y)
+    model = MixtureOfExpertsRegressor(1, random_state=0).fit_dataset(lambda: [table], "y", sample_rows=300)
+    frame = table.to_pandas()
+    memory = MixtureOfExpertsRegressor(1, random_state=0).fit(frame[["x0", "x1"]], frame["y"])
+    np.testing.assert_allclose(model.log_likelihood_, memory.log_likelihood_, rtol=1e-9, atol=DECREMENT_TOL)
 
 
 def test_nan_is_no_null(tmp_path):
@@ -89,8 +117,9 @@ def test_what_can_be_read_but_once_is_refused():
             fit(once)
     with pytest.raises(TypeError, match="a table in memory is for fit"):
         fit(table_of(X, y))
-    with pytest.raises(TypeError, match="must return pyarrow record batches"):
-        fit(lambda: [X])
+    for made, kind in (([X], "ndarray"), (None, "NoneType"), (3, "int"), ([None], "NoneType")):
+        with pytest.raises(TypeError, match=f"must return pyarrow record batches or tables, got {kind}"):
+            fit(lambda made=made: made)
 
 
 def test_a_function_that_has_less_to_offer_the_second_time():

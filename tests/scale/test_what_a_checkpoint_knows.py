@@ -54,7 +54,7 @@ def test_equal_objects_made_anew_are_the_same():
     assert fingerprint(np.random.RandomState(1)) == fingerprint(np.random.RandomState(1))
 
 
-@pytest.mark.filterwarnings("ignore:EM did not settle")
+@pytest.mark.filterwarnings("ignore:the fit did not settle")
 def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     rows = table()
     rows = rows.set_column(2, "y", [np.clip(rows["y"].to_numpy(), -1, 1)])
@@ -75,7 +75,7 @@ def test_a_checkpoint_goes_on_with_more_passes(tmp_path):
     def read():
         return [rows]
 
-    with pytest.warns(Warning, match="EM did not settle"):
+    with pytest.warns(Warning, match="did not settle"):
         model().fit_dataset(read, "y", max_passes=1, **keep)
     more = model().fit_dataset(read, "y", max_passes=30, **keep)
     at_once = model().fit_dataset(read, "y", max_passes=30, sample_rows=1500)

@@ -12,6 +12,8 @@ struct NewtonSettings {
   // On the decrement, what the next step would gain by the second derivatives, in the unit of the objective.
   double tol = 1e-6;
   int max_passes = 30;
+  // Whether a step that is halved ends with the passes, too, and not up to 20 later.
+  bool strict = false;
 };
 
 // What the second derivatives are like where they were last taken.

@@ -127,6 +127,7 @@ class Newton {
     return p;
   }
 
+  int most_passes() const { return newton_.max_passes + (newton_.strict ? 0 : kMaxHalvings); }
   double gradient() const { return m_step_.gradient(now_.parameters, now_.stats); }
   double rounding() const { return kRounding * (std::abs(now_.objective) + m_step_.weight()); }
 
@@ -364,7 +365,7 @@ class Newton {
   bool step() {
     double t = 1;
     for (int halving = 0; halving <= kMaxHalvings; ++halving, t /= 2) {
-      if (result_.n_passes >= newton_.max_passes + kMaxHalvings) return false;
+      if (result_.n_passes >= most_passes()) return false;
       Point next = at(moved(direction_, t));
       // Within rounding the gradient has to shrink: else steps would never end.
       const bool better = next.objective > now_.objective ||
@@ -404,6 +405,7 @@ class Newton {
     for (const double side : {1.0, -1.0}) {
       double t = side * first;
       for (int shorter = 0; shorter <= kShorterOffSaddle; ++shorter, t /= 4) {
+        if (newton_.strict && result_.n_passes >= newton_.max_passes) break;
         Point next = at(moved(direction, t));
         if (!(next.objective > now_.objective)) continue;
         if (next.objective > best.objective) best = std::move(next);

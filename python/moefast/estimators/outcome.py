@@ -94,7 +94,14 @@ class Outcome:
                     "or raise n_init"
                 )
             )
-        if not fit.converged:
+        if not fit.converged and self.report.n_passes:
+            found.append(
+                ConvergenceWarning(
+                    f"the fit did not settle ({fit.status} after {self.report.n_passes} passes); raise "
+                    "max_passes, or sample_rows for better steps"
+                )
+            )
+        elif not fit.converged:
             raised = "time_budget, max_iter" if self.report.out_of_time else "max_iter"
             found.append(
                 ConvergenceWarning(

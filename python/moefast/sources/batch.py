@@ -15,6 +15,10 @@ from moefast.sources.arrow import pyarrow_module
 __all__ = ["Batch", "Columns", "SourceError", "changed", "is_number"]
 
 
+# So that sums of weights, and of their products with squares, stay in range.
+_LARGEST_WEIGHT = 1e80
+
+
 class SourceError(ValueError):
     """A data set that is no table of numbers; the message names file, row group and column."""
 
@@ -100,6 +104,12 @@ class Batch:
                 row = int(np.argmax(w < 0))
                 raise SourceError(
                     f"{where(row)}: weights {columns.weights!r} must not be negative, got {w[row]:g}"
+                )
+            if n and w.max() > _LARGEST_WEIGHT:
+                row = int(np.argmax(w))
+                raise SourceError(
+                    f"{where(row)}: weights {columns.weights!r} must be at most {_LARGEST_WEIGHT:g}, got "
+                    f"{w[row]:g}; scale them"
                 )
             keep = w > 0
             if not keep.all():

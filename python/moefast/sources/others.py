@@ -123,7 +123,7 @@ class FunctionPart:
         made = self.make()
         if isinstance(made, (pa.RecordBatch, pa.Table)):
             made = [made]
-        for table in made:
+        for table in made if isinstance(made, Iterable) else [made]:
             if not isinstance(table, (pa.RecordBatch, pa.Table)):
                 raise TypeError(
                     f"{self.label} must return pyarrow record batches or tables, got {type(table).__name__}"

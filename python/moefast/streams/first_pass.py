@@ -71,6 +71,16 @@ class FirstPass:
             self.sample.merged(other.sample),
         )
 
+    def check(self, columns: Columns) -> None:
+        """Raise SourceError where there is nothing to fit, or nothing that can be added up."""
+        if self.n_rows == 0:
+            raise SourceError(f"the data set has {'no rows' if self.n_read == 0 else 'no row of positive weight'}")
+        if self.weight < 1.0 / _SAFE:
+            raise SourceError(
+                f"weights {columns.weights!r} add up to {self.weight:.3g}, where float64 loses their products; "
+                "scale them"
+            )
+
     def spread(self, *, outliers: bool) -> Spread:
         """Return the units of all rows; where y has outliers, its median and middle half are those of the
         sample.

@@ -18,7 +18,7 @@ from moefast.em.fit import EmFit
 from moefast.em.newton import NewtonEnd
 from moefast.em.streamed import StreamedProblem
 from moefast.mixture import Mixture
-from moefast.streams.passes import PassLog
+from moefast.streams.passes import OutOfPasses, PassLog
 
 __all__ = ["StreamEnd", "optimum_of_stream"]
 
@@ -72,7 +72,7 @@ def optimum_of_stream(
     tol : float
         On the decrement, in the unit of the objective.
     max_passes : int
-        About: steps that are halved may take some more.
+        That of the log.
     told : callable
         Is told the decrement where it is known.
     """
@@ -90,7 +90,8 @@ def optimum_of_stream(
         worth = [_worth(newton(start, 1)) if usable else _first(problem, passes, start) for start in starts]
         chosen = min(range(len(starts)), key=lambda i: worth[i])
         mixture = starts[chosen]
-    n_iter, fit, decrement = 0, None, None
+    n_iter, decrement = 0, None
+    fit: EmFit | None = None
     while True:
         left = max(1, max_passes - passes.n_passes + 1)  # what is known already counts for those
         if usable:
@@ -103,9 +104,9 @@ def optimum_of_stream(
                 decrement = None
         left = max_passes - passes.n_passes
         if left < 1:
-            assert fit is not None
+            fit = fit or problem.em(passes, mixture, tol=0.0, max_iter=0)
             return StreamEnd(fit, chosen, decrement, by_newton=False)
-        by_em = problem.em(passes, mixture, tol=_OF_EM * tol, max_iter=left)
+        by_em = _em(problem, passes, mixture, tol=_OF_EM * tol, most=left)
         fit = replace(by_em, n_iter=n_iter + by_em.n_iter)
         n_iter, mixture = fit.n_iter, by_em.mixture
         moved = by_em.n_iter > 0
@@ -121,6 +122,16 @@ def _worth(end: NewtonEnd) -> tuple[bool, bool, float]:
     """Sort key, the best first: what the start is worth with what the next step gains."""
     gain = end.decrement if end.curvature == "maximum" else 0.0
     return end.fit.status == "degenerate", bool(end.fit.collapsed), -(float(end.fit.trace[-1]) + gain)
+
+
+def _em(problem: StreamedProblem, passes: PassLog, start: Mixture, *, tol: float, most: int) -> EmFit:
+    """Run EM for as many iterations as passes allow: some take several."""
+    for max_iter in range(most, 0, -1):
+        try:
+            return problem.em(passes, start, tol=tol, max_iter=max_iter)
+        except OutOfPasses:
+            continue  # what has been passed is remembered
+    return problem.em(passes, start, tol=tol, max_iter=0)
 
 
 def _first(problem: StreamedProblem, passes: PassLog, start: Mixture) -> tuple[bool, bool, float]:

@@ -12,7 +12,7 @@ from moefast._typing import Floats
 from moefast.em.streamed import BatchSums, Kind, Parameters, Sums
 from moefast.sources.batch import Columns
 
-__all__ = ["PartSums", "PassLog", "RowSums"]
+__all__ = ["OutOfPasses", "PartSums", "PassLog", "RowSums"]
 
 _WIDER = {"gradient": ("gradient", "experts", "all"), "experts": ("experts", "all"), "all": ("all",)}
 
@@ -90,6 +90,10 @@ class RowSums:
         return [zero for _ in self.columns.features], np.ones(1), zero
 
 
+class OutOfPasses(Exception):
+    """There would be one pass more than is allowed."""
+
+
 class PassLog:
     """All passes that were made.
 
@@ -97,10 +101,12 @@ class PassLog:
     ----------
     make : callable
         Of parameters and kinds of sums, and the number of the pass: makes one pass for all of them.
-    entries : list, optional
-        Of passes made before, as `entries` has them.
     note : callable
         Is called after each pass.
+    entries : list, optional
+        Of passes made before, as `entries` has them.
+    most : int, optional
+        How many passes there may be, those of `entries` that are asked for again among them.
     """
 
     def __init__(
@@ -108,43 +114,67 @@ class PassLog:
         make: Callable[[list[tuple[Parameters, Kind]], int], list[Sums]],
         note: Callable[[PassLog], None],
         entries: list[dict[str, Any]] | None = None,
+        most: int | None = None,
     ) -> None:
         self._make, self._note = make, note
+        self._most = most
         self.entries: list[dict[str, Any]] = list(entries or [])
-        self._found: dict[tuple[bytes, str], Sums] = {}
+        self._found: dict[tuple[bytes, str], tuple[int, Sums]] = {}
+        self._asked: set[int] = set()
         for entry in self.entries:
             self._remember(entry)
 
     @property
     def n_passes(self) -> int:
-        """How many there were."""
-        return 1 + max((int(entry["number"]) for entry in self.entries), default=-1)
+        """How many were asked for: the same for a run that goes on as for one that was never stopped."""
+        return len(self._asked)
 
     def __call__(self, parameters: Parameters, kind: Kind) -> Sums:
-        """Return the sums at some parameters."""
+        """Return the sums at some parameters.
+
+        Raises
+        ------
+        OutOfPasses
+        """
         self.together([(parameters, kind)])
-        for wider in _WIDER[kind]:
-            found = self._found.get((_key(parameters), wider))
-            if found is not None:
-                return _reduced(found, parameters, wider, kind)
-        raise AssertionError("the pass was made")
+        found = self._known(parameters, kind)
+        assert found is not None
+        return _reduced(found[1], parameters, found[2], kind)
 
     def together(self, wanted: list[tuple[Parameters, Kind]]) -> None:
         """Make one pass for all that is not known yet."""
-        missing = [
-            (p, kind) for p, kind in wanted if not any((_key(p), wider) in self._found for wider in _WIDER[kind])
-        ]
+        missing = []
+        for parameters, kind in wanted:
+            known = self._known(parameters, kind)
+            if known is None:
+                missing.append((parameters, kind))
+            else:
+                self._ask(known[0])
         if not missing:
             return
-        number = self.n_passes
+        number = 1 + max((int(entry["number"]) for entry in self.entries), default=-1)
+        self._ask(number)
         for (parameters, kind), sums in zip(missing, self._make(missing, number), strict=True):
             entry = {"number": number, "parameters": parameters, "kind": kind, "sums": sums}
             self.entries.append(entry)
             self._remember(entry)
         self._note(self)
 
+    def _ask(self, number: int) -> None:
+        if number not in self._asked and self._most is not None and len(self._asked) >= self._most:
+            raise OutOfPasses
+        self._asked.add(number)
+
+    def _known(self, parameters: Parameters, kind: Kind) -> tuple[int, Sums, str] | None:
+        """Return the number of the pass that made the sums, these, and their kind; None where there is none."""
+        for wider in _WIDER[kind]:
+            found = self._found.get((_key(parameters), wider))
+            if found is not None:
+                return *found, wider
+        return None
+
     def _remember(self, entry: dict[str, Any]) -> None:
-        self._found[_key(entry["parameters"]), entry["kind"]] = entry["sums"]
+        self._found[_key(entry["parameters"]), entry["kind"]] = (int(entry["number"]), entry["sums"])
 
 
 def _key(parameters: Parameters) -> bytes:

@@ -123,9 +123,7 @@ class Stages:
             look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
             task = Task("first-pass", BoundedLook(look) if self._alone else look, FirstPass.merged)
             found = self._total(task, "first pass", {}, _plain, _first_pass)
-            if found.n_rows == 0:
-                what = "no rows" if found.n_read == 0 else "no row of positive weight"
-                raise SourceError(f"the data set has {what}")
+            found.check(self._columns)
             self._checkpoint.note("first", _plain(found))
         if not found.sample.has_copies:
             return found
@@ -199,7 +197,7 @@ class Stages:
         def told(decrement: float) -> None:
             self._decrement = decrement
 
-        log = PassLog(make, note, self._checkpoint.get("passes"))
+        log = PassLog(make, note, self._checkpoint.get("passes"), self._options.max_passes)
         tol = DECREMENT_TOL * first.weight / first.n_rows
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
         return end, self._n_passes + log.n_passes
