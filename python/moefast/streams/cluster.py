@@ -21,7 +21,7 @@ __all__ = ["DaskWorkers"]
 _RETRIES, _ACCUSED, _ATTEMPTS = 3, 3, 10
 # How often to look whether a task is done, and for how long the cluster may be without workers: as they come up
 # again, or are still to be started.
-_SECONDS_BETWEEN_LOOKS, _WITHOUT_WORKERS = 0.02, 60.0
+_SECONDS_BETWEEN_LOOKS, _WITHOUT_WORKERS = 0.02, 300.0
 
 T = TypeVar("T")
 
