@@ -15,6 +15,7 @@ PAGES = [
     "families.md",
     "formulas.md",
     "groups.md",
+    "idea.md",
     "inference.md",
     "pictures.md",
     "responses.md",
