@@ -12,6 +12,7 @@ PAGES = [
     "boosting.md",
     "classification.md",
     "coming_from.md",
+    "deployment.md",
     "families.md",
     "formulas.md",
     "groups.md",
