@@ -14,8 +14,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
-from moefast._typing import Floats
+from moefast._typing import AnyFloats, Floats
 from moefast.samples import Samples
+from moefast.standardisation import Standardisation, location_and_scale
 
 __all__ = ["GATE_BASES", "FittedGateBasis", "GateBasis"]
 
@@ -78,15 +79,14 @@ class FittedGateBasis:
         seen = tuple(range(d)) if columns is None else tuple(columns)
         X = np.asarray(samples.X[:, list(seen)], dtype=np.float64)
         share = samples.share
-        centre = share @ X
-        scale = np.sqrt(share @ (X - centre) ** 2)
+        centre, scale = location_and_scale(X, samples.sample_weight)
         # Of a column of two values every function is linear.
         curved = [j for j in range(len(seen)) if scale[j] > 0 and len(np.unique(X[:, j])) > 2]
         if not curved:
             return None
         if kind == "quadratic":  # products of two-valued columns are functions of their own
             curved = [j for j in range(len(seen)) if scale[j] > 0]
-        Z = (X[:, curved] - centre[curved]) / scale[curved]
+        Z = _in_units(X[:, curved], centre[curved], scale[curved])
         knots = np.empty((0, len(curved)))
         if kind == "spline":
             knots = np.column_stack([_knots(z, samples.sample_weight) for z in Z.T])
@@ -116,8 +116,8 @@ class FittedGateBasis:
 
     def expand(self, X: Floats) -> Floats:
         """Return the columns of X and the functions behind them, shape (n, d + number of functions)."""
-        Z = (X[:, list(self.columns)] - self.centre) / self.scale
         with np.errstate(over="ignore", invalid="ignore"):  # predictions name a row that is too far out
+            Z = _in_units(X[:, list(self.columns)], self.centre, self.scale)
             functions = self._transformer.transform(Z)[:, list(self.kept)]
         return np.hstack([X, functions.astype(X.dtype, copy=False)])
 
@@ -140,6 +140,11 @@ class FittedGateBasis:
             return PolynomialFeatures(2, include_bias=False).fit(np.zeros((1, len(self.columns))))
         splines = SplineTransformer(degree=_DEGREE, knots=self.knots, extrapolation="linear", include_bias=False)
         return splines.fit(self.knots)
+
+
+def _in_units(X: AnyFloats, centre: Floats, scale: Floats) -> Floats:
+    """Return the columns with mean 0 and standard deviation 1."""
+    return Standardisation(centre, scale, 0.0, 1.0).features(X)
 
 
 def _knots(values: Floats, weights: Floats) -> Floats:

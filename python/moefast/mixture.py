@@ -259,10 +259,13 @@ class Mixture(GatedExperts):
         return replace(moved, family=self.family.in_units(-s.y_mean / s.y_scale, 1.0 / s.y_scale))
 
     def to_standard(self, s: Standardisation) -> Mixture:
-        """Undo :meth:`to_units`."""
-        experts = s.expert_to_standard(self.coef, self.intercept)
-        gates = s.gate_to_standard(self.gate_coef, self.gate_intercept)
-        moved = self._moved(experts, gates, 1.0 / s.y_scale)
+        """Undo :meth:`to_units`; OverflowError where the result leaves the range of float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            experts = s.expert_to_standard(self.coef, self.intercept)
+            gates = s.gate_to_standard(self.gate_coef, self.gate_intercept)
+            moved = self._moved(experts, gates, 1.0 / s.y_scale)
+        if not all(np.isfinite(part).all() for part in (*experts, *gates, moved.sigma)):
+            raise OverflowError("the mixture is out of all proportion to the data; was it fitted to other units?")
         return replace(moved, family=self.family.in_units(s.y_mean, s.y_scale))
 
     def _moved(self, experts: tuple[Floats, Floats], gates: tuple[Floats, Floats], unit: Any) -> Mixture:

@@ -28,7 +28,7 @@ def get_generator(random_state: RandomState) -> np.random.Generator:
         return np.random.default_rng(int(random_state.randint(2**31 - 1)))
     try:
         return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(
             f"random_state must be a number not below 0, a Generator, a RandomState or None, got {random_state!r}"
         ) from None

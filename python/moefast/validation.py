@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, time, timedelta
 from functools import partial
@@ -144,31 +146,38 @@ def refuse_misread(values: Any, what: str) -> None:
 
 def explain_conversion(X: Any, error: Exception) -> Exception:
     """Turn a failed conversion of X to numbers into an error of the same type that names the column."""
-    if np.iscomplexobj(X):
-        return error
     names = column_names(X)
     try:
+        if np.iscomplexobj(X):
+            return error
         table = np.asarray(X, dtype=object)
     except Exception:
-        return error
+        return _named(error)
     if table.ndim == 1:
-        return type(error)(f"{error}\nOne feature is a table of one column: data[['x']], or x.reshape(-1, 1).")
+        return type(error)(
+            f"{_named(error)}\nOne feature is a table of one column: data[['x']], or x.reshape(-1, 1)."
+        )
     if table.ndim != 2:
-        return error
+        return _named(error)
     missing = np.asarray(X.isna()) if hasattr(X, "isna") else np.zeros(table.shape, dtype=bool)
     table = np.where(missing, np.nan, table)  # also what pandas has in the place of NaN
     columns, causes = {}, []
     for j in range(table.shape[1]):
         try:
             table[:, j].astype(np.float64)
-        except TypeError as cause:  # neither numbers nor texts
-            return TypeError(f"X {column_label(j, names)} is not numeric: {cause}")
+        except (TypeError, OverflowError) as cause:  # neither numbers nor texts; whole numbers of 400 digits
+            return type(cause)(f"X {column_label(j, names)} is not numeric: {cause}")
         except ValueError as cause:
             columns[j if names is None else names[j]] = "" if names is None else _example(table[:, j])
             causes.append(cause)
     if columns:
         return categories_error(columns, causes[0])
-    return missing_values_error(missing, list(map(repr, names or []))) if missing.any() else error
+    return missing_values_error(missing, list(map(repr, names or []))) if missing.any() else _named(error)
+
+
+def _named(error: Exception) -> Exception:
+    """Return an error of the same type that says that X is to blame, where it did not."""
+    return error if re.search(r"\bX\b|array", str(error)) else type(error)(f"X is not numeric: {error}")
 
 
 def refuse_categories(X: Any) -> None:
@@ -206,7 +215,7 @@ def check_weights(sample_weight: Any, n_samples: int, *, all_zero: bool = False)
         raise ValueError("sample_weight must be real, got complex values")
     try:
         weights = weights.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"sample_weight must be numeric: {error}") from None
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
@@ -251,7 +260,7 @@ def check_response(y: Any, n_samples: int, name: str = "y") -> Floats:
         raise ValueError(f"{name} must have shape ({n_samples},), got {np.shape(y)}")
     try:
         y = np.asarray(y).astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"{name} is not numeric: {error}") from None
     check_finite(y, what=name)
     return np.asarray(y)
@@ -273,7 +282,7 @@ def check_responses(y: Any, n_samples: int, n_responses: int) -> Floats:
     for j in range(n_responses):
         try:
             numbers[:, j] = columns[:, j].astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise type(error)(f"y {column_label(j, names)} is not numeric: {error}") from None
     check_finite(numbers, names, "y")
     return numbers
@@ -282,7 +291,11 @@ def check_responses(y: Any, n_samples: int, n_responses: int) -> Floats:
 def _n_columns(y: Any) -> int:
     """Return how many columns y has, 1 where it is no table."""
     shape = getattr(y, "shape", None)
-    shape = np.asarray(y).shape if shape is None else shape
+    if shape is None:
+        try:
+            shape = np.asarray(y).shape
+        except (TypeError, ValueError, OverflowError) as error:
+            raise type(error)(f"y is no array of numbers: {error}") from None
     return int(shape[1]) if len(shape) == 2 else 1
 
 
@@ -302,7 +315,7 @@ def _finite_table(X: Any, convert: Callable[..., Any] | None, dtype: Any) -> Any
     refuse_categories(X)
     try:
         table = (convert or partial(check_array, input_name="X"))(X, dtype=dtype, ensure_all_finite=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise explain_conversion(X, error) from None
     check_finite(table, names)
     return table
@@ -416,7 +429,11 @@ def check_integer(name: str, value: object, high: int = 2**31 - 1, low: int = 1)
 def check_number(name: str, value: Any, low: float = 0.0, open_low: bool = False, high: float = np.inf) -> None:
     """Raise ValueError unless `value` is a finite number from `low` to `high`, without `low` if `open_low`."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < low or (open_low and value == low) or float(value) > high:
+    try:
+        number = number and math.isfinite(value)
+    except OverflowError:  # a whole number beyond the range
+        number = False
+    if not number or value < low or (open_low and value == low) or float(value) > high:
         limits = f"{'above' if open_low else 'not below'} {low:g}"
         limits += f" and at most {high:g}" if np.isfinite(high) else ""
         raise ValueError(f"{name} must be a finite number {limits}, got {value!r}")

@@ -332,9 +332,11 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         and what the rows leave open.
         """
         X, terms = self._checked_rows(X, offset, n_trials)
-        between = in_range(self.mixture_.part_means, X, terms=terms).std(axis=1)
-        std = self.mixture_.std(X, terms)
-        return np.sqrt(np.maximum(std**2 - between**2, 0.0)), between
+        means = in_range(self.mixture_.part_means, X, terms=terms)
+        _, exponent = np.frexp(np.abs(means).max(axis=1, initial=0.0))  # squares may leave the range
+        between = np.ldexp(np.ldexp(means, -exponent[:, None]).std(axis=1), exponent)
+        std = in_range(self.mixture_.std, X, terms=terms)
+        return np.sqrt(np.maximum(std - between, 0.0)) * np.sqrt(std + between), between
 
     def agreement(
         self,

@@ -211,12 +211,19 @@ class CoreProblem(StandardSamples):
     def responsibilities(self, mixture: Mixture, means: Floats | None = None) -> Floats:
         """Return P(expert i | x, y) of each row, or of its group where it has one, (n, k).
 
-        The mixture is in standard units; `means` replaces what the experts predict.
+        The mixture is in standard units; `means` replaces what the experts predict. Rows for which no expert has a
+        density above 0 in float64 are as the gates have them.
         """
-        if self.groups is None:
-            return mixture.responsibilities(self.Z, self.t, self.response.terms, means)
-        of_groups = group_responsibilities(mixture, self.Z, self.t, self.groups, self.response.terms, means)
-        return self.groups.spread(of_groups)
+        terms, groups = self.response.terms, self.groups
+        with np.errstate(over="ignore", invalid="ignore"):
+            if groups is None:
+                found = mixture.responsibilities(self.Z, self.t, terms, means)
+            else:
+                found = groups.spread(group_responsibilities(mixture, self.Z, self.t, groups, terms, means))
+        lost = ~np.isfinite(found).all(axis=1)
+        if lost.any():
+            found[lost] = mixture.gates(self.Z[lost])
+        return found
 
     def n_parameters(self, n_experts: int, n_gates: int | None = None) -> int:
         """Count what can be told apart of `n_experts` experts, of free gate rows (default one less) and of noise.

@@ -133,7 +133,8 @@ class StandardSamples:
             self.standardisation = replace(self.standardisation, y_scale=self.standardisation.y_scale / unit)
         self.features = StandardFeatures.of(samples.X, self.standardisation)
         self.response = StandardResponse.of(family, samples, self.standardisation)
-        floor = options.noise_floor * self.response_std / self.standardisation.y_scale
+        # The unit of a constant response has nothing to do with its value, which may be tiny.
+        floor = np.minimum(options.noise_floor * self.response_std / self.standardisation.y_scale, 1e150)
         self.variance_floor = max(float(np.min(floor)) ** 2, 1e-300) if family.has_scale else 1e-300
         self.least_covariance: Floats | None = None
         self.dependent_responses: tuple[int, ...] = ()

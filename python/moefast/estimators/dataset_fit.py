@@ -234,7 +234,9 @@ def _seen(
     if not isinstance(target, str):
         raise TypeError(f"target must be the name of a column, got {target!r}")
     for name, given in (("features", features), ("gate_features", gate_features)):
-        if given is not None and (isinstance(given, str) or not all(isinstance(item, str) for item in given)):
+        if given is None:
+            continue
+        if isinstance(given, str) or not np.iterable(given) or not all(isinstance(item, str) for item in given):
             raise TypeError(f"{name} must be a list of column names or None, got {given!r}")
     if features is not None and len(features) == 0:
         raise ValueError("features is empty; name at least one column, or leave it out for all")

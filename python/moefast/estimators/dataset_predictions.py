@@ -121,13 +121,14 @@ class DatasetPredictions:
     ) -> dict[str, Callable[[Any, Any, Floats], _Values]]:
         """Return what gives the columns, by name."""
         known = {**_PREDICTIONS, **_WITH_RESPONSE}
-        if isinstance(what, str) or any(name not in known for name in what):
+        if isinstance(what, str) or not np.iterable(what) or any(name not in tuple(known) for name in what):
             raise ValueError(f"what must be a sequence of {', '.join(map(repr, known))}, got {what!r}")
         without = [name for name in what if name in _WITH_RESPONSE and target is None]
         if without:
             raise ValueError(f"what={without[0]!r} needs the target")
         functions = {name: known[name] for name in what}
-        for q in np.atleast_1d(np.asarray(check_levels("quantiles", list(quantiles)))) if len(quantiles) else ():
+        levels = np.atleast_1d(quantiles)
+        for q in check_levels("quantiles", levels.tolist()) if len(levels) else ():
             functions[f"quantile_{q:g}"] = partial(_quantile, q)
         if not functions:
             raise ValueError("what and quantiles name nothing to predict")

@@ -174,7 +174,7 @@ def _responsibilities(values: npt.NDArray[Any], rows: npt.NDArray[np.bool_], k: 
         raise ValueError(f"start as responsibilities must have shape {(len(rows), k)}, got {values.shape}")
     try:
         r = values.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"start is not numeric: {error}") from None
     r = r[rows]
     check_finite(r, what="start")

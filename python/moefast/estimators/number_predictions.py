@@ -154,4 +154,7 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
         check_is_fitted(self)
         y = self._response(X, y)
         predicted = self.predict(X, offset=offset, n_trials=n_trials)
+        # Squares of huge and tiny values would leave the range; powers of two change no bit of the others.
+        _, exponent = np.frexp(np.maximum(np.abs(y), np.abs(predicted)).max(axis=0, initial=0.0))
+        y, predicted = np.ldexp(y, -exponent), np.ldexp(predicted, -exponent)
         return float(r2_score(y, predicted, sample_weight=sample_weight))

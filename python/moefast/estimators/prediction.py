@@ -141,7 +141,7 @@ class MixturePredictions(ModelData):
     ) -> float:
         """Return Akaike's criterion, 2 (number of parameters) - 2 log-likelihood."""
         terms = {"offset": offset, "n_trials": n_trials}
-        return aic(self.log_likelihood(X, y, sample_weight, groups=groups, **terms), self.n_parameters_)
+        return aic(self.log_likelihood(X, y, sample_weight, groups=groups, **terms), self._n_counted())
 
     def bic(
         self,
@@ -159,7 +159,16 @@ class MixturePredictions(ModelData):
         """
         terms = {"offset": offset, "n_trials": n_trials}
         values, weights = self._log_density_of_units(X, y, sample_weight, terms, groups)
-        return bic(float(values @ weights), self.n_parameters_, float(weights.sum()))
+        return bic(float(values @ weights), self._n_counted(), float(weights.sum()))
+
+    def _n_counted(self) -> int:
+        """Return the number of parameters, or raise ValueError for what is no maximum of a likelihood."""
+        if np.isnan(getattr(self, "n_parameters_", np.nan)):
+            raise ValueError(
+                "an average of mixtures or a marginal maximises no likelihood: it has no parameters "
+                "for AIC and BIC to count; compare log_likelihood on rows left out"
+            )
+        return self.n_parameters_
 
     def _log_density_of_units(
         self, X: Any, y: Any, sample_weight: Any, terms: dict[str, Any], groups: Any

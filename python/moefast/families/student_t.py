@@ -11,6 +11,9 @@ from moefast.samples import RowTerms
 
 __all__ = ["StudentT"]
 
+# Of z, above which z^2 may leave the range.
+_FAR = 1e100
+
 
 class StudentT(Family):
     r"""Student's t around the predictor: :math:`(y - \eta) / s \sim t_\nu`. Outliers count for little.
@@ -95,7 +98,10 @@ class StudentT(Family):
         df = self._df(of)
         constant = -betaln(df / 2, 0.5) - 0.5 * np.log(df) - np.log(of.sigma)
         z = (y - of.eta) / of.sigma
-        return np.asarray(constant - 0.5 * (df + 1) * np.log1p(z**2 / df))
+        far = np.abs(z) > _FAR  # where squares may leave the range, the 1 is lost beside them
+        logarithm = np.log1p(np.where(far, 1.0, z) ** 2 / df)
+        logarithm = np.where(far, 2.0 * np.log(np.where(far, np.abs(z), 1.0)) - np.log(df), logarithm)
+        return np.asarray(constant - 0.5 * (df + 1) * logarithm)
 
     def cdf(self, of: Predictors, y: Floats) -> Floats:
         """Return P(Y <= y)."""

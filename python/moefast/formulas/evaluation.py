@@ -129,7 +129,7 @@ def _columns(matrix: Any) -> Columns:
             raise ValueError(f"two columns are called {name!r}; rename one in the data")
     try:
         return {str(name): matrix[name].to_numpy(dtype=np.float64) for name in names}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"its columns are not all numbers: {error}") from error
 
 

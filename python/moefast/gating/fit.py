@@ -152,7 +152,7 @@ def _checked_noise(sigma: float | npt.ArrayLike, k: int) -> Floats:
     """Return sigma for each of k experts."""
     try:
         noise = np.asarray(sigma, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"sigma is not numeric: {error}") from None
     if noise.shape not in ((), (k,)):
         raise ValueError(f"sigma must be a number or have shape ({k},), got shape {noise.shape}")

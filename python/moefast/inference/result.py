@@ -121,20 +121,41 @@ class InferenceResult:
         return few
 
     def cov_params(self) -> Floats:
-        """Return the covariance of the estimates, shape (P, P)."""
+        """Return the covariance of the estimates, shape (P, P).
+
+        Raises
+        ------
+        OverflowError
+            Where squares in the units of the data leave the range of float64.
+        """
+        covariance, exponent = self._scaled_covariance()
+        good = self.estimable
+        with np.errstate(over="ignore"):
+            covariance = np.ldexp(covariance, exponent[:, None] + exponent)
+        if not np.isfinite(covariance[np.ix_(good, good)]).all():
+            raise OverflowError("covariances leave the range of float64 in the units of the data; take bse")
+        return np.where(good[:, None] & good, covariance, np.nan)
+
+    def _scaled_covariance(self) -> tuple[Floats, npt.NDArray[np.intc]]:
+        """Return the covariance of the estimates over 2^e, and e, shape (P,): squares may leave the range."""
         M, T, _ = self.to_units
-        good, L = self.estimable, T @ M
-        return np.where(good[:, None] & good, L @ self._covariance @ L.T, np.nan)
+        L = T @ M
+        _, exponent = np.frexp(np.abs(L).max(axis=1))
+        L = np.ldexp(L, -exponent[:, None])
+        return L @ self._covariance @ L.T, exponent
 
     @property
     def bse(self) -> Floats:
         """Standard errors, shape (P,)."""
-        return np.asarray(np.sqrt(np.maximum(np.diag(self.cov_params()), 0.0)))
+        covariance, exponent = self._scaled_covariance()
+        errors = np.ldexp(np.sqrt(np.maximum(np.diag(covariance), 0.0)), exponent)
+        return np.where(self.estimable, errors, np.nan)
 
     @property
     def zvalues(self) -> Floats:
         """Estimates over their standard errors, shape (P,); NaN for logarithms: 0 is no hypothesis."""
-        z = self.params / self.bse
+        with np.errstate(divide="ignore", invalid="ignore"):  # what rows fit exactly has no error
+            z = self.params / self.bse
         z[self.layout.log_sigmas] = np.nan
         z[self.layout.shapes] = np.nan
         return np.asarray(z)
@@ -288,7 +309,7 @@ class InferenceResult:
         errors = []
         for slopes in mean_slopes(s.features(X), self.fit.mixture, precision.layout, standard):
             variance = np.einsum("np,pq,nq->n", slopes, self._covariance, slopes, optimize=True)
-            errors.append(np.where(precision.estimable(slopes), np.sqrt(variance), np.nan))
+            errors.append(np.where(precision.estimable(slopes), np.sqrt(np.maximum(variance, 0.0)), np.nan))
         mean = self.mixture.mean(X, terms)
         return MeanPrediction(mean, s.y_scale * np.concatenate(errors).reshape(mean.shape))
 

@@ -311,7 +311,7 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor | Bagg
     content = _checked_content(path)
     try:
         return bagged_of(content, _restore) if is_bagged(content) else _restore(content)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
 
 

@@ -307,7 +307,7 @@ def _real(name: str, values: npt.ArrayLike) -> Floats:
         raise ValueError(f"{name} must be real, got complex values")
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"{name} is not numeric: {error}") from None
 
 

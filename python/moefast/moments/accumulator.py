@@ -101,7 +101,10 @@ class MomentAccumulator:
     ) -> None:
         check_integer("n_features", n_features, high=4000)
         check_integer("order", order, low=2, high=4)
-        dtype_name = np.dtype(dtype).name
+        try:
+            dtype_name = np.dtype(dtype).name
+        except (TypeError, ValueError):  # no type at all
+            raise TypeError(f"dtype must be 'float64' or 'float32', got {dtype!r}") from None
         check_choice("dtype", dtype_name, ("float64", "float32"))
         if transform is not None and not isinstance(transform, PolynomialTransform):
             raise TypeError(f"transform must be a PolynomialTransform or None, got {type(transform).__name__}")
@@ -337,6 +340,11 @@ class MomentAccumulator:
         if len(data) < _HEADER.size + 4 or byte_parts.checksum(data) != struct.unpack("<I", data[-4:])[0]:
             raise ValueError("data is damaged or cut short: its checksum does not match")
         _, _, order, itemsize, d, count, pending, weight, about, terms = _HEADER.unpack_from(data)
+        if not (2 <= order <= 4 and itemsize in (4, 8) and d >= 1 and pending >= 0):
+            raise ValueError("data is damaged: its header is none")
+        numbers = 2 * (d + 1) + n_sums(d, order, terms > 0) + terms + 2 + pending
+        if len(data) != _HEADER.size + 8 * numbers + itemsize * pending * (d + 1) + 4:
+            raise ValueError("data is damaged: its header tells of other sizes than it has")
         at = _HEADER.size
 
         def read(kind: np.dtype[Any], *shape: int) -> npt.NDArray[Any]:
@@ -401,7 +409,7 @@ class MomentAccumulator:
                 array = array.astype(np.float64)
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
                 array = array.astype(self._dtype, copy=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             if name == "X":
                 raise explain_conversion(values, error) from None
             raise type(error)(f"{name} is not numeric: {error}") from None

@@ -75,7 +75,7 @@ class InputMixture:
             try:
                 values = np.asarray(getattr(self, name))
                 values = values.astype(np.float64, casting="same_kind" if values.dtype.kind == "c" else "unsafe")
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise type(error)(f"{name} of the input mixture must be real numbers: {error}") from None
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} of the input mixture contain NaN or infinity")

@@ -92,7 +92,7 @@ class ScoreMoments:
         self.covariance: Floats = self._mean(2, self._power(0))[:d, :d]
         scale = np.sqrt(np.diag(self.covariance))
         inverse = np.divide(1.0, scale, out=np.zeros(d), where=scale > 0)
-        values, vectors = np.linalg.eigh(self.covariance * np.outer(inverse, inverse))
+        values, vectors = np.linalg.eigh(inverse[:, None] * self.covariance * inverse)
         keep = values > _RANK_TOLERANCE * max(1.0, float(values[-1]))
         self.whitening: Floats = inverse[:, None] * vectors[:, keep] / np.sqrt(values[keep])
 

@@ -42,9 +42,15 @@ class HeldOut:
     @classmethod
     def of(cls, log_density: Floats, weights: Floats) -> HeldOut:
         """Return mean and standard error of log P(y | x) over rows, both arguments of shape (n,)."""
+        # Sums and squares may leave the range; powers of two change no bit of the others.
+        half = (int(np.frexp(weights.max())[1]) + 1) // 2
+        weights = np.ldexp(weights, -2 * half)
         total = float(weights.sum())
         mean = float(weights @ log_density) / total
-        return cls(mean, math.sqrt(float(weights @ (log_density - mean) ** 2)) / total)
+        deviation = log_density - mean
+        _, exponent = np.frexp(np.abs(deviation).max())
+        squares = float(weights @ np.ldexp(deviation, -exponent) ** 2)
+        return cls(mean, math.ldexp(math.sqrt(squares) / total, int(exponent) - half))
 
 
 def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:

@@ -32,6 +32,9 @@ from moefast.validation import check_integer, check_verbose
 
 __all__ = ["LikelihoodRatioTest", "lr_test"]
 
+# Rows, or groups, that responses are drawn for.
+_MOST_UNITS = 10**8
+
 _PARAMETERS = (
     "formula",
     "noise",
@@ -249,6 +252,11 @@ def _rows_of_weight_one(samples: Samples) -> Samples:
         bad = float(weights[weights != np.round(weights)][0])
         raise ValueError(
             f"sample_weight must be whole numbers, which say how many responses to draw for a row, got {bad!r}"
+        )
+    if weights.sum() > _MOST_UNITS:
+        raise ValueError(
+            f"sample_weight adds up to {weights.sum():.3g} rows or groups, for each of which a response would be "
+            f"drawn; at most {_MOST_UNITS} can be"
         )
     units = np.repeat(np.arange(samples.n_units), weights.astype(np.intp))
     rows, groups = samples.rows_of(units), samples.groups

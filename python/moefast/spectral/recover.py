@@ -32,7 +32,7 @@ from moefast.randomness import RandomState
 from moefast.samples import Samples
 from moefast.spectral.experts import SpectralExperts, recover_from_moments
 from moefast.standardisation import Standardisation
-from moefast.validation import check_samples
+from moefast.validation import check_integer, check_samples
 
 __all__ = ["SpectralExperts", "recover_experts", "recover_from_moments", "recover_from_samples"]
 
@@ -115,6 +115,7 @@ def recover_experts(
     >>> bool(cosines.max(axis=1).min() > 0.99)
     True
     """
+    check_integer("n_experts", n_experts)
     options = MomentOptions(get_link(link), sigma, strategy, transform, x_distribution, fit_intercept, n_threads)
     found = recover_from_samples(check_samples(X, y, sample_weight), n_experts, options, random_state=random_state)
     if not found.converged:

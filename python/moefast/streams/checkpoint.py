@@ -104,7 +104,11 @@ class Checkpoint:
         digest, body = data[start : start + 32], data[start + 32 :]
         if hashlib.sha256(body).digest() != digest:
             raise CheckpointError(f"{self._path} is damaged: its checksum is not that of its contents; remove it")
-        whole = _unpacked(body)
+        try:
+            whole = _unpacked(body)
+            whole = {name: dict(whole[name]) for name in ("belongs_to", "state")}
+        except Exception as error:  # readers of JSON and of arrays raise what comes to them
+            raise CheckpointError(f"{self._path} is damaged: {error}; remove it") from error
         differing = _differences(whole["belongs_to"], self._belongs_to)
         if differing:
             raise CheckpointError(

@@ -251,7 +251,7 @@ def _finite(name: str, values: npt.ArrayLike) -> Floats:
         raise ValueError(f"{name} must be real, got complex values")
     try:
         array = np.asarray(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"{name} is not numeric: {error}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} contains NaN or infinity")
