@@ -64,6 +64,28 @@ def test_objects_beyond_the_range(use, named):
         use(big)
 
 
+@pytest.mark.parametrize("polish", [None, np.array([1.0, 2.0]), "yes"])
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+def test_flags_that_are_none(family, polish):
+    with pytest.raises(TypeError, match=r"polish must be True or False"):
+        MixtureOfExpertsRegressor(family=family, polish=polish).fit(X, np.abs(np.round(Y)))
+
+
+def test_scores_need_numbers():
+    model = MixtureOfExpertsRegressor(**FEW).fit(X, Y)
+    for y, weights, named in (
+        (Y.astype(str), None, None),
+        (["a"] * 60, None, "y is not"),
+        (Y, ["a"] * 60, "sample_weight"),
+    ):
+        if named is None:
+            assert model.score(X, y) == model.score(X, Y)
+            continue
+        with pytest.raises(ValueError, match=rf"^{named}"):
+            model.score(X, y, weights)
+    assert model.score(X, list(Y), np.full(60, 2.0)) == pytest.approx(model.score(X, Y))
+
+
 def test_accumulators_name_what_is_no_table():
     with pytest.raises(TypeError, match=r"^X is not numeric: .*dict"):
         MomentAccumulator(2).update({"a": 1}, Y)

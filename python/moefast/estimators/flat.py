@@ -315,6 +315,7 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
                 f"alpha must be at most {_MOST_TOWARDS_MEAN:g} with alpha_towards='mean', got {self.alpha}: "
                 "beyond, rounding hides the mean; experts of common slopes are common_features"
             )
+        check_flag("polish", self.polish)
         link, family = get_link(self.link), self._family()
         if family != GAUSSIAN:
             if not link.is_linear:
@@ -329,7 +330,6 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
         check_features("common_features", self.common_features)
         if self.common_features is not None and not (link.is_linear and self.polish):
             raise ValueError("common_features need link='linear' and polish=True")
-        check_flag("polish", self.polish)
         if not self.polish and not isinstance(self.start, str):
             raise ValueError("a start that is given needs polish=True: without EM nothing is done with it")
         if not self.polish and self.start == "random":

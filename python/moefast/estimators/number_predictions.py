@@ -14,7 +14,7 @@ from moefast.estimators.prediction import MixturePredictions, in_range
 from moefast.families import Gaussian
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
-from moefast.validation import check_levels, check_number, check_response
+from moefast.validation import check_levels, check_number, check_response, check_responses, check_weights
 
 __all__ = ["NumberPredictions"]
 
@@ -152,9 +152,10 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
         from sklearn.metrics import r2_score  # loads much that fitting does not need
 
         check_is_fitted(self)
-        y = self._response(X, y)
         predicted = self.predict(X, offset=offset, n_trials=n_trials)
+        y = check_responses(self._response(X, y), len(predicted), 1 if predicted.ndim == 1 else predicted.shape[1])
+        weights = None if sample_weight is None else check_weights(sample_weight, len(y))
         # Squares of huge and tiny values would leave the range; powers of two change no bit of the others.
         _, exponent = np.frexp(np.maximum(np.abs(y), np.abs(predicted)).max(axis=0, initial=0.0))
         y, predicted = np.ldexp(y, -exponent), np.ldexp(predicted, -exponent)
-        return float(r2_score(y, predicted, sample_weight=sample_weight))
+        return float(r2_score(y, predicted, sample_weight=weights))
