@@ -115,7 +115,7 @@ def recover_experts(
     >>> bool(cosines.max(axis=1).min() > 0.99)
     True
     """
-    check_integer("n_experts", n_experts)
+    check_integer("n_experts", n_experts, low=-(2**31))  # what is too few is told with what is too many
     options = MomentOptions(get_link(link), sigma, strategy, transform, x_distribution, fit_intercept, n_threads)
     found = recover_from_samples(check_samples(X, y, sample_weight), n_experts, options, random_state=random_state)
     if not found.converged:
