@@ -1,4 +1,4 @@
-"""Disks that are full, files that may not grow, folders and files that are read-only: the old file stays, whole."""
+"""Disks that are full, files that may not grow, data that are gone: the old file stays, whole."""
 
 import os
 import subprocess
@@ -77,9 +77,13 @@ def test_a_full_disk(writers, small_disk, models):  # noqa: F811
     (small_disk / "ballast").write_bytes(b"x" * 4096)
     before = (small_disk / "model.json").read_bytes()
     for name, write in writers.items():
-        with pytest.raises(OSError, match="No space left on device"):
+
+        def fill(write=write, name=name):
             for i in range(9):  # as often as it goes
                 write(small_disk / f"{i} {name}")
+
+        with pytest.raises(OSError, match="No space left on device"):
+            fill()
         for file in small_disk.iterdir():
             if file.name not in ("model.json", "ballast"):
                 file.unlink()
