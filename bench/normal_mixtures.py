@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-# Numbers of an array of pairs of normals of some rows: 32 MB.
-_BLOCK = 4_000_000
+# What the smallest proportions of a law add up to, at most, that its pairs of normals leave out: of 800 normals of
+# an average they leave 175, so a twentieth of the pairs.
+_LEFT_OUT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +47,19 @@ class NormalMixtures:
         r"""Return the continuous ranked probability score, (n,).
 
         :math:`\sum_i p_i A(y - m_i, s_i) - \tfrac12 \sum_{ij} p_i p_j A(m_i - m_j, \sqrt{s_i^2 + s_j^2})` with
-        :math:`A(m, s) = E|N(m, s^2)|` (Grimit, Gneiting, Berrocal, Johnson 2006).
+        :math:`A(m, s) = E|N(m, s^2)|` (Grimit, Gneiting, Berrocal, Johnson 2006). Pairs of normals that hardly
+        occur in a row are left out.
         """
-        rows = max(1, _BLOCK // self.means.shape[1] ** 2)
-        return np.concatenate([self._crps(slice(i, i + rows), y) for i in range(0, len(y), rows)])
+        to_y = np.sum(self.proportions * _mean_distance(y[:, None] - self.means, self.sigma), axis=1)
+        kept = self.proportions > _LEFT_OUT / self.proportions.shape[1]
+        rows = zip(self.proportions, self.means, self.sigma, kept, strict=True)
+        return to_y - 0.5 * np.array([_between(p[some], m[some], s[some]) for p, m, s, some in rows])
 
-    def _crps(self, rows, y):
-        p, m, s = self.proportions[rows], self.means[rows], self.sigma[rows]
-        to_y = np.sum(p * _mean_distance(y[rows, None] - m, s), axis=1)
-        pairs = _mean_distance(m[:, :, None] - m[:, None, :], np.hypot(s[:, :, None], s[:, None, :]))
-        return to_y - 0.5 * np.einsum("ni,nij,nj->n", p, pairs, p)
+
+def _between(p, m, s):
+    """Return E|Y - Y'| of two independent draws from a law; proportions may add up to a little less than 1."""
+    p = p / p.sum()
+    return p @ _mean_distance(m[:, None] - m, np.hypot(s[:, None], s)) @ p
 
 
 def _mean_distance(m, s):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.integrate import quad
+from scipy.special import softmax
 from scipy.stats import norm
 
 import density_methods
@@ -44,10 +45,15 @@ def test_scores_are_those_of_their_definitions(laws):
         assert laws.crps(Y)[n] == pytest.approx(left + right, rel=1e-7)
 
 
-def test_crps_does_not_depend_on_the_blocks_of_rows(laws, monkeypatch):
-    whole = laws.crps(Y)
-    monkeypatch.setattr("normal_mixtures._BLOCK", 18)
-    assert laws.crps(Y) == pytest.approx(whole, rel=1e-15)
+def test_crps_of_many_normals_is_that_of_all_pairs(monkeypatch):
+    """Most of which hardly occur in a row."""
+    rng = np.random.default_rng(0)
+    p = softmax(20 * rng.normal(size=(5, 60)), axis=1)
+    laws = NormalMixtures(p, rng.normal(size=(5, 60)), rng.uniform(0.2, 2.0, size=(5, 60)))
+    assert (p < 1e-8).sum() > 100
+    found = laws.crps(Y)
+    monkeypatch.setattr("normal_mixtures._LEFT_OUT", 0.0)
+    np.testing.assert_allclose(found, laws.crps(Y), atol=1e-5)
 
 
 def test_one_normal_a_row_and_the_scores_of_a_split():

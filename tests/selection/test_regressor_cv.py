@@ -10,6 +10,9 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
 from moefast.datasets import make_moe
+from moefast.selection import regressor_cv
+from moefast.selection.grid import default_counts, default_work
+from moefast.selection.grid_search import scores_along_path
 
 X, Y, _ = make_moe(300, 3, 2, noise=0.3, random_state=0)
 GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 3.0), "gate_alphas": (0.01, 1.0), "gate_basis": "linear"}
@@ -240,6 +243,45 @@ def test_inference_is_that_of_the_chosen_fit(model):
     assert "standard error" in " ".join(model.summary(ours).notes)
 
 
+def test_a_path_ends_where_it_has_taken_its_time(monkeypatch):
+    """Counted in iterations; where the user has named numbers of experts they are all tried."""
+    ((_, end, turned),) = fitted(n_experts="auto").path_ends_
+    assert end > 2
+    monkeypatch.setattr(regressor_cv, "default_work", lambda n_units: 0.0)
+    for _ in range(2):
+        ((_, last, turned),) = fitted(n_experts="auto").path_ends_
+        assert (last, turned) == (1, False)
+    ((_, last, _),) = fitted(n_experts=(1, 2)).path_ends_
+    assert last == 2
+
+
+def test_work_grows_with_rows_less_than_they_do():
+    assert default_work(250) < default_work(1000) < 4 * default_work(250)
+    assert default_counts(1000, 1, 10)[-1] == 20
+    assert default_counts(100_000, 1, 10)[-1] == 6
+
+
+def test_richer_gates_end_where_linear_ones_of_as_many_experts_are_better(monkeypatch):
+    ends, told = [], []
+
+    def scores(branch, rival, n_jobs, *, shown):
+        told.append(dict(rival))
+        better = {k: np.inf for k in (2, 3, 4)} if rival else rival
+        found = scores_along_path(branch, better, n_jobs, shown=shown)
+        ends.append(found[1:])
+        return found
+
+    monkeypatch.setattr(regressor_cv, "scores_along_path", scores)
+    model = fitted(n_experts=(1, 2, 3, 4), gate_basis=("linear", "spline"))
+    assert ends[1] == (3, True)
+    assert model.path_ends_[1][1:] == (3, True)
+    linear = model.cv_results_["param_gate_basis"] == "linear"
+    assert told[0] == {}
+    for k, score in told[1].items():
+        same = linear & (model.cv_results_["param_n_experts"] == k)
+        assert score == model.cv_results_["mean_test_score"][same].max()
+
+
 def test_clones_search_again(model):
     copy = clone(model)
     assert copy.get_params() == model.get_params()
@@ -291,6 +333,8 @@ def test_what_is_wrong_is_named(parameters, message):
     [
         ({"cv": "five"}, "cv must be"),
         ({"cv": 2.5}, "cv must be"),
+        ({"cv": [1, 2]}, "split 0 of cv must be a pair, .* got 1"),
+        ({"cv": [([0, 1], [2], [3])]}, "split 0 of cv must be a pair"),
         ({"one_standard_error": 1}, "one_standard_error must be"),
         ({"n_jobs": 1.5}, "n_jobs must be"),
     ],

@@ -69,6 +69,11 @@ def _units_of(samples: Samples, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.i
 
 def _split(number: int, pair: Any, units: npt.NDArray[np.intp], n_rows: int) -> Split:
     """Return a split of units from one of rows."""
+    if isinstance(pair, (str, bytes)) or not np.iterable(pair) or len(pair := list(pair)) != 2:
+        raise TypeError(
+            f"split {number} of cv must be a pair, of rows to fit on and rows to hold out, got {pair!r}; "
+            "for a number of folds give the number alone, as in cv=5"
+        )
     sides = []
     for side in pair:
         side = np.asarray(side)

@@ -5,6 +5,7 @@ All folds take a step to one expert more together, so that the path can end wher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +18,14 @@ from moefast.selection.cross_validation import HeldOut
 from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
 
-__all__ = ["Branch", "Scored", "best_setting", "results_table", "scores_along_path"]
+__all__ = ["Branch", "Scored", "best_by_count", "best_setting", "results_table", "scores_along_path"]
 
 # The path ends where so many numbers of experts in a row are below the best by more than a standard error of the
 # difference, or so many in a row have not been better.
 _CLEARLY_WORSE = 2
 _NOT_BETTER = 3
+# The same for a path whose rival has been better with as many experts.
+_BEHIND = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +40,15 @@ class Branch:
     counts : sequence of int
         Numbers of experts that are compared, in increasing order.
     seed : int
+    most_work : float
+        Of all fits together, after which the path ends; see :class:`moefast.selection.ridge_path.Fits`.
     """
 
     setting: Mapping[str, Any]
     folds: Sequence[Fold]
     counts: Sequence[int]
     seed: int
+    most_work: float = math.inf
 
     @property
     def ridges(self) -> Ridges:
@@ -95,9 +101,16 @@ class _Path:
         self._fits = list(found)
         return {pair: [fits.held_out[pair] for fits in found] for pair in found[0].held_out}
 
+    @property
+    def work(self) -> float:
+        """What all fits so far have taken."""
+        return sum(fits.work for fits in self._fits if fits is not None)
 
-def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tuple[list[Scored], int]:
-    """Return the scores of a branch, and the number of experts at which its path ended.
+
+def scores_along_path(
+    branch: Branch, rival: Mapping[int, float], n_jobs: int | None, *, shown: bool
+) -> tuple[list[Scored], int, bool]:
+    """Return the scores of a branch, the number of experts at which it ended, and whether the curve had turned.
 
     With every number of experts the ridges go from the best pair so far to the best of its neighbours, as long as
     there is a better one.
@@ -105,6 +118,9 @@ def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tup
     Parameters
     ----------
     branch : Branch
+    rival : mapping of int to float
+        The best scores of a branch with the same laws and plainer gates, by the number of experts. A path that
+        is below them twice in a row ends: richer gates are worth their time where as many experts do better.
     n_jobs : int or None
     shown : bool
         Whether there are progress bars.
@@ -113,7 +129,7 @@ def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tup
     weights = np.concatenate([fold.held_out.unit_weight for fold in branch.folds])
     scored: list[Scored] = []
     best: Floats | None = None
-    worse = not_better = 0
+    worse = not_better = behind = 0
     base = ridges.middle
     for k in range(1, branch.counts[-1] + 1):
         if k not in branch.counts:
@@ -126,15 +142,27 @@ def scores_along_path(branch: Branch, n_jobs: int | None, *, shown: bool) -> tup
             base = max(found, key=lambda pair: found[pair].held_out.mean)
         scored += [found[pair] for pair in sorted(found)]
         values = np.concatenate(of_pairs[base])
+        behind = behind + 1 if k > 1 and found[base].held_out.mean < rival.get(k, -math.inf) else 0
         if best is None or weights @ (values - best) > 0:
             best, worse, not_better = values, 0, 0
-            continue
-        difference = HeldOut.of(best - values, weights)
-        worse = worse + 1 if difference.mean > difference.standard_error else 0
-        not_better += 1
-        if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER:
-            return scored, k
-    return scored, branch.counts[-1]
+        else:
+            difference = HeldOut.of(best - values, weights)
+            worse = worse + 1 if difference.mean > difference.standard_error else 0
+            not_better += 1
+        if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER or behind >= _BEHIND:
+            return scored, k, k < branch.counts[-1]
+        if path.work > branch.most_work:
+            return scored, k, False
+    return scored, branch.counts[-1], False
+
+
+def best_by_count(scored: Sequence[Scored]) -> dict[int, float]:
+    """Return the best score of each number of experts."""
+    best: dict[int, float] = {}
+    for one in scored:
+        k = one.setting["n_experts"]
+        best[k] = max(best.get(k, -math.inf), one.held_out.mean)
+    return best
 
 
 def _scored(branch: Branch, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:

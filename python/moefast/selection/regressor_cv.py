@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -29,8 +30,9 @@ from moefast.selection.grid import (
     checked_penalties,
     checked_ridges,
     default_counts,
+    default_work,
 )
-from moefast.selection.grid_search import Branch, best_setting, results_table, scores_along_path
+from moefast.selection.grid_search import Branch, best_by_count, best_setting, results_table, scores_along_path
 from moefast.selection.ridge_path import Fold, Ridges
 from moefast.tasks import check_jobs
 from moefast.validation import check_flag, check_verbose, check_weights
@@ -52,7 +54,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     ----------
     n_experts : "auto", int or iterable of int
         Numbers of experts that are compared. "auto": 1, 2, ... up to 20, as long as the training rows of a fold
-        are as many as the parameters, and those of the gates no more than 500.
+        are as many as the parameters, those of the gates no more than 500 (fewer with more than 1000 rows), and
+        the fits have not taken more than a few seconds (more with more rows).
     alphas : float or iterable of float
         Ridges of the experts, in standard units.
     gate_alphas : float, "auto" or iterable of these
@@ -103,7 +106,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         :func:`moefast.plotting.plot_cross_validation` draws it.
     path_ends_ : tuple of (dict, int, bool)
         For each kind of noise the number of experts at which its path ended, and whether that was because the
-        curve had turned.
+        curve had turned, or was below that of linear gates.
 
     See Also
     --------
@@ -111,8 +114,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
 
     Notes
     -----
-    Fits in a fold come from the splits of the fit of one expert fewer and eight random starts, without the moves
-    of the search, and end after 200 iterations. All settings together take about the time of a few searches.
+    Fits in a fold come from splits of the fit of one expert fewer and four random starts, without the moves of the
+    search, and end after 60 iterations. All settings together take about the time of a few searches. What fits
+    take is counted in iterations, not on the clock: the choice does not depend on the machine.
 
     Examples
     --------
@@ -198,14 +202,20 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         seed = int(rng.integers(2**31))
         data = (X, y, sample_weight, offset, n_trials, groups)
         scored, ends = [], []
+        of_linear: dict[str, dict[int, float]] = {}  # by the rest of the setting
         for noise, basis, penalty in product(kinds_of_noise, bases, penalties):
             setting = {"noise": noise, "gate_basis": basis, **penalty}
             branch = self._branch(setting, counts, ridges, data, seed)
             if branch is None:
                 continue
-            of_branch, end = scores_along_path(branch, self.n_jobs, shown=bool(self.verbose))
+            rest = repr((noise, penalty))
+            of_branch, *end = scores_along_path(
+                branch, of_linear.get(rest, {}), self.n_jobs, shown=bool(self.verbose)
+            )
+            if basis == "linear":
+                of_linear[rest] = best_by_count(of_branch)
             scored += of_branch
-            ends.append((setting, end, end < branch.counts[-1]))
+            ends.append((setting, *end))
         self.path_ends_ = tuple(ends)
         self.cv_results_ = results_table(scored)
         self.best_index_ = best_setting(scored, one_standard_error=self.one_standard_error)
@@ -258,7 +268,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
             Fold(samples.of_units(inside), samples.of_units(outside), options, family, ridges)
             for inside, outside in splits
         ]
-        return Branch(setting, folds, _counts(counts, samples, options, family, folds), seed)
+        found = _counts(counts, samples, options, family, folds)
+        fewest = min(fold.samples.n_units for fold in folds)
+        return Branch(setting, folds, found, seed, math.inf if counts is not None else default_work(fewest))
 
     def _checked_parameters(self) -> EmOptions:
         """Return the settings of the chosen fit."""
