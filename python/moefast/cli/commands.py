@@ -29,11 +29,11 @@ from moefast.cli.options import (
     table_options,
     tell,
 )
+from moefast.cli.prediction_table import prediction_table
 from moefast.cli.row_columns import RowColumns, row_options
 from moefast.datasets import make_moe
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.number_predictions import NumberPredictions
-from moefast.estimators.summary.names import response_names
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
@@ -220,25 +220,14 @@ def predict(
         table = read_table(file, layout)
         X = table.frame if fitted.formula_ is not None else table.numeric([str(n) for n in names])
         of_rows = RowColumns(None, offset, trials, None).read(table)
-    mean, std = fitted.predict(X, return_std=True, **of_rows)
-    result = _by_response("prediction", mean, fitted)
-    if details:
-        result |= _by_response("std", std, fitted)
-        result.update({f"expert_{i}": p for i, p in enumerate(fitted.predict_gates(X).T)})
-    text = pd.DataFrame(result).to_csv(index=False, lineterminator="\n")
+    result = prediction_table(fitted, X, of_rows, details)
+    text = result.to_csv(index=False, lineterminator="\n")
     if output is None:
         click.echo(text, nl=False)
         return
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     tell(f"{len(X)} predictions written to {click.format_filename(output)}")
-
-
-def _by_response(what: str, values: Any, fitted: Any) -> dict[str, Any]:
-    """Return a column, or one for each of several responses."""
-    if values.ndim == 1:
-        return {what: values}
-    return {f"{what}_{name}": values[:, j] for j, name in enumerate(response_names(fitted))}
 
 
 @main.command()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 import moefast._core as _core
 from moefast.atomic import replacing
 from moefast.bagging.estimator import BaggedMixtureOfExperts
+from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
-from moefast.estimators.summary import Membership
 from moefast.exceptions import ModelFileError
 from moefast.families.registry import FAMILIES, from_plain, to_plain
 from moefast.file_fields import (
@@ -33,17 +33,17 @@ from moefast.file_fields import (
     Nothing,
     Number,
     Record,
-    Row,
     Text,
     Whole,
 )
 from moefast.gate_basis import GATE_BASES
 from moefast.io.bagged_file import bagged_content, bagged_of, is_bagged
-from moefast.io.formula_file import FORMULA, formula_content, formula_of
+from moefast.io.classifier_file import classifier_content, classifier_of, is_classifier
+from moefast.io.fit_fields import PARAMETERS, SHARES_ADD_UP, fit_content, fit_fields, plain_parameters, restore_fit
+from moefast.io.formula_file import FORMULA
 from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture, check_mixture
-from moefast.search.report import FitReport, report_fields
 
 __all__ = ["load_model", "save_model"]
 
@@ -52,10 +52,8 @@ _VERSION = 4
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
-_SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
-_FEATURES = Either(Nothing(), Listing(Either(Text(), Either(Whole(), Flag()))))
 _PARAMETERS: dict[str, Field] = {
-    "n_experts": Whole(1, 2**31 - 1),
+    **PARAMETERS,
     "family": Record(
         {
             "name": Choice(tuple(FAMILIES)),
@@ -65,38 +63,12 @@ _PARAMETERS: dict[str, Field] = {
         }
     ),
     "link": Choice(tuple(LINKS)),
-    "formula": Either(Nothing(), Text()),
-    "expert_features": _FEATURES,
-    "gate_features": _FEATURES,
-    "common_features": _FEATURES,
     "gate_basis": Choice(GATE_BASES),
     "noise": Choice(("per_expert", "shared")),
     "covariance_type": Choice(("full", "diag")),
-    "fit_intercept": Flag(),
-    "fit_gate_intercept": Flag(),
     "start": Either(Choice(("auto", "spectral", "l4", "random")), Nothing()),
     "polish": Flag(),
-    "n_init": Either(Whole(1, 2**31 - 1), Choice(("auto",))),
-    "max_iter": Whole(1, 2**31 - 1),
-    "tol": Number(0.0),
-    "alpha": Number(0.0),
-    "alpha_towards": Choice(("zero", "mean")),
-    "l1_ratio": Number(0.0, 1.0),
-    "gate_alpha": Either(Number(0.0), Choice(("auto",))),
     "noise_floor": Number(0.0, above=True),
-    "time_budget": Either(Number(0.0, above=True), Nothing()),
-    "random_state": Either(Whole(high=None), Nothing()),
-    "n_threads": Either(Whole(1, 4096), Nothing()),
-    "verbose": Either(Whole(-(2**31)), Flag()),
-}
-_FIGURES: dict[str, tuple[type, Field]] = {
-    "n_samples_fit_": (int, Whole(1)),
-    "n_groups_fit_": (int, Whole(1)),
-    "n_parameters_": (int, Whole(1)),
-    "log_likelihood_": (float, Number()),
-    "n_iter_": (int, Whole()),
-    "converged_": (bool, Flag()),
-    "training_weight_": (float, Number(0.0, above=True)),
 }
 
 
@@ -117,14 +89,11 @@ def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | Non
     return Record(
         {
             "parameters": Record(_PARAMETERS),
-            "n_features": Whole(1),
-            "feature_names": Either(Nothing(), Listing(Text(), d)),
+            **fit_fields((k, d, width), formula),
             "n_responses": Whole(1),
-            "target": Either(Nothing(), Text()),
             "response_names": Either(Nothing(), Listing(Text(), q)),
             "response_std": of_responses(Number(0.0, above=True)),
             "covariance": covariance,
-            "formula": formula,
             "gate_basis": Nothing() if n_functions is None else gate_basis_fields(d, n_functions),
             "arrays": Record(
                 {
@@ -137,17 +106,6 @@ def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | Non
                     "shares_": Listing(Number(0.0, 1.0), k),
                 }
             ),
-            "membership": Record(
-                {
-                    "prior": Listing(Number(0.0, 1.0 + 1e-6), k),
-                    "size": Listing(Number(0.0), k),
-                    "support": Listing(Number(0.0), k),
-                    "entropy": Number(0.0),
-                }
-            ),
-            "figures": Record({name: rule for name, (_, rule) in _FIGURES.items()}),
-            "fit_report": report_fields(k),
-            "separated_gates": Either(Nothing(), Listing(Row((Whole(0, k - 2), Whole(0, width))))),
         }
     )
 
@@ -175,11 +133,11 @@ def _check(content: Mapping[str, Any]) -> None:
         n_functions = len(content["gate_basis"]["kept"])
     sizes = len(content["arrays"]["coef_"]), content["n_features"], content["n_responses"]
     _content(sizes, formula, n_functions).check("", content)
-    _SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
+    SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
 def save_model(
-    model: MixtureOfExpertsRegressor | BaggedMixtureOfExperts,
+    model: MixtureOfExpertsRegressor | MixtureOfExpertsClassifier | BaggedMixtureOfExperts,
     path: str | os.PathLike[str],
     target: str | None = None,
 ) -> None:
@@ -191,7 +149,7 @@ def save_model(
 
     Parameters
     ----------
-    model : MixtureOfExpertsRegressor or BaggedMixtureOfExperts
+    model : MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or BaggedMixtureOfExperts
         Fitted.
     path : str or path-like
         An existing file is replaced.
@@ -204,7 +162,8 @@ def save_model(
         When the model is not fitted.
     ValueError
         When its link or family is of your own (code does not go into model files), a formula has categories whose
-        levels are neither texts nor numbers, or a parameter was set to a value that no fit would take.
+        levels are neither texts nor numbers, classes are none of these and no booleans, or a parameter
+        was set to a value that no fit would take.
     OSError
         When the file cannot be written.
 
@@ -224,12 +183,14 @@ def save_model(
     if isinstance(model, BaggedMixtureOfExperts):
         name = model.target_name_ if target is None else target
         content = bagged_content(model, name, _content_of)
+    elif isinstance(model, MixtureOfExpertsClassifier):
+        content = classifier_content(model, target)
     elif isinstance(model, MixtureOfExpertsRegressor):
         content = _content_of(model._as_regressor(), target)
     else:
         raise TypeError(
-            f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor and BaggedMixtureOfExperts "
-            "can; pickle it"
+            f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor, "
+            "MixtureOfExpertsClassifier and BaggedMixtureOfExperts can; pickle it"
         )
     document = {
         "format": _FORMAT,
@@ -244,37 +205,19 @@ def save_model(
 
 def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[str, Any]:
     """Return what is written of a single mixture."""
-    parameters = model.get_params(deep=False)
     if np.isnan(model.n_parameters_):
         raise ValueError("a marginal is no fit and cannot be saved; save the model of all responses")
     if model.link_ not in LINKS.values():
         raise ValueError(f"a model with link {model.link_.name!r} cannot be saved: only {', '.join(LINKS)} can")
-    parameters["link"] = model.link_.name
-    parameters["family"] = to_plain(model.family_)
-    if not isinstance(model.start, str):
-        parameters["start"] = None
-    seed, separated = parameters["random_state"], model.separated_gates_
-    for name in ("expert_features", "gate_features", "common_features"):
-        if parameters[name] is not None:
-            parameters[name] = [e.item() if isinstance(e, np.generic) else e for e in parameters[name]]
-    parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
-    names = getattr(model, "feature_names_in_", None)
     content = {
-        "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
-        "n_features": int(model.n_features_in_),
-        "feature_names": None if names is None else [str(n) for n in names],
+        "parameters": plain_parameters(model) | {"link": model.link_.name, "family": to_plain(model.family_)},
+        **fit_content(model, target),
         "n_responses": model.n_responses_,
-        "target": model.target_name_ if target is None else target,
         "response_names": None if model.response_names_ is None else list(model.response_names_),
         "response_std": np.asarray(model.response_std_).tolist(),
         "covariance": None if model.covariance_ is None else model.covariance_.tolist(),
-        "formula": formula_content(model.formula_),
         "gate_basis": gate_basis_content(model.gate_basis_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
-        "membership": {name: np.asarray(value).tolist() for name, value in vars(model.membership_).items()},
-        "figures": {name: kind(getattr(model, name)) for name, (kind, _) in _FIGURES.items()},
-        "fit_report": asdict(model.fit_report_),
-        "separated_gates": None if separated is None else [list(pair) for pair in separated],
     }
     try:
         _check(content)  # what could not be read again is not written
@@ -283,7 +226,9 @@ def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[st
     return content
 
 
-def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor | BaggedMixtureOfExperts:
+def load_model(
+    path: str | os.PathLike[str],
+) -> MixtureOfExpertsRegressor | MixtureOfExpertsClassifier | BaggedMixtureOfExperts:
     """Read a model written by :func:`save_model`.
 
     Parameters
@@ -292,7 +237,7 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor | Bagg
 
     Returns
     -------
-    MixtureOfExpertsRegressor or BaggedMixtureOfExperts
+    MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or BaggedMixtureOfExperts
         Fitted; its attribute ``target_name_`` is the response's column name or None.
 
     Raises
@@ -310,7 +255,9 @@ def load_model(path: str | os.PathLike[str]) -> MixtureOfExpertsRegressor | Bagg
         raise IsADirectoryError(f"{path} is a directory, not a model file")
     content = _checked_content(path)
     try:
-        return bagged_of(content, _restore) if is_bagged(content) else _restore(content)
+        if is_bagged(content):
+            return bagged_of(content, _restore)
+        return classifier_of(content) if is_classifier(content) else _restore(content)
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
 
@@ -365,19 +312,6 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     model.response_std_ = float(std) if covariance is None else np.array(std, dtype=np.float64)
     names = content["response_names"]
     model.response_names_ = None if names is None else tuple(names)
-    for name, (kind, _) in _FIGURES.items():
-        setattr(model, name, kind(content["figures"][name]))
-    kept = {name: np.array(value, dtype=np.float64) for name, value in content["membership"].items()}
-    model.membership_ = Membership(kept["prior"], kept["size"], kept["support"], float(kept["entropy"]))
-    model._set_criteria()
-    model.fit_report_ = FitReport.from_dict(content["fit_report"])
-    separated = content["separated_gates"]
-    model.separated_gates_ = None if separated is None else tuple(tuple(pair) for pair in separated)
-    model.n_features_in_ = content["n_features"]
-    if content["feature_names"] is not None:
-        model.feature_names_in_ = np.array(content["feature_names"], dtype=object)
-    model.target_name_, model.formula_ = content["target"], formula_of(content["formula"])
+    restore_fit(model, content)
     model.gate_basis_ = gate_basis_of(content["gate_basis"], model.n_features_in_)
-    if model.formula_ is not None and list(model.formula_.names) != content["feature_names"]:
-        raise ValueError("the columns of formula must be feature_names")
     return model
