@@ -83,7 +83,12 @@ class Newton {
         if (!take_metric()) break;
         stale = false, fresh = true;
       }
-      if (result_.decrement <= newton_.tol && gradient() <= settings_.gradient_tol) {
+      const bool arrived = result_.decrement <= newton_.tol && gradient() <= settings_.gradient_tol;
+      if (arrived && newton_.strict && !fresh) {
+        stale = true;  // those of the sample, far from where they were taken, may have promised too much
+        continue;
+      }
+      if (arrived) {
         result_.at.status = Status::converged;
         break;
       }

@@ -15,7 +15,7 @@ import numpy as np
 import moefast._core as _core
 from moefast._typing import AnyFloats, Floats
 from moefast.em.fit import EmFit
-from moefast.em.newton import NewtonEnd
+from moefast.em.newton import NewtonEnd, newton_end, takes_newton
 from moefast.em.problem import EmProblem
 from moefast.em.standard_features import StandardFeatures
 from moefast.families import Gaussian
@@ -37,6 +37,11 @@ Kind: TypeAlias = Literal["gradient", "experts", "all"]
 # Of the gradient of the mean objective: how much larger it may be than that of a decrement that is small enough,
 # in directions whose second derivative is 1.
 _OFF = 10.0
+
+
+# How a start is settled on the sample: the decrement for rows of weight 1, how often a saddle is left, and
+# iterations of EM each time.
+_SAMPLE_TOL, _SADDLES, _SETTLING = 1e-4, 4, 200
 
 
 class BatchSums:
@@ -124,6 +129,26 @@ class StreamedProblem:
     def parameters(self, mixture: Mixture) -> Parameters:
         """Return those of a mixture in standard units, as the core has them."""
         return self.whole._parameters(mixture)[1]
+
+    def settled(self, start: Mixture) -> Mixture:
+        """Go on from a mixture to the maximum of the sample near it, where second derivatives can be relied on.
+
+        A search may end earlier, on a slope or next to a saddle.
+        """
+        sample, fit = self.sample, None
+        if not takes_newton(sample, start.n_experts):
+            return start
+        for _ in range(_SADDLES + 1):
+            end = newton_end(sample, start, tol=_SAMPLE_TOL * sample.weight_per_row)
+            if end.fit.collapsed:
+                break
+            if end.fit.converged:
+                return end.fit.mixture
+            (fit,) = sample.run_many([end.fit.mixture], max_iter=_SETTLING)
+            if fit.collapsed:
+                break
+            start = fit.mixture
+        return start
 
     def newton(
         self, make_pass: Callable[[Parameters, Kind], Sums], start: Mixture, *, tol: float, max_passes: int

@@ -175,7 +175,8 @@ class DatasetFit(FlatMixtureEstimator):
         """Return the best optima of the sample, in standard units."""
         found = self._optima(problem.sample, start, get_generator(self.random_state))
         rivals = [] if problem.share > 1.0 - 1e-9 else found.rivals()
-        return [found.fit.mixture, *(fit.mixture for fit in rivals)], found.report
+        optima = [found.fit.mixture, *(fit.mixture for fit in rivals)]
+        return [problem.settled(mixture) for mixture in optima], found.report
 
     def _start_of_stream(self, columns: Columns, n_features: int) -> GivenStart | None:
         if isinstance(self.start, str):
