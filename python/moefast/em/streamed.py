@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from moefast.em.problem import EmProblem
 from moefast.em.standard_features import StandardFeatures
 from moefast.families import Gaussian
 from moefast.mixture import Mixture
-from moefast.samples import NO_TERMS
+from moefast.samples import RowTerms
 
 __all__ = ["BatchSums", "Kind", "Parameters", "StreamedProblem", "Sums"]
 
@@ -37,6 +37,26 @@ Kind: TypeAlias = Literal["gradient", "experts", "all"]
 # Of the gradient of the mean objective: how much larger it may be than that of a decrement that is small enough,
 # in directions whose second derivative is 1.
 _OFF = 10.0
+
+
+class Rows(Protocol):
+    """Rows of a batch, by columns."""
+
+    @property
+    def features(self) -> list[AnyFloats]:
+        """Columns of X."""
+
+    @property
+    def y(self) -> Floats:
+        """The response."""
+
+    @property
+    def sample_weight(self) -> Floats:
+        """Weights."""
+
+    @property
+    def terms(self) -> RowTerms:
+        """Offset and trials."""
 
 
 # How a start is settled on the sample: the decrement for rows of weight 1, how often a saddle is left, and
@@ -62,22 +82,22 @@ class BatchSums:
         """Return the same with so many threads."""
         return BatchSums(self._problem.with_threads(n_threads))
 
-    def __call__(
-        self, features: list[AnyFloats], y: Floats, weight: Floats, at: list[tuple[Parameters, Kind]]
-    ) -> list[Sums]:
+    def __call__(self, rows: Rows, at: list[tuple[Parameters, Kind]]) -> list[Sums]:
         """Return the statistics of one batch at some parameters.
 
         Parameters
         ----------
-        features : list of ndarray of shape (n,), float64 or float32
-            Read in place.
-        y, weight : ndarray of shape (n,)
+        rows : Batch
+            Features are read in place.
         at : list of (Parameters, str)
             Parameters, and the sums that are wanted there.
         """
         problem, units = self._problem, self._problem.standardisation
+        features, y, terms = rows.features, rows.y, rows.terms
+        if terms.offset is not None:
+            terms = replace(terms, offset=np.ascontiguousarray(terms.offset / units.y_scale))
         t = np.ascontiguousarray(self._in_units.at_limits(y, units.response(y), problem.family))
-        row_term = None if isinstance(problem.family, Gaussian) else problem.family.row_term(t, NO_TERMS)
+        row_term = None if isinstance(problem.family, Gaussian) else problem.family.row_term(t, terms)
         centre, inverse_scale = (units.x_mean, 1.0 / units.x_scale) if self._core_units else (None, None)
         if not self._core_units:
             X = units.features(np.column_stack(features))
@@ -85,11 +105,13 @@ class BatchSums:
         data = _core.EmData(
             tuple(features) if features else np.zeros((len(t), 0)),
             t,
-            np.ascontiguousarray(weight),
+            np.ascontiguousarray(rows.sample_weight),
             expert_columns=problem.expert_design.columns,
             gate_columns=problem.gate_design.columns,
             centre=centre if features else None,
             inverse_scale=inverse_scale if features else None,
+            offset=terms.offset,
+            trials=terms.n_trials,
             row_term=None if row_term is None else np.ascontiguousarray(row_term),
         )
         settings = problem._settings()

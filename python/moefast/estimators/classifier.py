@@ -12,20 +12,22 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from moefast._typing import Floats
 from moefast.em.options import EmOptions
+from moefast.estimators.dataset_fit import DatasetFit
+from moefast.estimators.dataset_predictions import DatasetPredictions
 from moefast.estimators.features import Features, check_features
-from moefast.estimators.flat_gates import FlatMixtureEstimator
 from moefast.estimators.given_start import StartParameter
 from moefast.estimators.prediction import in_range
 from moefast.families import BERNOULLI, Family, Multinomial
 from moefast.groups import missing_labels
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import NO_TERMS, RowTerms, Samples
+from moefast.streams.stages import Stages
 from moefast.validation import check_finite, check_integer
 
 __all__ = ["MixtureOfExpertsClassifier"]
 
 
-class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class MixtureOfExpertsClassifier(DatasetPredictions, ClassifierMixin, DatasetFit):  # type: ignore[misc]  # scikit-learn is untyped
     r"""Mixture of logistic regressions: classes that follow different laws in different regions of the input.
 
     .. math::
@@ -243,6 +245,15 @@ class MixtureOfExpertsClassifier(ClassifierMixin, FlatMixtureEstimator):  # type
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y must have at least two classes, got one class: {_plain(self.classes_[0])!r}")
+
+    def _learn_labels(self, stages: Stages) -> None:
+        self._learn_classes(np.array(stages.labels()))
+
+    def _labels_of_dataset(self) -> tuple[Any, ...]:
+        return tuple(self.classes_.tolist())
+
+    def _of_numbers(self, y: Floats) -> npt.NDArray[Any]:
+        return np.asarray(self.classes_[y.astype(np.intp)])
 
     def _numbers(self, y: Any) -> Floats:
         check_is_fitted(self, "classes_")

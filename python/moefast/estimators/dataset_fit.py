@@ -56,6 +56,8 @@ class DatasetFit(FlatMixtureEstimator):
         gate_features: list[str] | None = None,
         weights: str | None = None,
         *,
+        offset: str | None = None,
+        n_trials: str | None = None,
         sample_rows: int = 100_000,
         batch_rows: int = 65_536,
         max_passes: int = 30,
@@ -67,7 +69,8 @@ class DatasetFit(FlatMixtureEstimator):
         The first pass counts the rows, measures the columns and draws a sample of `sample_rows` different rows;
         the search of :meth:`fit` runs on these. From its best optima Newton's method, with second derivatives from
         the sample, goes to the optimum of all rows, a pass a step, or where that fails EM. It ends where a further
-        step would gain no more than 0.01 of log-likelihood, in rows of weight 1. See docs/scale.md.
+        step would gain no more than 0.01 of log-likelihood, in rows of weight 1. A classifier reads the labels
+        before all else. See docs/scale.md.
 
         Parameters
         ----------
@@ -75,7 +78,7 @@ class DatasetFit(FlatMixtureEstimator):
             Parquet or Arrow IPC files by their paths, a glob or a folder; or a function without arguments that
             returns fresh record batches of pyarrow whenever it is called. Nothing may change between passes.
         target : str
-            The column of y.
+            The column of y; of a classifier texts, whole numbers, or true and false.
         features : list of str, optional
             The columns of X, in this order. Default: all columns of numbers but the target and the weights.
         gate_features : list of str, optional
@@ -83,6 +86,8 @@ class DatasetFit(FlatMixtureEstimator):
             come after them in X, and experts do not see them.
         weights : str, optional
             The column of sample weights.
+        offset, n_trials : str, optional
+            The columns of what ``fit`` takes under these names.
         sample_rows : int
             Different rows in the sample. With fewer than about 100 a parameter the steps that follow are poor.
         batch_rows : int
@@ -125,17 +130,21 @@ class DatasetFit(FlatMixtureEstimator):
         with kept_unless_done(self):
             options = StreamOptions(sample_rows, batch_rows, max_passes, checkpoint, client, self.verbose)
             source = open_source(data)
-            seen = _seen(source, target, features, gate_features, weights)
+            roles = {"weights": weights, "offset": offset, "n_trials": n_trials}
+            seen = _seen(source, target, features, gate_features, roles)
             for warning in self._fit_stream(source, seen, options):
                 warnings.warn(warning, stacklevel=2)
         return self
 
     def _fit_stream(self, source: Source, seen: _Seen, how: StreamOptions) -> list[Warning]:
-        options, columns = self._checked_parameters(), seen.columns
+        options = self._checked_parameters()
         self._refuse_for_stream(seen)
+        columns = replace(seen.columns, absorbs_offset=self._family().absorbs_offset)
         stages = Stages(source, columns, how, {**_described(self.get_params(deep=False)), "gates": seen.gates})
+        self._learn_labels(stages)
         first = stages.first_pass(self._family())
-        samples = first.samples(columns.features)
+        samples = first.samples(columns)
+        self._check_response(samples)
         k, asked_for = self._asked_for()
         if samples.n_rows < k:
             raise ValueError(
@@ -144,7 +153,7 @@ class DatasetFit(FlatMixtureEstimator):
             )
         self.formula_ = self.gate_basis_ = None
         options = replace(self._with_columns(options, samples), **seen.settings)
-        spread = first.spread(outliers=self._family().has_outliers)
+        spread = first.spread(samples.n_features, outliers=self._family().has_outliers)
         whole = EmProblem(samples, options, self._link(), self._family(), spread)
         problem = StreamedProblem(whole, first.n_rows, first.weight)
         start = self._start_of_stream(columns, samples.n_features)
@@ -168,6 +177,9 @@ class DatasetFit(FlatMixtureEstimator):
         self._take(outcome, samples, columns.target)
         self._set_figures_of_stream(first, problem.share)
         return outcome.warnings(samples)
+
+    def _learn_labels(self, stages: Stages) -> None:
+        """Learn what the values of the target are, where they are no numbers."""
 
     def _optima_of_sample(
         self, problem: StreamedProblem, start: GivenStart | None
@@ -207,8 +219,8 @@ class DatasetFit(FlatMixtureEstimator):
         taken = [name for name in ("gate_features", "expert_features") if params.get(name) is not None]
         if seen.gates is not None and taken:
             raise ValueError(f"give gate_features to fit_dataset or {taken[0]} to the estimator, not both")
-        if self._family().name == "binomial":
-            raise ValueError("family='binomial' needs the trials of each row, which fit_dataset does not read")
+        if seen.columns.offset is not None and not self._link().is_linear:
+            raise ValueError(f"offset needs link='linear', got {self._link().name!r}")
         if not isinstance(self.start, str) and not (
             hasattr(self.start, "mixture_") or hasattr(self.start, "coef")
         ):
@@ -229,7 +241,11 @@ class DatasetFit(FlatMixtureEstimator):
 
 
 def _seen(
-    source: Source, target: str, features: list[str] | None, gate_features: list[str] | None, weights: str | None
+    source: Source,
+    target: str,
+    features: list[str] | None,
+    gate_features: list[str] | None,
+    roles: dict[str, str | None],
 ) -> _Seen:
     """Return which columns are what."""
     if not isinstance(target, str):
@@ -241,11 +257,11 @@ def _seen(
             raise TypeError(f"{name} must be a list of column names or None, got {given!r}")
     if features is not None and len(features) == 0:
         raise ValueError("features is empty; name at least one column, or leave it out for all")
-    columns = source.columns(target, None if features is None else list(features), weights)
+    columns = source.columns(target, None if features is None else list(features), **roles)
     if gate_features is None:
         return _Seen(columns)
     further = [name for name in gate_features if name not in columns.features]
-    both = source.columns(target, [*columns.features, *further], weights)
+    both = source.columns(target, [*columns.features, *further], **roles)
     return _Seen(both, list(columns.features) if further else None, list(gate_features))
 
 

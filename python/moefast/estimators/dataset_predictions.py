@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,25 +23,36 @@ from moefast.validation import check_integer, check_levels
 __all__ = ["DatasetPredictions"]
 
 _Values = npt.NDArray[Any]
-# Of a fitted model, a data frame of features, and y; several columns are numbered by expert.
-_PREDICTIONS: dict[str, Callable[[Any, Any, Floats], _Values]] = {
-    "prediction": lambda model, X, y: model.predict(X),
-    "std": lambda model, X, y: model.predict(X, return_std=True)[1],
-    "experts": lambda model, X, y: model.predict_experts(X),
-    "gates": lambda model, X, y: model.predict_gates(X),
-    "assigned": lambda model, X, y: model.assign(X),
+_Function: TypeAlias = Callable[[Any, Any, Any, dict[str, Floats]], _Values]
+# Of a fitted model, a data frame of features, y, and offset and trials; several columns are numbered by expert.
+_OF_ALL: dict[str, _Function] = {
+    "gates": lambda model, X, y, terms: model.predict_gates(X),
+    "assigned": lambda model, X, y, terms: model.assign(X),
+    "log_density": lambda model, X, y, terms: model.score_samples(X, y, **terms),
+    "responsibilities": lambda model, X, y, terms: model.responsibilities(X, y, **terms),
 }
-_WITH_RESPONSE: dict[str, Callable[[Any, Any, Floats], _Values]] = {
-    "log_density": lambda model, X, y: model.score_samples(X, y),
-    "cdf": lambda model, X, y: model.cdf(X, y),
-    "responsibilities": lambda model, X, y: model.responsibilities(X, y),
+_OF_NUMBERS: dict[str, _Function] = {
+    "prediction": lambda model, X, y, terms: model.predict(X, **terms),
+    "std": lambda model, X, y, terms: model.predict(X, return_std=True, **terms)[1],
+    "experts": lambda model, X, y, terms: model.predict_experts(X, **terms),
+    "cdf": lambda model, X, y, terms: model.cdf(X, y, **terms),
+    **_OF_ALL,
 }
+_OF_CLASSES: dict[str, _Function] = {
+    "prediction": lambda model, X, y, terms: model.predict(X, **terms),
+    "proba": lambda model, X, y, terms: model.predict_proba(X, **terms),
+    "log_proba": lambda model, X, y, terms: model.predict_log_proba(X, **terms),
+    "decision": lambda model, X, y, terms: model.decision_function(X, **terms),
+    "experts": lambda model, X, y, terms: model.predict_experts(X, **terms),
+    **_OF_ALL,
+}
+_WITH_RESPONSE = ("log_density", "cdf", "responsibilities")
 # How columns that are one an expert are called.
 _ONE_EACH = {"experts": "mean", "gates": "gate", "responsibilities": "responsibility"}
 
 
 class DatasetPredictions:
-    """The methods of a fitted regressor that predict data sets."""
+    """The methods of a fitted estimator that predict data sets."""
 
     def predict_dataset(
         self,
@@ -50,6 +62,8 @@ class DatasetPredictions:
         *,
         quantiles: Sequence[float] = (),
         target: str | None = None,
+        offset: str | None = None,
+        n_trials: str | None = None,
         batch_rows: int = 65_536,
     ) -> int:
         """Write predictions for all rows of a data set, in their order.
@@ -63,11 +77,15 @@ class DatasetPredictions:
             not at all.
         what : sequence of str
             "prediction", "std", "experts" (columns mean_0, mean_1, ...), "gates" (gate_0, ...), "assigned"; with a
-            `target` also "log_density", "cdf" and "responsibilities" (responsibility_0, ...).
+            `target` also "log_density", "cdf" and "responsibilities" (responsibility_0, ...). A classifier
+            predicts labels, and has in place of "std" and "cdf" "proba", "log_proba" and "decision", a column for
+            each class (proba_yes, ...), and "experts" one for each expert and class (mean_0_yes, ...).
         quantiles : sequence of float
-            Adds a column for each, "quantile_0.9".
+            Adds a column for each, "quantile_0.9"; not of a classifier.
         target : str, optional
             The column of y.
+        offset, n_trials : str, optional
+            The columns of what ``predict`` takes under these names.
         batch_rows : int
             Rows that are read at a time.
 
@@ -90,7 +108,9 @@ class DatasetPredictions:
         functions = self._functions(what, quantiles, target)
         check_integer("batch_rows", batch_rows)
         source = open_source(data)
-        columns = source.columns(target, names)
+        columns = source.columns(target, names, offset=offset, n_trials=n_trials)
+        if target is not None:
+            columns = replace(columns, labels=self._labels_of_dataset())
         _refuse_input(output, source.parts)
         check_writable(output)
         read, shown = 0, bool(getattr(self, "verbose", 0))
@@ -116,11 +136,22 @@ class DatasetPredictions:
             raise ValueError("the model was fitted without column names, so the columns of data cannot be matched")
         return [str(name) for name in names]
 
+    def _labels_of_dataset(self) -> tuple[Any, ...] | None:
+        """Return the labels of classes in order; None where the response is a number."""
+        return None
+
+    def _of_numbers(self, y: Floats) -> Any:
+        """Return a response that was read, as methods take it."""
+        return y
+
     def _functions(
         self, what: Sequence[str], quantiles: Sequence[float], target: str | None
-    ) -> dict[str, Callable[[Any, Any, Floats], _Values]]:
+    ) -> dict[str, _Function]:
         """Return what gives the columns, by name."""
-        known = {**_PREDICTIONS, **_WITH_RESPONSE}
+        classes = self._labels_of_dataset() is not None
+        known = _OF_CLASSES if classes else _OF_NUMBERS
+        if classes and len(quantiles):
+            raise ValueError("quantiles are of numbers; of classes take what=['proba']")
         if isinstance(what, str) or not np.iterable(what) or any(name not in tuple(known) for name in what):
             raise ValueError(f"what must be a sequence of {', '.join(map(repr, known))}, got {what!r}")
         without = [name for name in what if name in _WITH_RESPONSE and target is None]
@@ -134,28 +165,32 @@ class DatasetPredictions:
             raise ValueError("what and quantiles name nothing to predict")
         return functions
 
-    def _predicted(
-        self, batch: Batch, names: list[str], functions: dict[str, Callable[[Any, Any, Floats], _Values]]
-    ) -> Any:
+    def _predicted(self, batch: Batch, names: list[str], functions: dict[str, _Function]) -> Any:
         import pandas as pd
 
         X = np.empty((batch.n_rows, len(names)))
         for j, column in enumerate(batch.features):
             X[:, j] = column
         frame = pd.DataFrame(X, columns=names, copy=False)
+        terms = {name: values for name, values in vars(batch.terms).items() if values is not None}
+        labels, y = self._labels_of_dataset() or (), self._of_numbers(batch.y)
         columns: dict[str, _Values] = {}
         for name, function in functions.items():
-            values = function(self, frame, batch.y)
+            values = function(self, frame, y, terms)
+            each = labels if name in ("proba", "log_proba", "decision") else range(values.shape[-1])
             if values.ndim == 1:
                 columns[name] = values
-                continue
-            for i in range(values.shape[1]):
-                columns[f"{_ONE_EACH[name]}_{i}"] = np.ascontiguousarray(values[:, i])
+            elif values.ndim == 2:
+                for of, one in zip(each, values.T, strict=True):
+                    columns[f"{_ONE_EACH.get(name, name)}_{of}"] = np.ascontiguousarray(one)
+            else:
+                for i, j in np.ndindex(values.shape[1:]):
+                    columns[f"{_ONE_EACH[name]}_{i}_{labels[j]}"] = np.ascontiguousarray(values[:, i, j])
         return pyarrow_module().record_batch(columns)
 
 
-def _quantile(q: float, model: Any, X: Any, y: Floats) -> _Values:
-    return np.asarray(model.predict_quantile(X, q))
+def _quantile(q: float, model: Any, X: Any, y: Any, terms: dict[str, Floats]) -> _Values:
+    return np.asarray(model.predict_quantile(X, q, **terms))
 
 
 def _refuse_input(output: str | os.PathLike[str], parts: Sequence[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import AnyFloats, Floats
-from moefast.sources.arrow import pyarrow_module
+from moefast.samples import NO_TERMS, RowTerms
+from moefast.sources.columns import SourceError, label_numbers, labels_of, numbers
 
-__all__ = ["Batch", "Columns", "SourceError", "changed", "is_number"]
+__all__ = ["Batch", "Columns", "SourceError", "changed"]
 
 
 # So that sums of weights, and of their products with squares, stay in range.
 _LARGEST_WEIGHT = 1e80
-
-
-class SourceError(ValueError):
-    """A data set that is no table of numbers; the message names file, row group and column."""
 
 
 def changed(label: str) -> SourceError:
@@ -37,17 +34,43 @@ class Columns:
     features : tuple of str
     target : str or None
     weights : str or None
+    offset, n_trials : str or None
+    absorbs_offset : bool
+        Whether the response is y - offset, and there is none beside it.
+    labels : tuple or None
+        Of a target that is of classes: all that there may be, in order; it is read as their numbers. Empty where
+        they are still to be learnt.
     """
 
     features: tuple[str, ...]
     target: str | None = None
     weights: str | None = None
+    offset: str | None = None
+    n_trials: str | None = None
+    absorbs_offset: bool = False
+    labels: tuple[Any, ...] | None = None
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns that are no features, by what they are for."""
+        roles = ("target", "weights", "offset", "n_trials")
+        return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+
+    @property
+    def width(self) -> int:
+        """How many columns :attr:`Batch.columns` has, with a response."""
+        return len(self.features) + 1 + len(self.terms)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Offset and trials, those of them that batches have."""
+        left_out = ("target", "weights", *(("offset",) if self.absorbs_offset else ()))
+        return tuple(role for role in self.roles if role not in left_out)
 
     @property
     def all(self) -> list[str]:
         """Every column that is read, once."""
-        others = [name for name in (self.target, self.weights) if name is not None]
-        return list(dict.fromkeys([*self.features, *others]))
+        return list(dict.fromkeys([*self.features, *self.roles.values()]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +84,23 @@ class Batch:
         Of length 0 and ones where the columns have none. Weights are positive: other rows have been left out.
     n_read : int
         Rows that were read, those of weight zero too.
+    terms : RowTerms
+        Offset and trials, where there are columns of these.
+    labels : set
+        Those of the target, where they are to be learnt.
     """
 
     features: list[AnyFloats]
     y: Floats
     sample_weight: Floats
     n_read: int
+    terms: RowTerms = NO_TERMS
+    labels: frozenset[Any] = frozenset()
+
+    @property
+    def columns(self) -> list[AnyFloats]:
+        """Everything that is known of rows but their weight: what makes them equal."""
+        return [*self.features, self.y, *self.terms.given]
 
     @property
     def n_rows(self) -> int:
@@ -89,15 +123,22 @@ class Batch:
         SourceError
             For columns that are missing, no numbers, or have missing or infinite values, and for negative weights.
         """
-        arrays = {name: _numbers(table, name, where) for name in columns.all}
         n = int(table.num_rows)
-        y, w = np.zeros(0), np.ones(n)
-        if columns.target is not None:
-            y = np.asarray(arrays[columns.target], dtype=np.float64)
-        if columns.weights is not None:
-            w = np.asarray(arrays[columns.weights], dtype=np.float64)
-        for name, values in arrays.items():
-            _refuse_bad(values, name, where)
+        if columns.labels == ():
+            assert columns.target is not None
+            return cls([], np.zeros(0), np.ones(n), n, labels=labels_of(table, columns.target, where))
+        arrays: dict[str, AnyFloats] = {}
+        for name in columns.all:
+            if name == columns.target and columns.labels is not None:
+                arrays[name] = label_numbers(table, name, columns.labels, where)
+                continue
+            arrays[name] = numbers(table, name, where)
+            _refuse_bad(arrays[name], name, where)
+        of_role = {role: np.asarray(arrays[name], dtype=np.float64) for role, name in columns.roles.items()}
+        y, w = of_role.get("target", np.zeros(0)), of_role.get("weights", np.ones(n))
+        if columns.absorbs_offset and columns.offset is not None:
+            y = y - of_role["offset"]
+        terms = RowTerms(*(of_role[role] if role in columns.terms else None for role in ("offset", "n_trials")))
         features = [arrays[name] for name in columns.features]
         if columns.weights is not None:
             if (w < 0).any():
@@ -114,48 +155,8 @@ class Batch:
             keep = w > 0
             if not keep.all():
                 features, w = [np.ascontiguousarray(x[keep]) for x in features], w[keep]
-                y = y[keep] if len(y) else y
-        return cls(features, y, w, n)
-
-
-def is_number(kind: Any) -> bool:
-    """Whether a type of pyarrow is one of numbers, or of categories that are numbers, or true and false."""
-    types = pyarrow_module("pyarrow.types")
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    )
-
-
-def _numbers(table: Any, name: str, where: Callable[[int], str]) -> AnyFloats:
-    """Return a column as 64-bit or 32-bit numbers, without a copy where it has these."""
-    pa = pyarrow_module()
-    found: Sequence[int] = table.schema.get_all_field_indices(name)
-    if len(found) != 1:
-        how = "no column" if not found else "more than one column"
-        names = ", ".join(map(repr, table.schema.names))
-        raise SourceError(f"{where(0)}: {how} {name!r}; its columns are {names}")
-    column = table.column(found[0])
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [])
-    if not is_number(column.type):
-        raise SourceError(f"{where(0)}: column {name!r} is not numeric, but {column.type}")
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise SourceError(
-            f"{where(row)}: column {name!r} has {column.null_count} missing value(s) in the rows "
-            "read with it; remove or fill these"
-        )
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if column.type not in (pa.float64(), pa.float32()):
-        single = pa.types.is_float16(column.type)
-        if pa.types.is_boolean(column.type):
-            column = column.cast(pa.uint8())
-        column = column.cast(pa.float32() if single else pa.float64(), safe=False)
-    values: AnyFloats = column.to_numpy(zero_copy_only=True)
-    return values
+                y, terms = y[keep] if len(y) else y, terms[keep]
+        return cls(features, y, w, n, terms if terms.given else NO_TERMS)
 
 
 def _refuse_bad(values: AnyFloats, name: str, where: Callable[[int], str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moefast.sources.arrow import pyarrow_module
-from moefast.sources.batch import SourceError, is_number
+from moefast.sources.columns import SourceError, is_number
 from moefast.sources.files import file_parts, paths_of
 from moefast.sources.others import FragmentPart, FunctionPart, PartitionPart
 from moefast.sources.part import Source

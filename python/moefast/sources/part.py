@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,7 +62,13 @@ class Source:
         return None if any(n is None for n in counts) else sum(counts)
 
     def columns(
-        self, target: str | None, features: list[str] | None = None, weights: str | None = None
+        self,
+        target: str | None,
+        features: list[str] | None = None,
+        weights: str | None = None,
+        *,
+        offset: str | None = None,
+        n_trials: str | None = None,
     ) -> Columns:
         """Return what the columns are for; without `features` all that are numbers and have no other use.
 
@@ -71,13 +77,17 @@ class Source:
         ValueError
             For columns that there are not, and for a column of two uses.
         """
-        apart = [name for name in (target, weights) if name is not None]
+        roles = {"target": target, "weights": weights, "offset": offset, "n_trials": n_trials}
+        apart = [name for name in roles.values() if name is not None]
         if features is None:
             features = [name for name in self.numeric if name not in apart]
             if not features:
                 raise ValueError(f"the data set has no column of numbers left for a feature beside {apart}")
-        for what, names in (("target", [target]), ("weights", [weights]), ("features", features)):
+        wanted: dict[str, Sequence[str | None]] = {role: [name] for role, name in roles.items()}
+        for what, names in {**wanted, "features": features}.items():
             for name in names:
+                if name is not None and not isinstance(name, str):
+                    raise TypeError(f"{what} must be the name of a column, got {name!r}")
                 if name is not None and name not in self.names:
                     raise ValueError(
                         f"{what} must be of the columns {', '.join(map(repr, self.names))}, got {name!r}"
@@ -86,7 +96,6 @@ class Source:
             raise ValueError(f"features must name each column once, got {features}")
         both = [name for name in features if name in apart]
         if both or len(set(apart)) < len(apart):
-            raise ValueError(
-                f"column {(both or apart)[0]!r} cannot be of two uses among target, weights, features"
-            )
-        return Columns(tuple(features), target, weights)
+            twice = both or [name for name in apart if apart.count(name) > 1]
+            raise ValueError(f"column {twice[0]!r} cannot be of two uses among {', '.join(roles)}, features")
+        return Columns(tuple(features), target, weights, offset, n_trials)

@@ -92,7 +92,7 @@ class HeavyLook:
         for batch in part.batches(self.columns, self.batch_rows):
             if batch.n_rows == 0:
                 continue
-            hashes.append(_core.row_hashes((*batch.features, batch.y)))
+            hashes.append(_core.row_hashes(tuple(batch.columns)))
             weights.append(batch.sample_weight)
             waiting += batch.n_rows
             if waiting >= _BLOCK_ROWS:
@@ -148,12 +148,12 @@ class WeighingLook:
         hashes, columns = self._hashes, self._look.columns
         known = self._known if self._once else np.zeros(len(hashes), dtype=bool)
         weight = np.zeros(len(hashes))
-        found, rows = [np.zeros(0, dtype=np.intp)], [np.zeros((0, len(columns.features) + 1))]
+        found, rows = [np.zeros(0, dtype=np.intp)], [np.zeros((0, columns.width))]
         for batch in part.batches(columns, self._look.batch_rows):
             if batch.n_rows == 0:
                 continue
-            all_columns = (*batch.features, batch.y)
-            own = _core.row_hashes(all_columns)
+            all_columns = batch.columns
+            own = _core.row_hashes(tuple(all_columns))
             at = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
             candidates = np.flatnonzero(hashes[at] == own)
             weight += np.bincount(at[candidates], batch.sample_weight[candidates], len(hashes))

@@ -12,10 +12,11 @@ import numpy as np
 
 from moefast._typing import AnyFloats, Floats
 from moefast.families import Family
-from moefast.samples import NO_TERMS, Samples
+from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.sources.batch import Batch, Columns, SourceError
 from moefast.standardisation import Spread, location_and_scale, median_and_scale
 from moefast.streams.priority_sample import PrioritySample, SampleMaker
+from moefast.validation import check_terms
 
 __all__ = ["BoundedLook", "FirstLook", "FirstPass"]
 
@@ -27,7 +28,7 @@ _ROUNDING = 8 * np.finfo(np.float64).eps
 
 @dataclass(frozen=True, eq=False)
 class FirstPass:
-    """What one pass over some rows shows; columns are the features and then the response.
+    """What one pass over some rows shows; columns are the features, then the response, offset and trials.
 
     Attributes
     ----------
@@ -81,7 +82,7 @@ class FirstPass:
                 "scale them"
             )
 
-    def spread(self, *, outliers: bool) -> Spread:
+    def spread(self, n_features: int, *, outliers: bool) -> Spread:
         """Return the units of all rows; where y has outliers, its median and middle half are those of the
         sample.
         """
@@ -89,23 +90,26 @@ class FirstPass:
             width = np.maximum(self.high - self.mean, self.mean - self.low)
         varies = width > _ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high))
         mean, deviation = np.where(varies, self.mean, self.low), np.where(varies, self.deviation, 0.0)
-        y_mean, y_deviation = float(mean[-1]), float(deviation[-1])
+        d = n_features
+        y_mean, y_deviation = float(mean[d]), float(deviation[d])
         if outliers:
             rows, weight = self.sample.drawn()
-            median, scale = median_and_scale(rows[:, -1], weight)
+            median, scale = median_and_scale(rows[:, d], weight)
             y_mean, y_deviation = (median, scale) if scale > 0 else (y_mean, y_deviation)
         if 0 < y_deviation < np.finfo(np.float64).tiny:
             raise OverflowError(
                 f"y has a standard deviation of {y_deviation:.3g}, where float64 loses its digits and the noise "
                 "would become 0; rescale y"
             )
-        return Spread(mean[:-1], deviation[:-1], y_mean, y_deviation)
+        return Spread(mean[:d], deviation[:d], y_mean, y_deviation)
 
-    def samples(self, names: tuple[str, ...]) -> Samples:
+    def samples(self, columns: Columns) -> Samples:
         """Return the rows of the sample."""
         rows, weight = self.sample.drawn()
-        X = np.ascontiguousarray(rows[:, :-1])
-        return Samples(X, np.ascontiguousarray(rows[:, -1]), weight, names)
+        d = len(columns.features)
+        y, *others = (np.ascontiguousarray(column) for column in rows[:, d:].T)
+        terms = RowTerms(**dict(zip(columns.terms, others, strict=True))) if others else NO_TERMS
+        return Samples(np.ascontiguousarray(rows[:, :d]), y, weight, columns.features, terms)
 
 
 def _measured(column: AnyFloats, weight: Floats, low: float, high: float) -> tuple[float, float]:
@@ -140,7 +144,7 @@ class FirstLook:
 
     def __call__(self, part: Any, bound: float | None = None) -> FirstPass:
         """Return what the part shows; rows beyond a bound cannot be in the sample."""
-        c = len(self.columns.features) + 1
+        c = self.columns.width
         zero, inf = np.zeros(c), np.full(c, np.inf)
         sample = PrioritySample.none(self.sample_rows, c)
         total = FirstPass(0, 0, 0.0, 0.0, zero, zero, inf, -inf, sample)
@@ -148,18 +152,19 @@ class FirstLook:
         for batch in part.batches(self.columns, self.batch_rows):
             total = total.merged(self._of_batch(batch, part.label, sample))
             if batch.n_rows:
-                maker.add([*batch.features, batch.y], batch.sample_weight)
+                maker.add(batch.columns, batch.sample_weight)
         return replace(total, sample=maker.sample())
 
     def _of_batch(self, batch: Batch, label: str, none: PrioritySample) -> FirstPass:
         if batch.n_rows == 0:
-            zero = np.zeros(len(batch.features) + 1)
+            zero = np.zeros(self.columns.width)
             return FirstPass(0, batch.n_read, 0.0, 0.0, zero, zero, zero, zero, none)
         try:
-            self.family.check(batch.y, NO_TERMS)
+            check_terms(None, batch.terms.n_trials, batch.n_rows)
+            self.family.check(batch.y, batch.terms)
         except ValueError as error:
             raise SourceError(f"{label}: {error}, for y in column {self.columns.target!r}") from None
-        columns: list[AnyFloats] = [*batch.features, batch.y]
+        columns = batch.columns
         low, high = (np.array([end(c) for c in columns], dtype=np.float64) for end in (np.min, np.max))
         found = [
             _measured(column, batch.sample_weight, *ends) for column, *ends in zip(columns, low, high, strict=True)

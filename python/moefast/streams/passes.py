@@ -10,7 +10,8 @@ import numpy as np
 
 from moefast._typing import Floats
 from moefast.em.streamed import BatchSums, Kind, Parameters, Sums
-from moefast.sources.batch import Columns
+from moefast.samples import NO_TERMS, RowTerms
+from moefast.sources.batch import Batch, Columns
 
 __all__ = ["OutOfPasses", "PartSums", "PassLog", "RowSums"]
 
@@ -65,15 +66,15 @@ class RowSums:
     def __call__(self, part: Any) -> PartSums:
         """Return what the part adds."""
         total: list[Sums] | None = None
-        n_read, weight, totals = 0, 0.0, np.zeros(len(self.columns.features) + 1)
+        n_read, weight, totals = 0, 0.0, np.zeros(self.columns.width)
         for batch in part.batches(self.columns, self.batch_rows):
             n_read += batch.n_read
             if batch.n_rows == 0:
                 continue
             weight += float(batch.sample_weight.sum())
             with np.errstate(over="ignore", invalid="ignore"):
-                totals += [float(batch.sample_weight @ column) for column in (*batch.features, batch.y)]
-            found = self.batch_sums(batch.features, batch.y, batch.sample_weight, self.at)
+                totals += [float(batch.sample_weight @ column) for column in batch.columns]
+            found = self.batch_sums(batch, self.at)
             if total is None:
                 total = found
                 continue
@@ -81,13 +82,14 @@ class RowSums:
                 for name in sums:
                     sums[name] += more[name]
         if total is None:
-            total = self.batch_sums(*self._no_row(), self.at)
+            total = self.batch_sums(self._no_row(), self.at)
         return PartSums(n_read, weight, totals, total)
 
-    def _no_row(self) -> tuple[list[Any], Any, Any]:
+    def _no_row(self) -> Batch:
         """Return a row that counts for nothing, for a part without any: sums of 0."""
-        zero = np.zeros(1)
-        return [zero for _ in self.columns.features], np.ones(1), zero
+        zero, one = np.zeros(1), np.ones(1)
+        terms = RowTerms(**dict.fromkeys(self.columns.terms, one)) if self.columns.terms else NO_TERMS
+        return Batch([zero for _ in self.columns.features], one, zero, 0, terms)
 
 
 class OutOfPasses(Exception):

@@ -22,6 +22,7 @@ from moefast.sources.part import Source
 from moefast.streams.checkpoint import Checkpoint
 from moefast.streams.copies import HeavyLook, HeavyRows, Weighed, WeighingLook, candidates_of, sample_of
 from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
+from moefast.streams.labels import Labels, LabelsLook
 from moefast.streams.optimum import StreamEnd, optimum_of_stream
 from moefast.streams.passes import PartSums, PassLog, RowSums
 from moefast.streams.priority_sample import PrioritySample
@@ -31,7 +32,7 @@ from moefast.validation import check_integer
 __all__ = ["DECREMENT_TOL", "Stages", "StreamOptions"]
 
 DECREMENT_TOL = 0.01
-"""What a further step may gain, in log-likelihood of rows of mean weight 1: a hundredth of what chance alone
+"""What a further step may gain, in log-likelihood of different rows of weight 1: a hundredth of what chance alone
 moves."""
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Stages:
         info = _core.build_info()
         belongs_to = {
             "version": [info["version"], info["instruction_set"]],
-            "columns": [list(columns.features), columns.target, columns.weights],
+            "columns": [list(columns.features), columns.roles],
             **{name: getattr(options, name) for name in ("sample_rows", "batch_rows")},
             **model,
             "data": [part.identity() for part in source.parts],
@@ -107,6 +108,25 @@ class Stages:
         self._decrement: float | None = None
         self._alone = options.client is None
         self._n_passes = 1  # before those of the optimum
+
+    def labels(self) -> list[Any]:
+        """Return the labels of the target, sorted, by a pass over it; further passes read it as their numbers.
+
+        Raises
+        ------
+        SourceError
+            For what cannot be labels.
+        """
+        self._n_passes += 1
+        found = self._checkpoint.get("labels")
+        if found is None:
+            assert self._columns.target is not None
+            look = LabelsLook(self._columns.target, self._options.batch_rows)
+            labels = self._total(Task("labels", look, Labels.merged), "labels", {}, vars, lambda p: Labels(**p))
+            found = sorted(labels.values)
+            self._checkpoint.note("labels", found)
+        self._columns = replace(self._columns, labels=tuple(found))
+        return list(found)
 
     def first_pass(self, family: Family) -> FirstPass:
         """Return what the first pass shows.
@@ -198,7 +218,7 @@ class Stages:
             self._decrement = decrement
 
         log = PassLog(make, note, self._checkpoint.get("passes"), self._options.max_passes)
-        tol = DECREMENT_TOL * first.weight / first.n_rows
+        tol = DECREMENT_TOL * problem.whole.weight_per_row
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
         return end, self._n_passes + log.n_passes
 
