@@ -80,22 +80,31 @@ def optimum_of_stream(
     few = problem.whole.n_parameters(starts[0].n_experts) <= _MOST_PARAMETERS
     usable = few and problem.whole.lasso == 0  # a lasso has no second derivatives
 
-    def newton(start: Mixture, most: int) -> NewtonEnd:
-        end = problem.newton(passes, start, tol=tol, max_passes=most)
-        told(end.decrement)
-        return end
+    def newton(start: Mixture, most: int) -> NewtonEnd | None:
+        for fewer in range(most, 0, -1):
+            try:
+                end = problem.newton(passes, start, tol=tol, max_passes=fewer)
+            except OutOfPasses:
+                continue  # at a bound the core looks beside the start; what has been passed is remembered
+            told(end.decrement)
+            return end
+        return None
 
     chosen, mixture = 0, starts[0]
     if len(starts) > 1:
-        worth = [_worth(newton(start, 1)) if usable else _first(problem, passes, start) for start in starts]
+        ends = [newton(start, 1) if usable else None for start in starts]
+        worth = [
+            _first(problem, passes, start) if end is None else _worth(end)
+            for start, end in zip(starts, ends, strict=True)
+        ]
         chosen = min(range(len(starts)), key=lambda i: worth[i])
         mixture = starts[chosen]
     n_iter, decrement = 0, None
     fit: EmFit | None = None
     while True:
         left = max(1, max_passes - passes.n_passes + 1)  # what is known already counts for those
-        if usable:
-            end = newton(mixture, left)
+        end = newton(mixture, left) if usable else None
+        if end is not None:
             fit = replace(end.fit, n_iter=n_iter + end.fit.n_iter)
             n_iter, mixture, decrement = fit.n_iter, end.fit.mixture, end.decrement
             if end.fit.converged:
@@ -112,9 +121,10 @@ def optimum_of_stream(
         moved = by_em.n_iter > 0
         if by_em.converged and usable:
             end = newton(mixture, 1)
-            if end.curvature == "maximum" and end.decrement > tol and moved and passes.n_passes < max_passes:
+            at_maximum = end is not None and end.curvature == "maximum"
+            decrement = end.decrement if end is not None and at_maximum else None
+            if decrement is not None and decrement > tol and moved and passes.n_passes < max_passes:
                 continue
-            decrement = end.decrement if end.curvature == "maximum" else None
         return StreamEnd(fit, chosen, decrement, by_newton=False)
 
 
