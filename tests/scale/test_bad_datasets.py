@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from moefast import MixtureOfExpertsRegressor
+from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
 from moefast.sources import SourceError, open_source
 from moefast.streams.stages import DECREMENT_TOL
 from oracles.row_files import table_of, write_parquet
@@ -199,6 +199,10 @@ def test_what_a_stream_cannot_have(tmp_path):
     ):
         with pytest.raises(ValueError, match=match):
             model.fit_dataset(data, "y", gate_features=["x1"])
+    with pytest.raises(NotImplementedError, match=r"target must be one column, got \['y', 'x0'\]: several resp"):
+        MixtureOfExpertsRegressor().fit_dataset(data, ["y", "x0"])
+    with pytest.raises(NotImplementedError, match="no fit_dataset: fit it to a sample"):
+        HierarchicalMixtureOfExpertsRegressor().fit_dataset(data, "y")
     with pytest.raises(ValueError, match="different rows of positive weight are fewer than"):
         MixtureOfExpertsRegressor(3).fit_dataset(lambda: [table_of(X[:2], y[:2])], "y")
     with pytest.raises(TypeError, match="other processes"):

@@ -2,7 +2,10 @@
 
 import glob
 import os
+import random
 import signal
+import threading
+import time
 
 import dask
 import dask.dataframe as dd
@@ -145,3 +148,42 @@ def test_a_cluster_without_workers_is_told(folder, monkeypatch):
         pytest.raises(RuntimeError, match=r"first-pass: .* no workers"),
     ):
         fit(folder, client)
+
+
+class Slow(FilePart):
+    """Takes its time, in which its reader may be killed."""
+
+    def batches(self, columns, batch_rows):
+        time.sleep(0.4)
+        yield from super().batches(columns, batch_rows)
+
+
+@pytest.mark.study
+def test_ten_workers_killed_at_random_moments_change_no_bit(folder, monkeypatch):
+    """For two minutes: `pytest -m study tests/scale/test_dask_workers.py`."""
+    wanted = fit(folder)
+    monkeypatch.setattr(files, "FilePart", Slow)
+    rng, killed, done = random.Random(0), [], threading.Event()
+
+    def kill(workers):
+        while len(killed) < 10 and not done.wait(rng.uniform(0.5, 4.0)):
+            nanny = rng.choice(list(workers.values()))
+            if nanny.process is not None and nanny.process.pid:
+                os.kill(nanny.process.pid, signal.SIGKILL)
+                killed.append(nanny.process.pid)
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as own,
+        distributed.Client(own) as client,
+    ):
+        killer = threading.Thread(target=kill, args=(own.workers,))
+        killer.start()
+        try:
+            while len(killed) < 10:
+                assert_same_bits(fit(folder, client), wanted)
+        finally:
+            done.set()
+            killer.join()
+    assert len(set(killed)) == 10

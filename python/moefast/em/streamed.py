@@ -148,6 +148,12 @@ class StreamedProblem:
         options = self.whole.options
         return self.whole.with_ridges(self.share * options.alpha, self.share * options.gate_ridge)
 
+    def part_of(self, n_rows: int, weight: float) -> StreamedProblem:
+        """Return the problem of some of the rows, under ridges as strong against their weight."""
+        share, options = weight / self.weight, self.whole.options
+        whole = self.whole.with_ridges(share * options.alpha, share * options.gate_ridge)
+        return StreamedProblem(whole, n_rows, weight)
+
     def parameters(self, mixture: Mixture) -> Parameters:
         """Return those of a mixture in standard units, as the core has them."""
         return self.whole._parameters(mixture)[1]

@@ -208,7 +208,10 @@ class DatasetFit(FlatMixtureEstimator):
         """Raise ValueError for parameters that a data set in files does not go with."""
         params = self.get_params(deep=False)
         if params.get("formula") is not None:
-            raise ValueError("formula needs a data frame in memory; give features and gate_features by name")
+            raise ValueError(
+                "formula needs a data frame in memory; give features and gate_features by name, and write what "
+                "the formula computes into the files as columns"
+            )
         if self.gate_basis != "linear":
             raise ValueError(
                 f"gate_basis={self.gate_basis!r} is for fit(X, y); fit_dataset wants files with the functions as "
@@ -248,6 +251,11 @@ def _seen(
     roles: dict[str, str | None],
 ) -> _Seen:
     """Return which columns are what."""
+    if isinstance(target, (list, tuple)) and len(target) > 1:
+        raise NotImplementedError(
+            f"target must be one column, got {list(target)}: several responses are for fit(X, Y) in memory; take "
+            "a sample of the rows, or fit a model for each column"
+        )
     if not isinstance(target, str):
         raise TypeError(f"target must be the name of a column, got {target!r}")
     for name, given in (("features", features), ("gate_features", gate_features)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -195,6 +195,13 @@ class HierarchicalMixtureOfExpertsRegressor(NumberPredictions, MixtureEstimator)
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+
+    def fit_dataset(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise NotImplementedError: trees of gates are fitted to rows in memory."""
+        raise NotImplementedError(
+            "HierarchicalMixtureOfExpertsRegressor has no fit_dataset: fit it to a sample of the rows in memory, "
+            "or take MixtureOfExpertsRegressor, whose gates are flat"
+        )
 
     def _fit(self, samples: Samples, options: EmOptions, start: GivenStart | None) -> Outcome:
         if samples.groups is not None:

@@ -4,8 +4,9 @@ passes.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -34,6 +35,11 @@ __all__ = ["DECREMENT_TOL", "Stages", "StreamOptions"]
 DECREMENT_TOL = 0.01
 """What a further step may gain, in log-likelihood of different rows of weight 1: a hundredth of what chance alone
 moves."""
+
+# Times the rows of the sample from which on some of the parts are a step between: the optimum of these is nearer
+# to that of all, so a pass over all of them is spared. How many parts that has to be at least, one in how many,
+# with how many passes over them, to which decrement, and how many optima compete then on all rows.
+_LADDER, _LEAST_PARTS, _LEAST_STEP, _RUNG_PASSES, _RUNG_TOL, _MOST_STARTS = 1000, 4, 10, 12, 1.0, 3
 
 T = TypeVar("T")
 
@@ -185,8 +191,7 @@ class Stages:
                 _listed(saved["report"])
             )
         mixtures, report = search()
-        fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape")
-        plain = [{name: getattr(mixture, name) for name in fields} for mixture in mixtures]
+        plain = [parameters_of(mixture) for mixture in mixtures]
         self._checkpoint.note("optima", {"mixtures": plain, "report": _report(report)})
         return mixtures, report
 
@@ -195,13 +200,17 @@ class Stages:
         batch_sums = BatchSums(problem.whole)
         if not self._alone:
             batch_sums = batch_sums.with_threads(1)
+        parts = self._source.parts
+        tol = DECREMENT_TOL * problem.whole.weight_per_row
+        some = rung(parts, first.n_rows, problem.whole.n_rows)
+        if some:
+            starts = self._climbed(problem, first, starts, batch_sums, some)[:_MOST_STARTS]
 
         def make(at: list[tuple[Parameters, Kind]], number: int) -> list[Sums]:
-            rows = RowSums(self._columns, self._options.batch_rows, batch_sums, at)
-            task = Task(f"pass-{number}", rows, PartSums.merged)
             shown = f"pass {self._n_passes + number + 1}"
             if self._decrement is not None:
                 shown += f", decrement {self._decrement:.3g}"
+            task = Task(f"pass-{number}", self._row_sums(batch_sums, at), PartSums.merged)
             found = self._total(task, shown, {"at": at}, vars, lambda plain: PartSums(**plain))
             if not _same_rows(found, first):
                 raise SourceError(
@@ -218,9 +227,43 @@ class Stages:
             self._decrement = decrement
 
         log = PassLog(make, note, self._checkpoint.get("passes"), self._options.max_passes)
-        tol = DECREMENT_TOL * problem.whole.weight_per_row
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
         return end, self._n_passes + log.n_passes
+
+    def _climbed(
+        self,
+        problem: StreamedProblem,
+        first: FirstPass,
+        starts: list[Mixture],
+        batch_sums: BatchSums,
+        some: Sequence[Any],
+    ) -> list[Mixture]:
+        """Return the optimum of some parts, near the best of the starts there, and these."""
+        seen: list[PartSums] = []
+
+        def make(at: list[tuple[Parameters, Kind]], number: int) -> list[Sums]:
+            task = Task(f"rung-{number}", self._row_sums(batch_sums, at), PartSums.merged)
+            found = self._total(
+                task, f"some rows, pass {number + 1}", {"at": at}, vars, lambda plain: PartSums(**plain), some
+            )
+            seen.append(found)
+            return found.sums
+
+        saved = self._checkpoint.get("rung")
+        if saved is None:
+            log = PassLog(make, lambda log: None, most=_RUNG_PASSES)
+            log.together([(problem.parameters(start), "gradient") for start in starts])
+            if seen[0].weight == 0:
+                return starts
+            low = problem.part_of(seen[0].n_read, seen[0].weight)
+            tol = _RUNG_TOL * problem.whole.weight_per_row
+            end = optimum_of_stream(low, log, starts, tol=tol, max_passes=_RUNG_PASSES)
+            saved = parameters_of(end.fit.mixture)
+            self._checkpoint.note("rung", saved)
+        return [replace(starts[0], **saved), *starts]
+
+    def _row_sums(self, batch_sums: BatchSums, at: list[tuple[Parameters, Kind]]) -> RowSums:
+        return RowSums(self._columns, self._options.batch_rows, batch_sums, at)
 
     def _total(
         self,
@@ -229,16 +272,17 @@ class Stages:
         of_pass: dict[str, Any],
         plain: Callable[[T], dict[str, Any]],
         whole: Callable[[dict[str, Any]], T],
+        parts: Sequence[Any] | None = None,
     ) -> T:
-        """Return a sum over all parts, from where it stopped."""
-        parts = self._source.parts
+        """Return a sum over all parts, or some, from where it stopped."""
+        parts = self._source.parts if parts is None else parts
         saved, begun = self._checkpoint.get("partial"), None
         if saved is not None and saved["name"] == task.name and _same(saved["of_pass"], of_pass):
             levels = [[whole(term) for term in level] for level in saved["levels"]]
             begun = Begun(int(saved["n_parts"]), levels)
         bar = progress_bar(
             shown=bool(self._options.verbose),
-            total=self._source.n_rows,
+            total=None if any(part.n_rows is None for part in parts) else sum(part.n_rows for part in parts),
             desc=shown,
             unit=" rows",
             unit_scale=True,
@@ -268,6 +312,23 @@ def _same_rows(found: PartSums, first: FirstPass) -> bool:
     means = found.totals / found.weight
     rounding = 1e-9 * np.maximum(np.abs(first.low), np.abs(first.high))
     return bool(np.all((np.abs(means - first.mean) <= rounding) | ~np.isfinite(means)))
+
+
+def parameters_of(mixture: Mixture) -> dict[str, Any]:
+    """Return what a mixture of a given link and family is made of."""
+    fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape")
+    return {name: getattr(mixture, name) for name in fields}
+
+
+def rung(parts: Sequence[Any], n_rows: int, sample_rows: int) -> Sequence[Any]:
+    """Return the parts, spread evenly, of a step between a sample and very many rows; none where these are few.
+
+    They have about as many times the rows of the sample as all have of theirs.
+    """
+    if n_rows < _LADDER * sample_rows:
+        return ()
+    step = min(int(math.sqrt(n_rows / sample_rows)), len(parts) // _LEAST_PARTS)
+    return parts[step // 2 :: step] if step >= _LEAST_STEP else ()
 
 
 def _plain(first: FirstPass) -> dict[str, Any]:
