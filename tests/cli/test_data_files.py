@@ -1,9 +1,11 @@
 """The console fits and predicts files of columns."""
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from moefast import MixtureOfExpertsClassifier, load_model, save_model
 from moefast.cli import main
 from moefast.datasets import make_moe
 from oracles.row_files import table_of, write_parquet
@@ -38,13 +40,30 @@ def test_fit_and_predict(folder):
     assert len(found) == 4000
 
 
+def test_offsets_and_classes(folder):
+    run("fit", "data", "--target", "y", "--offset", "x1", "--ignore", "id", "--sample-rows", 1000)
+    run("predict", "data.moefast.json", "data", "--offset", "x1", "--output", "with.parquet")
+    table = pq.read_table(folder / "data").to_pandas()
+    fitted = load_model(folder / "data.moefast.json")
+    assert list(fitted.feature_names_in_) == ["x0"]
+    wanted = fitted.predict(table[["x0"]], offset=table["x1"])
+    np.testing.assert_array_equal(pq.read_table(folder / "with.parquet")["prediction"], wanted)
+    classes = MixtureOfExpertsClassifier(2, random_state=0).fit(table[["x0", "x1"]], table["y"] > 0)
+    save_model(classes, folder / "classes.json")
+    run("predict", "classes.json", "data", "--output", "classes.parquet", "--details")
+    found = pq.read_table(folder / "classes.parquet")
+    assert found.column_names == ["prediction", "probability_False", "probability_True", "gate_0", "gate_1"]
+    np.testing.assert_array_equal(found["prediction"], classes.predict(table[["x0", "x1"]]))
+
+
 def test_what_is_refused(folder):
     fit = ["fit", "data/*.parquet"]
     for arguments, message in (
         ([*fit], "give the response by --target"),
         ([*fit, "--target", "y", "--experts", "1-3"], "--experts must be one number"),
         ([*fit, "--target", "y", "--errors", "robust"], "--errors needs a table in memory"),
-        ([*fit, "--target", "y", "--offset", "x0"], "--offset needs a table in memory"),
+        ([*fit, "--target", "y", "--groups", "id"], "--groups needs a table in memory"),
+        ([*fit, "--target", "y", "--offset", "z"], "offset must be of the columns"),
         ([*fit, "--target", "y", "--ignore", "z"], "--ignore must be of the columns"),
         ([*fit, "--target", "y", "--plot", "x.png"], "--plot needs a table in memory"),
         ([*fit, "--target", "z"], "target must be of the columns"),

@@ -65,8 +65,11 @@ def test_predictions_are_those_of_the_methods(kind, tmp_path):
     decision, experts = model.decision_function(frame), model.predict_experts(frame)
     wanted = {
         "prediction": model.predict(frame),
-        **{f"proba_{c}": values for c, values in zip(labels, model.predict_proba(frame).T, strict=True)},
-        **{f"log_proba_{c}": values for c, values in zip(labels, model.predict_log_proba(frame).T, strict=True)},
+        **{f"probability_{c}": values for c, values in zip(labels, model.predict_proba(frame).T, strict=True)},
+        **{
+            f"log_probability_{c}": values
+            for c, values in zip(labels, model.predict_log_proba(frame).T, strict=True)
+        },
         **({"decision": decision} if decision.ndim == 1 else {}),
         **({f"decision_{c}": decision[:, i] for i, c in enumerate(labels)} if decision.ndim == 2 else {}),
         **{f"mean_{i}_{c}": experts[:, i, j] for i in range(2) for j, c in enumerate(labels)},
@@ -80,6 +83,8 @@ def test_predictions_are_those_of_the_methods(kind, tmp_path):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
     with pytest.raises(ValueError, match="quantiles are of numbers"):
         model.predict_dataset(lambda: [table_of(X, y)], tmp_path / "o.parquet", quantiles=[0.5])
+    with pytest.raises(ValueError, match="n_trials are for family='binomial'"):
+        model.predict_dataset(lambda: [table_of(X, y)], tmp_path / "o.parquet", n_trials="y")
     unknown = np.where(np.arange(800) == 5, "other", y.astype(str))
     with pytest.raises(SourceError, match=r"column 'y' must be one of the classes .*, got '(other|False|True)'"):
         model.predict_dataset(lambda: [table_of(X, unknown)], tmp_path / "o.parquet", with_y, target="y")

@@ -206,7 +206,7 @@ def predict(
     or a glob in quotes, the predictions go to a Parquet file, --output.
     """
     if isinstance(file, DataFiles):
-        _predict_files(model, file, output, details, offset or trials)
+        _predict_files(model, file, output, details, RowColumns(None, offset, trials, None))
         return
     if output is not None:
         check_outputs([output], [file, model])
@@ -308,17 +308,14 @@ def _fit_files(
                 click.echo(f"\nmodel saved to {click.format_filename(model_path)}")
 
 
-def _predict_files(model: Path, files: DataFiles, output: Path | None, details: bool, of_rows: str | None) -> None:
+def _predict_files(model: Path, files: DataFiles, output: Path | None, details: bool, rows: RowColumns) -> None:
     if output is None:
         raise ValueError("predictions of Parquet and Arrow files go to a file; give --output")
-    if of_rows is not None:
-        raise ValueError("--offset and --trials need a table in memory")
     check_outputs([output], [model, *files.paths])
-    what = ("prediction", "std", "gates") if details else ("prediction",)
     fitted = load_model(model)
-    if not isinstance(fitted, NumberPredictions):
-        raise ValueError(f"{model} is no model of a number: predictions of files are for regressors")
-    n = fitted.predict_dataset(files.pattern, output, what)
+    further = ("std", "gates") if isinstance(fitted, NumberPredictions) else ("proba", "gates")
+    what = ("prediction", *(further if details else ()))
+    n = fitted.predict_dataset(files.pattern, output, what, offset=rows.offset, n_trials=rows.trials)
     tell(f"{n} predictions written to {click.format_filename(output)}")
 
 

@@ -136,20 +136,19 @@ def fit_files(
     passes: PassOptions,
 ) -> MixtureOfExpertsRegressor:
     """Return the model, fitted to the files; raise ValueError for options that need a table in memory."""
-    refused = {"--formula": wanted.formula, "--errors": wanted.errors, "--offset": rows.offset}
-    refused |= {"--trials": rows.trials, "--groups": rows.groups}
+    refused = {"--formula": wanted.formula, "--errors": wanted.errors, "--groups": rows.groups}
     for option, value in refused.items():
         if value is not None:
             raise ValueError(f"{option} needs a table in memory: it does not go with Parquet and Arrow files")
     source: Source = open_source(files.pattern)
-    apart = {target, rows.weights, *ignore}
+    apart = {target, *rows.names, *ignore}
     for name in ignore:
         if name not in source.names:
             raise ValueError(f"--ignore must be of the columns {', '.join(map(repr, source.names))}, got {name!r}")
     features = [name for name in source.numeric if name not in apart]
     if not features:
         raise ValueError(f"{files} has no column of numbers left for a feature beside {target!r}")
-    how: dict[str, Any] = {"checkpoint": passes.checkpoint}
+    how: dict[str, Any] = {"checkpoint": passes.checkpoint, "offset": rows.offset, "n_trials": rows.trials}
     if passes.sample_rows is not None:
         how["sample_rows"] = passes.sample_rows
     with passes.client() as client:

@@ -47,8 +47,14 @@ _OF_CLASSES: dict[str, _Function] = {
     **_OF_ALL,
 }
 _WITH_RESPONSE = ("log_density", "cdf", "responsibilities")
-# How columns that are one an expert are called.
-_ONE_EACH = {"experts": "mean", "gates": "gate", "responsibilities": "responsibility"}
+# How columns that are one for each expert or class are called.
+_ONE_EACH = {
+    "experts": "mean",
+    "gates": "gate",
+    "responsibilities": "responsibility",
+    "proba": "probability",
+    "log_proba": "log_probability",
+}
 
 
 class DatasetPredictions:
@@ -79,7 +85,7 @@ class DatasetPredictions:
             "prediction", "std", "experts" (columns mean_0, mean_1, ...), "gates" (gate_0, ...), "assigned"; with a
             `target` also "log_density", "cdf" and "responsibilities" (responsibility_0, ...). A classifier
             predicts labels, and has in place of "std" and "cdf" "proba", "log_proba" and "decision", a column for
-            each class (proba_yes, ...), and "experts" one for each expert and class (mean_0_yes, ...).
+            each class (probability_yes, ...), and "experts" one for each expert and class (mean_0_yes, ...).
         quantiles : sequence of float
             Adds a column for each, "quantile_0.9"; not of a classifier.
         target : str, optional
@@ -106,6 +112,8 @@ class DatasetPredictions:
             )
         names = self._names_of_columns()
         functions = self._functions(what, quantiles, target)
+        if n_trials is not None and self._labels_of_dataset() is not None:
+            raise ValueError("n_trials are for family='binomial', and this is a model of classes")
         check_integer("batch_rows", batch_rows)
         source = open_source(data)
         columns = source.columns(target, names, offset=offset, n_trials=n_trials)
