@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <vector>
 
 #ifdef MOEFAST_STD_THREADS
 #include <system_error>
 #include <thread>
-#include <vector>
 #endif
 #ifdef _OPENMP
 #include <omp.h>
@@ -31,6 +31,35 @@ struct Stopped {};
 // other libraries of the process.
 std::atomic<bool> pool_lost{false};
 const int watching_forks = pthread_atfork(nullptr, nullptr, [] { pool_lost = true; });
+
+// How many threads this one can have at its side: libgomp, which keeps a pool for each thread that asks, ends
+// the process when the system gives it fewer than it wants. So they are started here first, all at once, and
+// go again.
+int startable_threads(int wanted) {
+  thread_local int found = 1;
+  if (wanted <= found) return wanted;
+  std::vector<pthread_t> others;
+  others.reserve(static_cast<std::size_t>(wanted));
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> turn(one_at_a_time);
+  std::mutex gate;
+  {
+    const std::lock_guard<std::mutex> closed(gate);
+    while (static_cast<int>(others.size()) < wanted - 1) {
+      pthread_t other;
+      const auto wait = [](void* at) -> void* {
+        const std::lock_guard<std::mutex> passed(*static_cast<std::mutex*>(at));
+        return nullptr;
+      };
+      if (pthread_create(&other, nullptr, wait, &gate) != 0) break;
+      others.push_back(other);
+    }
+  }
+  for (const pthread_t other : others) pthread_join(other, nullptr);
+  const int started = 1 + static_cast<int>(others.size());
+  if (started == wanted) found = wanted;
+  return started;
+}
 #endif
 
 }  // namespace
@@ -89,7 +118,11 @@ void parallel_for(index_t n_tasks, int n_threads, const Poll& poll,
     }
   };
 
+#if defined(_OPENMP) && !defined(_WIN32)
+  const int threads = startable_threads(usable_threads(n_threads, n_tasks));
+#else
   const int threads = usable_threads(n_threads, n_tasks);
+#endif
 #ifdef _OPENMP
   if (threads > 1) {
 #pragma omp parallel num_threads(threads)

@@ -15,7 +15,7 @@ from moefast.moments.accumulator import MomentAccumulator
 from moefast.selection.likelihood_ratio import lr_test
 from moefast.selection.n_experts import select_n_experts
 from moefast.selection.regressor_cv import MixtureOfExpertsRegressorCV
-from moefast.threads import resolve_threads
+from moefast.threads import resolve_threads, take_blas_buffers
 
 __all__ = [
     "BaggedMixtureOfExperts",
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 __version__: str = _core.__version__
+
+take_blas_buffers()
 
 
 def build_info() -> dict[str, Any]:

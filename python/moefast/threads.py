@@ -1,13 +1,26 @@
-"""The one rule for the number of threads."""
+"""The one rule for the number of threads, and buffers of BLAS."""
 
 from __future__ import annotations
 
 import os
 from numbers import Integral
 
+import numpy as np
 from joblib import cpu_count
+from scipy.linalg.blas import dsyrk
 
-__all__ = ["resolve_threads"]
+__all__ = ["resolve_threads", "take_blas_buffers"]
+
+
+def take_blas_buffers() -> None:
+    """Let numpy's and scipy's BLAS take the memory they work in.
+
+    OpenBLAS takes it when it is first used and keeps it; where there is none left it waits, then ends the process.
+    Taken early, what is short of memory later is an array, for which there is a MemoryError.
+    """
+    square = np.ones((64, 64))
+    np.matmul(square, square.T)  # a matrix and itself: for small products of others nothing is taken
+    dsyrk(1.0, square)
 
 
 def resolve_threads(n_threads: int | None) -> int:
