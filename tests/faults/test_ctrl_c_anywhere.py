@@ -1,7 +1,8 @@
 """Ctrl-C at random moments of every long call: heard at once, with everything as it was before.
 
 ``pytest -m study tests/faults/test_ctrl_c_anywhere.py`` sends some hundred; a few stand in
-tests/test_interrupts.py and tests/test_threads.py. What is bounded is the processor time between the signal and its arrival.
+tests/test_interrupts.py and tests/test_threads.py. What is bounded is the processor time between the signal
+and its arrival.
 """
 
 import pickle

@@ -49,6 +49,9 @@ _AT_BOUND = 1e-9
 # A function of parameters that stand fixed depends on them if they make up more of its slope than this.
 _ON_FIXED = 1e-2
 
+# A second derivative in standard units up to which nothing is known; the variance's square stays in range.
+_NOTHING = 1e-140
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -185,7 +188,7 @@ def _inverse(information: Information, free: npt.NDArray[np.bool_]) -> tuple[Flo
     P = len(free)
     likelihood, precision = -information.hessian[np.ix_(free, free)], information.precision[np.ix_(free, free)]
     diagonal = np.diag(likelihood)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scale = 1.0 / np.sqrt(np.where(diagonal > _NOTHING, diagonal, 1.0))
     values, Q = np.linalg.eigh(scale[:, None] * likelihood * scale)
     largest = max(float(np.abs(values).max(initial=0.0)), 1e-300)
     is_flat = np.abs(values) < _FLAT * largest
