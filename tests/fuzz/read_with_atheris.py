@@ -3,7 +3,7 @@
     python tests/fuzz/read_with_atheris.py KIND [-runs=N] [FOLDER ...]
 
 KIND is one of those of `bytes_of_files.GOOD`, such as "model", "csv", "parquet", "accumulator"; further arguments
-are libFuzzer's. Inputs are read as they are and once more with a checksum that is right. It ends with the input and
+are libFuzzer's. Inputs are read as they are and with a checksum that is right. It ends with the input and
 the traceback of the first accident. test_fuzz_readers.py tries the same readers on mutated bytes without atheris.
 """
 
