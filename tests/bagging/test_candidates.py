@@ -6,13 +6,15 @@ import pytest
 from moefast.bagging.candidates import best_setting
 
 
-def score_around(k, alpha, gate_alpha, asked):
+def score_around(k, alpha, gate_alpha, asked, noise_floor=0.02):
     """Best at these, worse by the logarithms of the ratios."""
+    floors = []
 
     def score(estimator):
         asked.append((estimator.n_experts, estimator.alpha, estimator.gate_alpha))
-        wanted = (k, alpha, gate_alpha)
-        return -sum(abs(np.log(a / b)) for a, b in zip(asked[-1], wanted, strict=True))
+        floors.append(estimator.noise_floor)
+        wanted = (k, alpha, gate_alpha, noise_floor)
+        return -sum(abs(np.log(a / b)) for a, b in zip((*asked[-1], floors[-1]), wanted, strict=True))
 
     return score
 
@@ -22,11 +24,20 @@ def test_the_best_setting_is_found_where_there_is_one(wanted):
     asked = []
     found = best_setting(score_around(*wanted, asked), 10_000, 3)
     assert (found.n_experts, found.alpha, found.gate_alpha) == wanted
-    assert len(set(asked)) == len(asked)  # none is fitted twice
+    assert found.noise_floor == 0.02
+    assert len(set(asked)) == len(asked) - 1  # none is fitted twice; the last has less noise
+    assert asked[-1] == wanted
     assert asked.index((wanted[0], 0.3, 1e-3)) == np.log2(wanted[0]).round()
     ways = {(k, 0.3, 1e-3) for k in (1, 2, 4, 8, 16, 32)}
     after = [one for one in asked if one not in ways]
     assert all(one[0] == wanted[0] for one in after)
+
+
+def test_noise_becomes_less_as_long_as_that_helps():
+    asked = []
+    assert best_setting(score_around(8, 0.3, 1e-3, asked, noise_floor=0.005), 10_000, 3).noise_floor == 0.005
+    assert asked[-2:] == [(8, 0.3, 1e-3)] * 2
+    assert best_setting(score_around(8, 0.3, 1e-3, [], noise_floor=0.001), 10_000, 3).noise_floor == 0.001
 
 
 def test_one_expert_has_no_gate_and_few_rows_allow_few():

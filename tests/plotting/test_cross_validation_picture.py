@@ -41,7 +41,7 @@ def test_it_has_every_setting_and_marks_the_choice():
 def test_a_single_setting_is_drawn():
     model = MixtureOfExpertsRegressorCV(1, alphas=1.0, gate_alphas=1.0, gate_basis="linear").fit(X, Y)
     title = plot_cross_validation(model).get_title()
-    assert title == "1 expert, alpha 1, gate_alpha 1, noise per_expert, gate_basis linear"
+    assert title == "1 expert, alpha 1, gate_alpha 1, noise per_expert, gate_basis linear, noise_floor 0.02"
 
 
 def test_a_model_that_is_not_fitted_is_refused():

@@ -11,11 +11,18 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
 from moefast.datasets import make_moe
 from moefast.selection import regressor_cv
+from moefast.selection.cross_validation import HeldOut
 from moefast.selection.grid import default_counts, default_work
-from moefast.selection.grid_search import scores_along_path
+from moefast.selection.grid_search import Scored, Walk, rival, scores_along_path
 
 X, Y, _ = make_moe(300, 3, 2, noise=0.3, random_state=0)
-GRID = {"n_experts": (1, 2, 3), "alphas": (0.1, 3.0), "gate_alphas": (0.01, 1.0), "gate_basis": "linear"}
+GRID = {
+    "n_experts": (1, 2, 3),
+    "alphas": (0.1, 3.0),
+    "gate_alphas": (0.01, 1.0),
+    "gate_basis": "linear",
+    "noise_floor": 0.02,
+}
 LINEAR = {"noise": "per_expert", "gate_basis": "linear"}
 
 
@@ -112,7 +119,8 @@ def test_numbers_of_experts_may_leave_gaps():
 
 
 def test_defaults_try_as_many_experts_as_rows_allow():
-    model = MixtureOfExpertsRegressorCV(alphas=1.0, gate_alphas=1.0, random_state=0).fit(X[:30], Y[:30])
+    only = {"alphas": 1.0, "gate_alphas": 1.0, "noise_floor": 0.02}
+    model = MixtureOfExpertsRegressorCV(random_state=0, **only).fit(X[:30], Y[:30])
     # 24 rows of a fold, 9 parameters an expert more, with splines 18
     assert model.path_ends_ == ((LINEAR, 2, False), ({**LINEAR, "gate_basis": "spline"}, 1, False))
 
@@ -264,11 +272,11 @@ def test_work_grows_with_rows_less_than_they_do():
 def test_richer_gates_end_where_linear_ones_of_as_many_experts_are_better(monkeypatch):
     ends, told = [], []
 
-    def scores(branch, rival, n_jobs, *, shown):
-        told.append(dict(rival))
-        better = {k: np.inf for k in (2, 3, 4)} if rival else rival
+    def scores(branch, bests, n_jobs, *, shown):
+        told.append(dict(bests))
+        better = {k: np.inf for k in (2, 3, 4)} if bests else bests
         found = scores_along_path(branch, better, n_jobs, shown=shown)
-        ends.append(found[1:])
+        ends.append((found.end, found.turned))
         return found
 
     monkeypatch.setattr(regressor_cv, "scores_along_path", scores)
@@ -280,6 +288,40 @@ def test_richer_gates_end_where_linear_ones_of_as_many_experts_are_better(monkey
     for k, score in told[1].items():
         same = linear & (model.cv_results_["param_n_experts"] == k)
         assert score == model.cv_results_["mean_test_score"][same].max()
+
+
+def test_less_noise_is_tried_where_experts_are_at_the_floor():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 2))
+    y = np.where(x[:, 0] > 0, 1 + x[:, 1], -1 - 2 * x[:, 1])
+    y += np.where(x[:, 0] > 0, 0.3, 0.002) * rng.normal(size=400)
+    small = {"n_experts": (1, 2), "alphas": 0.01, "gate_alphas": 0.01, "noise_floor": (0.002, 0.02)}
+    model = fitted(x, y, **small)
+    floors = model.cv_results_["param_noise_floor"]
+    assert [end[0]["noise_floor"] for end in model.path_ends_] == [0.02, 0.002]
+    assert model.best_params_["noise_floor"] == model.best_estimator_.noise_floor == 0.002
+    assert model.sigma_.min() < 0.01
+    best = [model.cv_results_["mean_test_score"][floors == floor].max() for floor in (0.02, 0.002)]
+    assert best[1] > best[0] + 0.4
+    noisy = fitted(x, y + 0.3 * rng.normal(size=400), **small)
+    assert [end[0]["noise_floor"] for end in noisy.path_ends_] == [0.02]
+    assert (noisy.cv_results_["param_noise_floor"] == 0.02).all()
+
+
+def test_rivals_are_paths_of_linear_gates_or_the_same():
+    def walk(k, mean, **setting):
+        scored = Scored({"n_experts": k, **setting}, np.array([mean]), HeldOut(mean, 0.1))
+        return Walk(setting, [scored], k, False, False)
+
+    walks = [
+        walk(2, 1.0, noise="per_expert", gate_basis="linear", noise_floor=0.02),
+        walk(2, 2.0, noise="per_expert", gate_basis="linear", noise_floor=0.002),
+        walk(3, 3.0, noise="per_expert", gate_basis="spline", noise_floor=0.02),
+        walk(3, 4.0, noise="shared", gate_basis="linear", noise_floor=0.02),
+    ]
+    here = {"noise": "per_expert", "noise_floor": 0.002}
+    assert rival({**here, "gate_basis": "spline"}, walks) == {2: 2.0, 3: 3.0}
+    assert rival({**here, "gate_basis": "quadratic"}, walks) == {2: 2.0}
 
 
 def test_clones_search_again(model):
@@ -305,6 +347,8 @@ def test_a_failed_fit_leaves_the_one_before(model):
         ({"n_experts": "all"}, "n_experts must be"),
         ({"n_experts": (1, 290)}, "n_experts has 290, more than the 240 rows"),
         ({"alphas": (-1.0,)}, "alphas must be"),
+        ({"noise_floor": (0.02, 0.0)}, "noise_floor must be"),
+        ({"noise_floor": ()}, "noise_floor is empty"),
         ({"alphas": ()}, "alphas is empty"),
         ({"alphas": ("1",)}, "alphas must be"),
         ({"gate_alphas": ("none",)}, "gate_alphas must be"),

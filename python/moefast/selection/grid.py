@@ -16,8 +16,10 @@ from moefast.validation import check_choice, check_integer, check_number
 __all__ = [
     "ALPHAS",
     "GATE_ALPHAS",
+    "NOISE_FLOORS",
     "checked_bases",
     "checked_counts",
+    "checked_floors",
     "checked_noise",
     "checked_penalties",
     "checked_ridges",
@@ -25,8 +27,10 @@ __all__ = [
     "default_work",
 ]
 
-ALPHAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-GATE_ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+GATE_ALPHAS = (1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+# The smaller serves responses whose noise is small beside their range: tried where experts are at the larger.
+NOISE_FLOORS = (0.02, 0.002)
 _MOST_EXPERTS = 20
 # Training rows of a fold for each parameter of the largest model that is tried. Ridges hold the parameters.
 _ROWS_PER_PARAMETER = 1.0
@@ -112,6 +116,16 @@ def checked_noise(given: Any) -> Sequence[Literal["per_expert", "shared"]]:
     for kind in kinds:
         check_choice("noise", kind, ("per_expert", "shared"))
     return kinds
+
+
+def checked_floors(given: Any) -> list[dict[str, Any]]:
+    """Return floors of the noise from the largest on, with their name where a sequence is given."""
+    floors = _listing("noise_floor", given)
+    for floor in floors:
+        check_number("noise_floor", floor, low=0.0, open_low=True)
+    if not isinstance(given, Iterable):
+        return [{}]
+    return [{"noise_floor": floor} for floor in sorted(map(float, floors), reverse=True)]
 
 
 def checked_penalties(alpha_towards: Any, l1_ratio: Any) -> list[dict[str, Any]]:

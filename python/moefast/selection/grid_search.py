@@ -18,7 +18,7 @@ from moefast.selection.cross_validation import HeldOut
 from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
 
-__all__ = ["Branch", "Scored", "best_by_count", "best_setting", "results_table", "scores_along_path"]
+__all__ = ["Branch", "Scored", "Walk", "best_setting", "differs_in", "results_table", "rival", "scores_along_path"]
 
 # The path ends where so many numbers of experts in a row are below the best by more than a standard error of the
 # difference, or so many in a row have not been better.
@@ -75,6 +75,30 @@ class Scored:
     held_out: HeldOut
 
 
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a path has found.
+
+    Attributes
+    ----------
+    setting : mapping of str to object
+        That of the branch.
+    scored : list of Scored
+    end : int
+        The number of experts at which it ended.
+    turned : bool
+        Whether it ended because the curve had turned, or another path is better.
+    collapsed : bool
+        Whether the fits of the best setting have experts at the noise floor, in half of the folds.
+    """
+
+    setting: Mapping[str, Any]
+    scored: list[Scored]
+    end: int
+    turned: bool
+    collapsed: bool
+
+
 class _Path:
     """The steps of all folds of a branch along its path.
 
@@ -106,11 +130,13 @@ class _Path:
         """What all fits so far have taken."""
         return sum(fits.work for fits in self._fits if fits is not None)
 
+    def has_collapsed(self, pair: Pair) -> bool:
+        """Whether half of the folds have collapsed experts under a pair of ridges."""
+        return 2 * sum(fits.collapsed[pair] for fits in self._fits if fits is not None) >= len(self._fits)
 
-def scores_along_path(
-    branch: Branch, rival: Mapping[int, float], n_jobs: int | None, *, shown: bool
-) -> tuple[list[Scored], int, bool]:
-    """Return the scores of a branch, the number of experts at which it ended, and whether the curve had turned.
+
+def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | None, *, shown: bool) -> Walk:
+    """Return the scores of a branch along its path.
 
     With every number of experts the ridges go from the best pair so far to the best of its neighbours, as long as
     there is a better one.
@@ -118,9 +144,9 @@ def scores_along_path(
     Parameters
     ----------
     branch : Branch
-    rival : mapping of int to float
-        The best scores of a branch with the same laws and plainer gates, by the number of experts. A path that
-        is below them twice in a row ends: richer gates are worth their time where as many experts do better.
+    bests : mapping of int to float
+        The best scores of plainer branches, by the number of experts. A path that is below them twice in a row
+        ends: richer gates, or less noise, are worth their time where as many experts do better.
     n_jobs : int or None
     shown : bool
         Whether there are progress bars.
@@ -130,6 +156,7 @@ def scores_along_path(
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = behind = 0
+    collapsed = False
     base = ridges.middle
     for k in range(1, branch.counts[-1] + 1):
         if k not in branch.counts:
@@ -142,26 +169,35 @@ def scores_along_path(
             base = max(found, key=lambda pair: found[pair].held_out.mean)
         scored += [found[pair] for pair in sorted(found)]
         values = np.concatenate(of_pairs[base])
-        behind = behind + 1 if k > 1 and found[base].held_out.mean < rival.get(k, -math.inf) else 0
+        behind = behind + 1 if k > 1 and found[base].held_out.mean < bests.get(k, -math.inf) else 0
         if best is None or weights @ (values - best) > 0:
             best, worse, not_better = values, 0, 0
+            collapsed = path.has_collapsed(base)
         else:
             difference = HeldOut.of(best - values, weights)
             worse = worse + 1 if difference.mean > difference.standard_error else 0
             not_better += 1
         if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER or behind >= _BEHIND:
-            return scored, k, k < branch.counts[-1]
+            return Walk(branch.setting, scored, k, k < branch.counts[-1], collapsed)
         if path.work > branch.most_work:
-            return scored, k, False
-    return scored, branch.counts[-1], False
+            break
+    return Walk(branch.setting, scored, k, False, collapsed)
 
 
-def best_by_count(scored: Sequence[Scored]) -> dict[int, float]:
-    """Return the best score of each number of experts."""
+def differs_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """Return the names of what two settings have in two ways."""
+    return {name for name in one if one[name] != other[name]}
+
+
+def rival(setting: Mapping[str, Any], walks: Sequence[Walk]) -> dict[int, float]:
+    """Return the best scores, by their experts, of paths of linear gates or the same and of any floor of noise."""
     best: dict[int, float] = {}
-    for one in scored:
-        k = one.setting["n_experts"]
-        best[k] = max(best.get(k, -math.inf), one.held_out.mean)
+    for walk in walks:
+        plainer = walk.setting["gate_basis"] in ("linear", setting["gate_basis"])
+        if plainer and differs_in(walk.setting, setting) <= {"noise_floor", "gate_basis"}:
+            for one in walk.scored:
+                k = one.setting["n_experts"]
+                best[k] = max(best.get(k, -math.inf), one.held_out.mean)
     return best
 
 

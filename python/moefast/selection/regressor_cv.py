@@ -24,15 +24,25 @@ from moefast.selection.folds import checked_folds
 from moefast.selection.grid import (
     ALPHAS,
     GATE_ALPHAS,
+    NOISE_FLOORS,
     checked_bases,
     checked_counts,
+    checked_floors,
     checked_noise,
     checked_penalties,
     checked_ridges,
     default_counts,
     default_work,
 )
-from moefast.selection.grid_search import Branch, best_by_count, best_setting, results_table, scores_along_path
+from moefast.selection.grid_search import (
+    Branch,
+    Walk,
+    best_setting,
+    differs_in,
+    results_table,
+    rival,
+    scores_along_path,
+)
 from moefast.selection.ridge_path import Fold, Ridges
 from moefast.tasks import check_jobs
 from moefast.validation import check_flag, check_verbose, check_weights
@@ -73,8 +83,10 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Take the fewest experts whose best setting is at most one standard error of the best below it.
     family, covariance_type, formula, expert_features, gate_features, common_features
         As for :class:`MixtureOfExpertsRegressor`.
-    fit_intercept, fit_gate_intercept, max_iter, tol, noise_floor
+    fit_intercept, fit_gate_intercept, max_iter, tol
         Likewise.
+    noise_floor : float or sequence of float
+        Less than the largest is tried where experts are at it.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
     n_jobs : int or None
@@ -125,7 +137,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     >>> X, y, truth = make_moe(400, 3, 2, noise=0.3, random_state=0)
     >>> model = MixtureOfExpertsRegressorCV(n_experts=(1, 2, 3), random_state=0).fit(X, y)
     >>> model.n_experts_, sorted(model.best_params_)
-    (2, ['alpha', 'gate_alpha', 'gate_basis', 'n_experts', 'noise'])
+    (2, ['alpha', 'gate_alpha', 'gate_basis', 'n_experts', 'noise', 'noise_floor'])
     >>> model.predict(X[:1]).shape
     (1,)
     """
@@ -158,7 +170,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         l1_ratio: float | Sequence[float] = 0.0,
         max_iter: int = 1000,
         tol: float = 1e-8,
-        noise_floor: float = 0.02,
+        noise_floor: float | Sequence[float] = NOISE_FLOORS,
         random_state: RandomState = None,
         n_jobs: int | None = None,
         n_threads: int | None = None,
@@ -183,7 +195,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.l1_ratio = l1_ratio  # type: ignore[assignment]  # likewise
         self.max_iter = max_iter
         self.tol = tol
-        self.noise_floor = noise_floor
+        self.noise_floor = noise_floor  # type: ignore[assignment]  # likewise
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.n_threads = n_threads
@@ -194,29 +206,25 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     ) -> list[Warning]:
         counts, ridges = checked_counts(self.n_experts), checked_ridges(self.alphas, self.gate_alphas)
         kinds_of_noise, bases = checked_noise(self.noise), checked_bases(self.gate_basis)
-        penalties = checked_penalties(self.alpha_towards, self.l1_ratio)
+        penalties, floors = checked_penalties(self.alpha_towards, self.l1_ratio), checked_floors(self.noise_floor)
         check_flag("one_standard_error", self.one_standard_error)
         check_jobs(self.n_jobs)
         check_verbose(self.verbose)
         rng = get_generator(self.random_state)
         seed = int(rng.integers(2**31))
         data = (X, y, sample_weight, offset, n_trials, groups)
-        scored, ends = [], []
-        of_linear: dict[str, dict[int, float]] = {}  # by the rest of the setting
-        for noise, basis, penalty in product(kinds_of_noise, bases, penalties):
-            setting = {"noise": noise, "gate_basis": basis, **penalty}
+        walks: list[Walk] = []
+        for noise, basis, penalty, floor in product(kinds_of_noise, bases, penalties, floors):
+            setting = {"noise": noise, "gate_basis": basis, **penalty, **floor}
+            higher = [walk for walk in walks if differs_in(walk.setting, setting) == {"noise_floor"}]
+            if floor is not floors[0] and not (higher and higher[-1].collapsed):
+                continue  # no expert would have less noise
             branch = self._branch(setting, counts, ridges, data, seed)
             if branch is None:
                 continue
-            rest = repr((noise, penalty))
-            of_branch, *end = scores_along_path(
-                branch, of_linear.get(rest, {}), self.n_jobs, shown=bool(self.verbose)
-            )
-            if basis == "linear":
-                of_linear[rest] = best_by_count(of_branch)
-            scored += of_branch
-            ends.append((setting, *end))
-        self.path_ends_ = tuple(ends)
+            walks.append(scores_along_path(branch, rival(setting, walks), self.n_jobs, shown=bool(self.verbose)))
+        scored = [one for walk in walks for one in walk.scored]
+        self.path_ends_ = tuple((dict(walk.setting), walk.end, walk.turned) for walk in walks)
         self.cv_results_ = results_table(scored)
         self.best_index_ = best_setting(scored, one_standard_error=self.one_standard_error)
         self.best_params_ = self.cv_results_["params"][self.best_index_]

@@ -112,6 +112,8 @@ class Fits:
         In standard units.
     held_out : mapping of Pair to ndarray
         log P(y | x) of each row, or group of rows, held out.
+    collapsed : mapping of Pair to bool
+        Whether there are experts at the noise floor, or of hardly any rows.
     work : float
         What all fits so far have taken, in entries of Hessians of the gates, summed over rows: 1e-11 seconds each.
     """
@@ -119,6 +121,7 @@ class Fits:
     n_experts: int
     mixtures: Mapping[Pair, Mixture]
     held_out: Mapping[Pair, Floats]
+    collapsed: Mapping[Pair, bool]
     work: float
 
 
@@ -155,6 +158,7 @@ def fit_step(
     known = before is not None and before.n_experts == n_experts
     mixtures = dict(before.mixtures) if before is not None and known else {}
     held_out = dict(before.held_out) if before is not None and known else {}
+    collapsed = dict(before.collapsed) if before is not None and known else {}
     n_iter = 0
     for pair in pairs:
         problem = under(pair)
@@ -166,11 +170,11 @@ def fit_step(
             starts = _starts(problem, n_experts, before, pair, seed)
             fit, report = best_of_starts(problem, starts, settings=_SETTINGS)
             n_iter += report.n_iter_total
-        mixtures[pair] = fit.mixture
+        mixtures[pair], collapsed[pair] = fit.mixture, bool(fit.collapsed)
         held_out[pair] = _log_density(least.to_units(fit).mixture, fold.held_out)
     of_row = n_experts * (_WORK_BESIDE + n_experts * least.gate_design.rank**2)
     spent = 0.0 if before is None else before.work
-    return Fits(n_experts, mixtures, held_out, spent + float(n_iter) * least.n_rows * of_row)
+    return Fits(n_experts, mixtures, held_out, collapsed, spent + float(n_iter) * least.n_rows * of_row)
 
 
 def _starts(
