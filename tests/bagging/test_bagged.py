@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy.special import logsumexp
 from sklearn.base import clone
 
@@ -11,7 +12,7 @@ from moefast.bagging.agreement import Agreement
 from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicates import drawn
 from moefast.mixture import Mixture
-from moefast.plotting import plot_calibration
+from moefast.plotting import plot_calibration, plot_coefficients, plot_gates, plot_search
 from moefast.validation import check_samples
 
 
@@ -45,6 +46,21 @@ def test_the_law_is_the_average_of_the_replicates(fitted):
     assert fitted.cdf(X, low) == pytest.approx(0.1, rel=1e-8)
     assert fitted.cdf(X, high) == pytest.approx(0.9, rel=1e-8)
     assert fitted.predict_quantile(X, 0.1) == pytest.approx(low)
+
+
+def test_what_one_fit_has_is_told_where_it_is_asked_for(fitted):
+    X, _ = data()
+    for picture in (plot_coefficients, plot_gates, plot_search):
+        with pytest.raises(AttributeError, match=r"one of its replicates, model.estimators_\[0\]"):
+            picture(fitted, X) if picture is not plot_search else picture(fitted)
+    assert plot_coefficients(fitted.estimators_[0], X, ax=Figure().subplots()).lines
+    with pytest.raises(AttributeError, match="compare averages by out_of_bag_log_likelihood_"):
+        _ = fitted.bic_
+    with pytest.raises(AttributeError, match=r"see agreement\(X, y\)"):
+        fitted.summary()
+    with pytest.raises(AttributeError, match=r"no attribute 'summaries'$"):
+        _ = fitted.summaries
+    assert not hasattr(fitted, "coef_")
 
 
 def test_out_of_bag_is_of_rows_that_replicates_have_not_seen(fitted):

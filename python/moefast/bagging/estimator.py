@@ -38,6 +38,13 @@ _COLD_STARTS = 8
 _TRIALS = 25
 _FEW_ROWS = 1000
 
+# What one fit has and an average has not.
+_OF_CRITERIA = ("aic_", "bic_", "icl_", "log_likelihood_", "n_parameters_")
+_OF_ONE_FIT = (
+    *("summary", "inference", "fit_report_", "shares_", "entropy_", "converged_", "n_iter_"),
+    *("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_"),
+)
+
 
 class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     r"""The average of mixtures of experts fitted to rows with random weights: a law of y that predicts well.
@@ -301,6 +308,18 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     def _refits(self, estimator: Any, samples: Samples, draws: Sequence[Draw]) -> list[Any]:
         """Return the fits of an estimator to draws."""
         return refits(estimator, samples, draws, self.n_jobs, shown=bool(self.verbose))
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what an average has in place of what one fit has; pictures of one fit ask for it."""
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name in _OF_CRITERIA:
+            text += ": replicates have no common likelihood; compare averages by out_of_bag_log_likelihood_"
+        elif name in _OF_ONE_FIT:
+            text += (
+                ": an average of mixtures has no experts of its own; see agreement(X, y), or draw or print one "
+                "of its replicates, model.estimators_[0]"
+            )
+        raise AttributeError(text)
 
     def mean_replicates(self, X: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return E[y | x] by each replicate, shape (n, B); the mean over them is that of :meth:`predict`."""
