@@ -59,7 +59,7 @@ def costs(folder: Path, n: int = 4_000_000, d: int = 10, k: int = 3) -> None:
     columns = source.columns("y")
     look = FirstLook(columns, 65_536, 100_000, GAUSSIAN)
     seconds, first = cpu(lambda: look(source.parts[0]))
-    spread = first.spread(d, outliers=False)
+    spread = first.spread(d)
     whole = EmProblem(first.samples(columns), EmOptions(n_threads=1), spread=spread)
     fit = whole.run_many([np.eye(k)[np.arange(whole.n_rows) % k]], max_iter=3)[0]
     _, parameters = whole._parameters(fit.mixture)

@@ -165,9 +165,10 @@ void bind_em(py::module_& m) {
       m, "RowStream",
       "Rows that nobody holds at once: pass_(parameters, sums) returns what e_step says of "
       "all of them; see em.hpp.")
-      .def(py::init<py::function, double, index_t, index_t, Columns, Columns>(), py::arg("pass_"),
+      .def(py::init<py::function, double, index_t, index_t, Columns, Columns, index_t>(), py::arg("pass_"),
            py::arg("weight"), py::arg("n_rows"), py::arg("n_features"),
-           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none());
+           py::arg("expert_columns") = py::none(), py::arg("gate_columns") = py::none(),
+           py::arg("n_responses") = 1);
 
   m.def("em_run_stream", &run_stream, py::arg("stream"), py::arg("start").noconvert(), py::arg("settings"),
         "EM from one start, as em_run, on a stream.");

@@ -43,13 +43,15 @@ struct BoundStream {
   RowStream view;
 
   BoundStream(py::function given, double weight, index_t n_rows, index_t n_features, Columns expert_columns,
-              Columns gate_columns)
+              Columns gate_columns, index_t n_responses)
       : pass(std::move(given)) {
+    if (n_responses < 1)
+      throw py::value_error("n_responses must be at least 1, got " + std::to_string(n_responses));
     if (n_rows < 1) throw py::value_error("n_rows must be at least 1, got " + std::to_string(n_rows));
     if (n_features < 0)
       throw py::value_error("n_features must not be negative, got " + std::to_string(n_features));
     if (!(weight > 0)) throw py::value_error("weight must be positive, got " + std::to_string(weight));
-    view.rows.n = n_rows, view.rows.d = n_features;
+    view.rows.n = n_rows, view.rows.d = n_features, view.rows.n_responses = n_responses;
     view.rows.expert_columns = std::move(expert_columns), view.rows.gate_columns = std::move(gate_columns);
     view.rows.check_columns();
     view.weight = weight;
@@ -67,9 +69,10 @@ struct BoundStream {
       dispersion.push_back(p.variance[i]);
       dispersion.push_back(p.shape.empty() ? 1.0 : p.shape[i]);
     }
-    const py::tuple parameters =
-        py::make_tuple(make_array(p.experts, {p.k * p.n_predictors, p.expert_dim}),
-                       make_array(p.gates, {p.k, p.gate_dim}), make_array(std::move(dispersion), {p.k, 2}));
+    const py::tuple parameters = py::make_tuple(
+        make_array(p.experts, {p.k * p.n_predictors, p.expert_dim}), make_array(p.gates, {p.k, p.gate_dim}),
+        p.several_responses() ? make_array(p.cholesky, {p.k, p.n_predictors, p.n_predictors})
+                              : make_array(std::move(dispersion), {p.k, 2}));
     return to_statistics(pass(parameters, to_string(sums)), sums);
   }
 };

@@ -121,6 +121,7 @@ class RowStream:
         n_features: int,
         expert_columns: Sequence[int] | NDArray[np.intp] | None = None,
         gate_columns: Sequence[int] | NDArray[np.intp] | None = None,
+        n_responses: int = 1,
     ) -> None: ...
 
 def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats, _Floats]: ...

@@ -7,7 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor
+from moefast import (
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsClassifier,
+    MixtureOfExpertsRegressor,
+)
 from moefast.sources import SourceError, open_source
 from moefast.streams.stages import DECREMENT_TOL
 from oracles.row_files import table_of, write_parquet
@@ -199,8 +203,12 @@ def test_what_a_stream_cannot_have(tmp_path):
     ):
         with pytest.raises(ValueError, match=match):
             model.fit_dataset(data, "y", gate_features=["x1"])
-    with pytest.raises(NotImplementedError, match=r"target must be one column, got \['y', 'x0'\]: several resp"):
-        MixtureOfExpertsRegressor().fit_dataset(data, ["y", "x0"])
+    with pytest.raises(ValueError, match=r"family='poisson' is for one response, y has 2 columns"):
+        MixtureOfExpertsRegressor(family="poisson").fit_dataset(data, ["y", "x0"])
+    with pytest.raises(ValueError, match=r"several responses are for MixtureOfExpertsRegressor"):
+        MixtureOfExpertsClassifier().fit_dataset(data, ["y", "x0"])
+    with pytest.raises(ValueError, match=r"target must be of the columns .*, got 'z'"):
+        MixtureOfExpertsRegressor().fit_dataset(data, ["y", "z"])
     with pytest.raises(NotImplementedError, match="no fit_dataset: fit it to a sample"):
         HierarchicalMixtureOfExpertsRegressor().fit_dataset(data, "y")
     with pytest.raises(ValueError, match="different rows of positive weight are fewer than"):

@@ -24,7 +24,7 @@ def test_spread_is_that_of_all_rows(batch_rows, shift):
     y, w = rng.normal(size=1500), rng.uniform(0.1, 3.0, size=1500)
     X = np.column_stack([X, np.full(1500, 0.1)])
     found = look_at([table_of(X, y, w=w)], batch_rows, weights="w")
-    spread, wanted = found.spread(3 + 1, outliers=False), Spread.of(Samples(X, y, w))
+    spread, wanted = found.spread(3 + 1), Spread.of(Samples(X, y, w))
     for name in ("x_mean", "x_deviation", "y_mean", "y_deviation"):
         np.testing.assert_allclose(getattr(spread, name), getattr(wanted, name), rtol=1e-10, atol=1e-13)
     assert spread.x_deviation[3] == 0

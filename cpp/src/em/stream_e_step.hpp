@@ -40,7 +40,7 @@ class StreamEStep final : public AnyEStep {
                                   name + ", not " + std::to_string(wanted));
     };
     require(s.totals, p.k, "totals");
-    require(s.squares, p.k, "squares");
+    require(s.squares, p.k * p.n_squares(), "squares");
     require(s.residuals, static_cast<index_t>(p.experts.size()), "residuals");
     require(s.gate_slope, static_cast<index_t>(p.gates.size()), "gate_slope");
     require(s.shape_slopes, p.k, "shape_slopes");

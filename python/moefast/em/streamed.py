@@ -96,7 +96,7 @@ class BatchSums:
         features, y, terms = rows.features, rows.y, rows.terms
         if terms.offset is not None:
             terms = replace(terms, offset=np.ascontiguousarray(terms.offset / units.y_scale))
-        t = np.ascontiguousarray(self._in_units.at_limits(y, units.response(y), problem.family))
+        t = np.asarray(self._in_units.at_limits(y, units.response(y), problem.family))
         row_term = None if isinstance(problem.family, Gaussian) else problem.family.row_term(t, terms)
         centre, inverse_scale = (units.x_mean, 1.0 / units.x_scale) if self._core_units else (None, None)
         if not self._core_units:
@@ -104,7 +104,7 @@ class BatchSums:
             features = [np.ascontiguousarray(X[:, j]) for j in range(X.shape[1])]
         data = _core.EmData(
             tuple(features) if features else np.zeros((len(t), 0)),
-            t,
+            np.ascontiguousarray(t.T),
             np.ascontiguousarray(rows.sample_weight),
             expert_columns=problem.expert_design.columns,
             gate_columns=problem.gate_design.columns,
@@ -227,6 +227,7 @@ class StreamedProblem:
             whole.features.shape[1],
             whole.expert_design.columns,
             whole.gate_design.columns,
+            1 if whole.t.ndim == 1 else whole.t.shape[1],
         )
 
     def _fit(self, start: Mixture, out: Any) -> EmFit:

@@ -266,6 +266,8 @@ class MixtureOfExpertsClassifier(DatasetPredictions, ClassifierMixin, DatasetFit
         return np.asarray(np.searchsorted(self.classes_, y), dtype=np.float64)
 
     def _family(self, n_responses: int = 1) -> Family:
+        if n_responses > 1:
+            return super()._family(n_responses)  # refuses
         if not hasattr(self, "classes_"):
             return BERNOULLI
         return BERNOULLI if len(self.classes_) == 2 else Multinomial(len(self.classes_))

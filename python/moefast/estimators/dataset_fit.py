@@ -51,7 +51,7 @@ class DatasetFit(FlatMixtureEstimator):
     def fit_dataset(
         self: Estimator,
         data: Any,
-        target: str,
+        target: str | list[str],
         features: list[str] | None = None,
         gate_features: list[str] | None = None,
         weights: str | None = None,
@@ -77,8 +77,9 @@ class DatasetFit(FlatMixtureEstimator):
         data : str, path-like or sequence of these, pyarrow.dataset.Dataset, callable or dask.dataframe.DataFrame
             Parquet or Arrow IPC files by their paths, a glob or a folder; or a function without arguments that
             returns fresh record batches of pyarrow whenever it is called. Nothing may change between passes.
-        target : str
-            The column of y; of a classifier texts, whole numbers, or true and false.
+        target : str or list of str
+            The column of y, of several responses their columns; of a classifier texts, whole numbers, or true and
+            false.
         features : list of str, optional
             The columns of X, in this order. Default: all columns of numbers but the target and the weights.
         gate_features : list of str, optional
@@ -139,10 +140,11 @@ class DatasetFit(FlatMixtureEstimator):
     def _fit_stream(self, source: Source, seen: _Seen, how: StreamOptions) -> list[Warning]:
         options = self._checked_parameters()
         self._refuse_for_stream(seen)
-        columns = replace(seen.columns, absorbs_offset=self._family().absorbs_offset)
+        q = seen.columns.n_responses
+        columns = replace(seen.columns, absorbs_offset=self._family(q).absorbs_offset)
         stages = Stages(source, columns, how, {**_described(self.get_params(deep=False)), "gates": seen.gates})
         self._learn_labels(stages)
-        first = stages.first_pass(self._family())
+        first = stages.first_pass(self._family(q))
         samples = first.samples(columns)
         self._check_response(samples)
         k, asked_for = self._asked_for()
@@ -153,14 +155,14 @@ class DatasetFit(FlatMixtureEstimator):
             )
         self.formula_ = self.gate_basis_ = None
         options = replace(self._with_columns(options, samples), **seen.settings)
-        spread = first.spread(samples.n_features, outliers=self._family().has_outliers)
-        whole = EmProblem(samples, options, self._link(), self._family(), spread)
+        spread = first.spread(samples.n_features, q, outliers=self._family(q).has_outliers)
+        whole = EmProblem(samples, options, self._link(), self._family(q), spread)
         problem = StreamedProblem(whole, first.n_rows, first.weight)
         start = self._start_of_stream(columns, samples.n_features)
         starts, report = stages.optima(whole._blank(k), lambda: self._optima_of_sample(problem, start))
         end, n_passes = stages.optimum(problem, first, starts)
         fit = whole.to_units(end.fit)
-        shift = (first.density_weight - whole.density_weight) * np.log(whole.standardisation.y_scale)
+        shift = (first.density_weight - whole.density_weight) * whole.standardisation.log_y_unit
         fit = replace(fit, log_likelihood=fit.log_likelihood - shift)
         report = replace(
             report.scaled(1.0 / problem.share),
@@ -174,7 +176,7 @@ class DatasetFit(FlatMixtureEstimator):
         n_parameters = whole.n_parameters(k) - whole.n_left_out(fit.mixture)
         outcome = Outcome(whole, fit, report, order, fit.mixture.ordered(order), n_parameters)
         self._reset_names(columns)
-        self._take(outcome, samples, columns.target)
+        self._take(outcome, samples, columns.target if q == 1 else None)
         self._set_figures_of_stream(first, problem.share)
         return outcome.warnings(samples)
 
@@ -198,7 +200,7 @@ class DatasetFit(FlatMixtureEstimator):
             *self._link_and_branches(),
             n_features,
             columns.features,
-            self._family().n_predictors,
+            self._family(columns.n_responses).n_predictors,
         )
         start = given_start(self.start, np.ones(0, dtype=bool), wanted)
         assert isinstance(start.value, Mixture)
@@ -245,19 +247,18 @@ class DatasetFit(FlatMixtureEstimator):
 
 def _seen(
     source: Source,
-    target: str,
+    target: str | list[str],
     features: list[str] | None,
     gate_features: list[str] | None,
     roles: dict[str, str | None],
 ) -> _Seen:
     """Return which columns are what."""
-    if isinstance(target, (list, tuple)) and len(target) > 1:
-        raise NotImplementedError(
-            f"target must be one column, got {list(target)}: several responses are for fit(X, Y) in memory; take "
-            "a sample of the rows, or fit a model for each column"
-        )
+    further: tuple[str, ...] = ()
+    if isinstance(target, (list, tuple)) and len(target) > 0 and all(isinstance(name, str) for name in target):
+        target, *others = target
+        further = tuple(others)
     if not isinstance(target, str):
-        raise TypeError(f"target must be the name of a column, got {target!r}")
+        raise TypeError(f"target must be the name of a column, or a list of these, got {target!r}")
     for name, given in (("features", features), ("gate_features", gate_features)):
         if given is None:
             continue
@@ -265,12 +266,14 @@ def _seen(
             raise TypeError(f"{name} must be a list of column names or None, got {given!r}")
     if features is not None and len(features) == 0:
         raise ValueError("features is empty; name at least one column, or leave it out for all")
-    columns = source.columns(target, None if features is None else list(features), **roles)
+    columns = source.columns(
+        target, None if features is None else list(features), further_targets=further, **roles
+    )
     if gate_features is None:
         return _Seen(columns)
-    further = [name for name in gate_features if name not in columns.features]
-    both = source.columns(target, [*columns.features, *further], **roles)
-    return _Seen(both, list(columns.features) if further else None, list(gate_features))
+    beside = [name for name in gate_features if name not in columns.features]
+    both = source.columns(target, [*columns.features, *beside], further_targets=further, **roles)
+    return _Seen(both, list(columns.features) if beside else None, list(gate_features))
 
 
 def _described(params: dict[str, Any]) -> dict[str, Any]:

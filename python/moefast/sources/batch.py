@@ -33,6 +33,8 @@ class Columns:
     ----------
     features : tuple of str
     target : str or None
+    further_targets : tuple of str
+        Where there are several responses: those after the first.
     weights : str or None
     offset, n_trials : str or None
     absorbs_offset : bool
@@ -47,6 +49,7 @@ class Columns:
     weights: str | None = None
     offset: str | None = None
     n_trials: str | None = None
+    further_targets: tuple[str, ...] = ()
     absorbs_offset: bool = False
     labels: tuple[Any, ...] | None = None
 
@@ -59,7 +62,12 @@ class Columns:
     @property
     def width(self) -> int:
         """How many columns :attr:`Batch.columns` has, with a response."""
-        return len(self.features) + 1 + len(self.terms)
+        return len(self.features) + self.n_responses + len(self.terms)
+
+    @property
+    def n_responses(self) -> int:
+        """How many targets there are."""
+        return 1 + len(self.further_targets)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -70,7 +78,7 @@ class Columns:
     @property
     def all(self) -> list[str]:
         """Every column that is read, once."""
-        return list(dict.fromkeys([*self.features, *self.roles.values()]))
+        return list(dict.fromkeys([*self.features, *self.roles.values(), *self.further_targets]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +89,8 @@ class Batch:
     ----------
     features : list of ndarray of shape (n,), float64 or float32
     y, sample_weight : ndarray of shape (n,), float64
-        Of length 0 and ones where the columns have none. Weights are positive: other rows have been left out.
+        Of length 0 and ones where the columns have none; several responses are of shape (n, q), each contiguous.
+        Weights are positive: other rows have been left out.
     n_read : int
         Rows that were read, those of weight zero too.
     terms : RowTerms
@@ -100,7 +109,7 @@ class Batch:
     @property
     def columns(self) -> list[AnyFloats]:
         """Everything that is known of rows but their weight: what makes them equal."""
-        return [*self.features, self.y, *self.terms.given]
+        return [*self.features, *(self.y.T if self.y.ndim == 2 else [self.y]), *self.terms.given]
 
     @property
     def n_rows(self) -> int:
@@ -138,6 +147,8 @@ class Batch:
         y, w = of_role.get("target", np.zeros(0)), of_role.get("weights", np.ones(n))
         if columns.absorbs_offset and columns.offset is not None:
             y = y - of_role["offset"]
+        if columns.further_targets:
+            y = np.array([y, *(arrays[name] for name in columns.further_targets)], dtype=np.float64).T
         terms = RowTerms(*(of_role[role] if role in columns.terms else None for role in ("offset", "n_trials")))
         features = [arrays[name] for name in columns.features]
         if columns.weights is not None:
@@ -155,7 +166,7 @@ class Batch:
             keep = w > 0
             if not keep.all():
                 features, w = [np.ascontiguousarray(x[keep]) for x in features], w[keep]
-                y, terms = y[keep] if len(y) else y, terms[keep]
+                y, terms = np.ascontiguousarray(y.T[..., keep]).T if len(y) else y, terms[keep]
         return cls(features, y, w, n, terms if terms.given else NO_TERMS)
 
 

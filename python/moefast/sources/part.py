@@ -69,6 +69,7 @@ class Source:
         *,
         offset: str | None = None,
         n_trials: str | None = None,
+        further_targets: tuple[str, ...] = (),
     ) -> Columns:
         """Return what the columns are for; without `features` all that are numbers and have no other use.
 
@@ -78,12 +79,13 @@ class Source:
             For columns that there are not, and for a column of two uses.
         """
         roles = {"target": target, "weights": weights, "offset": offset, "n_trials": n_trials}
-        apart = [name for name in roles.values() if name is not None]
+        apart = [name for name in (*roles.values(), *further_targets) if name is not None]
         if features is None:
             features = [name for name in self.numeric if name not in apart]
             if not features:
                 raise ValueError(f"the data set has no column of numbers left for a feature beside {apart}")
         wanted: dict[str, Sequence[str | None]] = {role: [name] for role, name in roles.items()}
+        wanted["target"] = [target, *further_targets]
         for what, names in {**wanted, "features": features}.items():
             for name in names:
                 if name is not None and not isinstance(name, str):
@@ -98,4 +100,4 @@ class Source:
         if both or len(set(apart)) < len(apart):
             twice = both or [name for name in apart if apart.count(name) > 1]
             raise ValueError(f"column {twice[0]!r} cannot be of two uses among {', '.join(roles)}, features")
-        return Columns(tuple(features), target, weights, offset, n_trials)
+        return Columns(tuple(features), target, weights, offset, n_trials, further_targets)

@@ -82,7 +82,7 @@ class FirstPass:
                 "scale them"
             )
 
-    def spread(self, n_features: int, *, outliers: bool) -> Spread:
+    def spread(self, n_features: int, n_responses: int = 1, *, outliers: bool = False) -> Spread:
         """Return the units of all rows; where y has outliers, its median and middle half are those of the
         sample.
         """
@@ -90,26 +90,33 @@ class FirstPass:
             width = np.maximum(self.high - self.mean, self.mean - self.low)
         varies = width > _ROUNDING * np.maximum(np.abs(self.low), np.abs(self.high))
         mean, deviation = np.where(varies, self.mean, self.low), np.where(varies, self.deviation, 0.0)
-        d = n_features
+        d, end = n_features, n_features + n_responses
+        tiny = (deviation[d:end] > 0) & (deviation[d:end] < np.finfo(np.float64).tiny)
+        if tiny.any():
+            raise OverflowError(
+                f"y has a standard deviation of {deviation[d:end][tiny][0]:.3g}, where float64 loses its digits "
+                "and the noise would become 0; rescale y"
+            )
+        if n_responses > 1:
+            return Spread(mean[:d], deviation[:d], mean[d:end], deviation[d:end])
         y_mean, y_deviation = float(mean[d]), float(deviation[d])
         if outliers:
             rows, weight = self.sample.drawn()
             median, scale = median_and_scale(rows[:, d], weight)
             y_mean, y_deviation = (median, scale) if scale > 0 else (y_mean, y_deviation)
-        if 0 < y_deviation < np.finfo(np.float64).tiny:
-            raise OverflowError(
-                f"y has a standard deviation of {y_deviation:.3g}, where float64 loses its digits and the noise "
-                "would become 0; rescale y"
-            )
         return Spread(mean[:d], deviation[:d], y_mean, y_deviation)
 
     def samples(self, columns: Columns) -> Samples:
         """Return the rows of the sample."""
         rows, weight = self.sample.drawn()
-        d = len(columns.features)
-        y, *others = (np.ascontiguousarray(column) for column in rows[:, d:].T)
+        d, end = len(columns.features), len(columns.features) + columns.n_responses
+        others = [np.ascontiguousarray(column) for column in rows[:, end:].T]
         terms = RowTerms(**dict(zip(columns.terms, others, strict=True))) if others else NO_TERMS
-        return Samples(np.ascontiguousarray(rows[:, :d]), y, weight, columns.features, terms)
+        several = columns.n_responses > 1
+        names = (str(columns.target), *columns.further_targets) if several else None
+        y = np.ascontiguousarray(rows[:, d:end] if several else rows[:, d])
+        X = np.ascontiguousarray(rows[:, :d])
+        return Samples(X, y, weight, columns.features, terms, response_names=names)
 
 
 def _measured(column: AnyFloats, weight: Floats, low: float, high: float) -> tuple[float, float]:

@@ -89,7 +89,9 @@ class RowSums:
         """Return a row that counts for nothing, for a part without any: sums of 0."""
         zero, one = np.zeros(1), np.ones(1)
         terms = RowTerms(**dict.fromkeys(self.columns.terms, one)) if self.columns.terms else NO_TERMS
-        return Batch([zero for _ in self.columns.features], one, zero, 0, terms)
+        q = self.columns.n_responses
+        y = one if q == 1 else np.ones((1, q), order="F")
+        return Batch([zero for _ in self.columns.features], y, zero, 0, terms)
 
 
 class OutOfPasses(Exception):

@@ -105,7 +105,7 @@ class Stages:
         info = _core.build_info()
         belongs_to = {
             "version": [info["version"], info["instruction_set"]],
-            "columns": [list(columns.features), columns.roles],
+            "columns": [list(columns.features), columns.roles, list(columns.further_targets)],
             **{name: getattr(options, name) for name in ("sample_rows", "batch_rows")},
             **model,
             "data": [part.identity() for part in source.parts],
@@ -316,7 +316,7 @@ def _same_rows(found: PartSums, first: FirstPass) -> bool:
 
 def parameters_of(mixture: Mixture) -> dict[str, Any]:
     """Return what a mixture of a given link and family is made of."""
-    fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape")
+    fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape", "covariance")
     return {name: getattr(mixture, name) for name in fields}
 
 
