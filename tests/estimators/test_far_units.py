@@ -108,6 +108,21 @@ def test_whitening_knows_no_units(unit):
     np.testing.assert_allclose(unit * far @ (unit * far).T, plain @ plain.T, rtol=1e-8)
 
 
+@pytest.mark.parametrize("parameters", [{"gate_features": []}, {"family": "bernoulli", "max_iter": 10}])
+def test_inference_of_denormal_weights(parameters):
+    X_few, y, weights = X[:12], Y[:12] if "family" not in parameters else Y[:12] > 0, np.full(12, 1e-320)
+    model = MixtureOfExpertsRegressor(**FEW, **parameters).fit(X_few, y, weights)
+    result = model.inference(X_few, y, weights)
+    assert np.isfinite(result.bse[result.estimable]).all()
+
+
+def test_what_is_hardly_known_is_not_known():
+    y = (X[:, 0] + 0.1 * X[:, 1] > 0).astype(float)
+    model = fit(y=y, family="bernoulli", gate_alpha=0.0, gate_basis="quadratic", max_iter=10)
+    result = model.inference(X, y)
+    assert np.isfinite(result.bse[result.estimable]).all()
+
+
 # ---- rows that are far from everything ------------------------------------------------------------------
 
 

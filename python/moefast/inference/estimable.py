@@ -115,7 +115,7 @@ class Precision:
         metric = np.zeros((P, P))
         ridge = problem.options.gate_ridge or GATE_ALPHA_AUTO * problem.weight_per_row
         metric[layout.gates, layout.gates] = ridge * layout.ridge_metric(intercepts=True)
-        least = _LEAST_SEPARATED_ERROR**2 / problem.weight_per_row
+        least = min(_LEAST_SEPARATED_ERROR**2 / problem.weight_per_row, 1e300)  # finite beside denormal weights
         return cls(layout, inverse, fixed, flat, few_rows, at_floor, at_bound, metric, least, is_maximum)
 
     def estimable(self, slopes: Floats) -> npt.NDArray[np.bool_]:
