@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from moefast import (
@@ -136,3 +137,10 @@ def test_names_of_columns_and_levels_of_data_sets(tmp_path):
     with pytest.raises(TypeError, match=r"quantiles must be"):
         model.predict_dataset(lambda: [table], tmp_path / "out.parquet", quantiles=None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_in_another_order_are_not_called_no_numbers():
+    table = pd.DataFrame({"load": np.arange(60.0), "speed": np.arange(60.0) ** 2})
+    model = MixtureOfExpertsRegressor(1).fit(table, np.sin(np.arange(60.0)))
+    with pytest.raises(ValueError, match="^The feature names should match"):
+        model.predict(table[["speed", "load"]])

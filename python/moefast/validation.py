@@ -177,7 +177,7 @@ def explain_conversion(X: Any, error: Exception) -> Exception:
 
 def _named(error: Exception) -> Exception:
     """Return an error of the same type that says that X is to blame, where it did not."""
-    return error if re.search(r"\bX\b|array", str(error)) else type(error)(f"X is not numeric: {error}")
+    return error if re.search(r"\bX\b|array|[Ff]eature", str(error)) else type(error)(f"X is not numeric: {error}")
 
 
 def refuse_categories(X: Any) -> None:
