@@ -142,5 +142,5 @@ def test_names_of_columns_and_levels_of_data_sets(tmp_path):
 def test_columns_in_another_order_are_not_called_no_numbers():
     table = pd.DataFrame({"load": np.arange(60.0), "speed": np.arange(60.0) ** 2})
     model = MixtureOfExpertsRegressor(1).fit(table, np.sin(np.arange(60.0)))
-    with pytest.raises(ValueError, match="^The feature names should match"):
+    with pytest.raises(ValueError, match=r"^The feature names should match"):
         model.predict(table[["speed", "load"]])
