@@ -68,6 +68,8 @@ def test_what_rows_fit_exactly_has_no_error():
     assert not result.bse[result.estimable].any()
     assert np.isinf(result.zvalues[0])
     assert result.pvalues[0] == 0.0
+    tiny = replace(result, params=1e300 * result.params, _covariance=1e-200 * np.eye(len(result.params)))
+    assert np.isinf(tiny.zvalues[0])
 
 
 @pytest.mark.parametrize("kind", ["quadratic", "spline"])

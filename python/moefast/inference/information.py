@@ -136,7 +136,7 @@ def _ridges_of_responses(alpha: float, mixture: Mixture, layout: ParameterLayout
         J = numbers_by_scales(covariance, diagonal=diagonal)
         twice, mixed, both = ridge_by_numbers(covariance, used, diagonal=diagonal)
         noise = layout.scales(i)
-        K[np.ix_(noise, noise)] += alpha * J.T @ both @ J
+        K[np.ix_(noise, noise)] += alpha * (J.T @ both @ J)
         for of_column, at in zip(mixed, slopes, strict=True):
             where = [form.start + at for form in layout.forms(i)]
             K[np.ix_(where, where)] += alpha * twice

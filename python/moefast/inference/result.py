@@ -154,7 +154,7 @@ class InferenceResult:
     @property
     def zvalues(self) -> Floats:
         """Estimates over their standard errors, shape (P,); NaN for logarithms: 0 is no hypothesis."""
-        with np.errstate(divide="ignore", invalid="ignore"):  # what rows fit exactly has no error
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what rows fit exactly has no error
             z = self.params / self.bse
         z[self.layout.log_sigmas] = np.nan
         z[self.layout.shapes] = np.nan
