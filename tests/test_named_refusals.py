@@ -122,6 +122,8 @@ def test_em_from_a_mixture_of_other_units():
     )
     with pytest.raises(OverflowError, match=r"out of all proportion"):
         fit_em(X, 1e-200 * Y, far)
+    with pytest.raises(OverflowError, match=r"out of all proportion"):
+        fit_em(X, 1e-200 * Y, TRUTH)  # the square of its noise
 
 
 def test_names_of_columns_and_levels_of_data_sets(tmp_path):

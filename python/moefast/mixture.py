@@ -264,7 +264,8 @@ class Mixture(GatedExperts):
             experts = s.expert_to_standard(self.coef, self.intercept)
             gates = s.gate_to_standard(self.gate_coef, self.gate_intercept)
             moved = self._moved(experts, gates, 1.0 / s.y_scale)
-        if not all(np.isfinite(part).all() for part in (*experts, *gates, moved.sigma)):
+            parts = (*experts, *gates, moved.sigma**2)
+        if not all(np.isfinite(part).all() for part in parts):
             raise OverflowError("the mixture is out of all proportion to the data; was it fitted to other units?")
         return replace(moved, family=self.family.in_units(s.y_mean, s.y_scale))
 

@@ -215,7 +215,7 @@ def disguised(array, one_in=16):
 def _changed(array, change):
     try:
         return change(array)
-    except (TypeError, ValueError, IndexError):  # what cannot be such a thing stays as it is
+    except (TypeError, ValueError, IndexError, NotImplementedError):  # what cannot be such a thing stays as it is
         return array
 
 
