@@ -48,6 +48,19 @@ def test_the_law_is_the_average_of_the_replicates(fitted):
     assert fitted.predict_quantile(X, 0.1) == pytest.approx(low)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e156])
+def test_units_whose_squares_leave_the_range_of_floats(fitted, unit):
+    X, y = data()
+    far = bagged().fit(X, y * unit)
+    assert far.spread_ == fitted.spread_
+    for name in ("predict", "predict_interval"):
+        np.testing.assert_allclose(getattr(far, name)(X) / unit, getattr(fitted, name)(X), rtol=1e-6)
+    np.testing.assert_allclose(
+        far.predict(X, return_std=True)[1] / unit, fitted.predict(X, return_std=True)[1], 1e-6
+    )
+    assert far.out_of_bag_log_likelihood_ + np.log(unit) == pytest.approx(fitted.out_of_bag_log_likelihood_)
+
+
 def test_what_one_fit_has_is_told_where_it_is_asked_for(fitted):
     X, _ = data()
     for picture in (plot_coefficients, plot_gates, plot_search):

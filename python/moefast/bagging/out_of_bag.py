@@ -136,9 +136,11 @@ class OutOfBag:
         known, weights = self.times > 1, self.samples.sample_weight
         if not known.any() or not can_be_drawn_together(self.parts[0].family):
             return 1.0
-        between = np.nanvar(self.means[:, known], axis=0, ddof=1)
+        errors = (self.samples.y - self.mean)[known]
+        unit = float(np.abs(errors).max()) or 1.0  # their squares may leave the range of floats
+        between = np.nanvar((self.means - self.mean)[:, known] / unit, axis=0, ddof=1)
         fewer = between * (1.0 / self.times[known] - 1.0 / n_replicates)
-        error = weights[known] @ (self.samples.y - self.mean)[known] ** 2
+        error = weights[known] @ (errors / unit) ** 2
         return float(np.sqrt(np.clip(1.0 - weights[known] @ fewer / error, 0.1, 1.0))) if error > 0 else 1.0
 
     def _some(self) -> OutOfBag:
