@@ -109,6 +109,11 @@ class Samples:
         return f"column {j}" if self.response_names is None else f"column {self.response_names[j]!r}"
 
     @property
+    def is_rounded(self) -> bool:
+        """Whether the responses are fewer numbers than half of the rows, as counts and rounded values are."""
+        return bool(2 * len(np.unique(self.y, axis=0)) < len(self.y))
+
+    @property
     def n_features(self) -> int:
         """D."""
         return int(self.X.shape[1])

@@ -4,6 +4,12 @@ import numpy as np
 import pytest
 
 from moefast.bagging.candidates import best_setting
+from moefast.validation import check_samples
+
+
+def rows(n, y=None):
+    X = np.arange(3.0 * n).reshape(n, 3)
+    return check_samples(X, X[:, 0] if y is None else y)
 
 
 def score_around(k, alpha, gate_alpha, asked, noise_floor=0.02):
@@ -22,7 +28,7 @@ def score_around(k, alpha, gate_alpha, asked, noise_floor=0.02):
 @pytest.mark.parametrize("wanted", [(8, 0.03, 0.1), (32, 300.0, 1e-3), (2, 0.3, 1e-4), (16, 0.003, 1.0)])
 def test_the_best_setting_is_found_where_there_is_one(wanted):
     asked = []
-    found = best_setting(score_around(*wanted, asked), 10_000, 3)
+    found = best_setting(score_around(*wanted, asked), rows(10_000))
     assert (found.n_experts, found.alpha, found.gate_alpha) == wanted
     assert found.noise_floor == 0.02
     assert len(set(asked)) == len(asked) - 1  # none is fitted twice; the last has less noise
@@ -35,16 +41,18 @@ def test_the_best_setting_is_found_where_there_is_one(wanted):
 
 def test_noise_becomes_less_as_long_as_that_helps():
     asked = []
-    assert best_setting(score_around(8, 0.3, 1e-3, asked, noise_floor=0.005), 10_000, 3).noise_floor == 0.005
+    assert best_setting(score_around(8, 0.3, 1e-3, asked, noise_floor=0.005), rows(10_000)).noise_floor == 0.005
     assert asked[-2:] == [(8, 0.3, 1e-3)] * 2
-    assert best_setting(score_around(8, 0.3, 1e-3, [], noise_floor=0.001), 10_000, 3).noise_floor == 0.001
+    assert best_setting(score_around(8, 0.3, 1e-3, [], noise_floor=0.001), rows(10_000)).noise_floor == 0.001
+    rounded = rows(10_000, np.arange(10_000) % 7 + 0.5)
+    assert best_setting(score_around(8, 0.3, 1e-3, [], noise_floor=0.001), rounded).noise_floor == 0.02
 
 
 def test_one_expert_has_no_gate_and_few_rows_allow_few():
     asked = []
-    found = best_setting(score_around(1, 30.0, 1.0, asked), 1000, 3)
+    found = best_setting(score_around(1, 30.0, 1.0, asked), rows(1000))
     assert (found.n_experts, found.alpha, found.gate_alpha) == (1, 30.0, 1e-3)
     asked.clear()
-    assert best_setting(score_around(32, 0.3, 1e-3, asked), 40, 3).n_experts == 4
+    assert best_setting(score_around(32, 0.3, 1e-3, asked), rows(40)).n_experts == 4
     asked.clear()
-    assert best_setting(score_around(32, 0.3, 1e-3, asked), 5, 3).n_experts == 1
+    assert best_setting(score_around(32, 0.3, 1e-3, asked), rows(5)).n_experts == 1

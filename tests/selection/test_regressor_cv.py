@@ -306,6 +306,8 @@ def test_less_noise_is_tried_where_experts_are_at_the_floor():
     noisy = fitted(x, y + 0.3 * rng.normal(size=400), **small)
     assert [end[0]["noise_floor"] for end in noisy.path_ends_] == [0.02]
     assert (noisy.cv_results_["param_noise_floor"] == 0.02).all()
+    rounded = fitted(x, y.round(), **small)
+    assert [end[0]["noise_floor"] for end in rounded.path_ends_] == [0.02]
 
 
 def test_rivals_are_paths_of_linear_gates_or_the_same():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.samples import Samples
 
 __all__ = ["Score", "best_setting"]
 
@@ -47,22 +48,24 @@ class _Setting:
         )
 
 
-def best_setting(score: Score, n_units: int, n_features: int) -> MixtureOfExpertsRegressor:
+def best_setting(score: Score, samples: Samples) -> MixtureOfExpertsRegressor:
     """Return the best estimator on the way.
 
     Parameters
     ----------
     score : callable
-    n_units, n_features : int
-        Rows, or groups, and columns: there are at least as many rows as experts and gates have coefficients.
+    samples : Samples
+        There are at least as many rows, or groups, as experts and gates have coefficients. Where responses are
+        rounded the floor of the noise stays: densities of numbers that come again and again know no bounds.
     """
-    most = max(1, n_units // (2 * (n_features + 1)))
+    most = max(1, samples.n_units // (2 * (samples.n_features + 1)))
     way = _Way(score, {})
     best = way.along(_Setting(), "n_experts", [k for k in _EXPERTS if k <= most])
     best = way.both_ways(best, "alpha", _ALPHAS)
     if best.n_experts > 1:
         best = way.both_ways(best, "gate_alpha", _GATE_ALPHAS)
-        best = way.along(best, "noise_floor", _NOISE_FLOORS)
+        if not samples.is_rounded:
+            best = way.along(best, "noise_floor", _NOISE_FLOORS)
     return way.tried[best][0]
 
 

@@ -225,7 +225,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
             if prepared:
                 self.estimator_ = max(prepared, key=score)
             else:
-                self.estimator_ = best_setting(score, samples.n_units, samples.n_features)
+                self.estimator_ = best_setting(score, samples)
             first = fits[next(i for i, one in enumerate(self.candidates_) if one is self.estimator_)]
         self.estimators_ = first + self._refits(self.estimator_, samples, draws[len(first) :])
         self._average(samples, draws)

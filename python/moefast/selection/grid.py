@@ -38,8 +38,8 @@ _ROWS_PER_PARAMETER = 1.0
 _MOST_GATE_PARAMETERS = 500
 _FEW_ROWS = 1000
 # What a path of 250 rows a fold may take, about three seconds, in the unit of `ridge_path.Fits`; and the power of
-# the rows by which it grows. On concrete, airfoil and power plant both paths of the default take less time than
-# NGBoost with early stopping does twice.
+# the rows by which it grows. On ten tables of 189 to 9568 rows a whole fit takes at most four times as long as one
+# of NGBoost that stops early.
 _WORK, _ROWS_OF_WORK, _GROWTH = 2.4e11, 250, 0.6
 
 

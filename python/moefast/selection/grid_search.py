@@ -88,15 +88,16 @@ class Walk:
         The number of experts at which it ended.
     turned : bool
         Whether it ended because the curve had turned, or another path is better.
-    collapsed : bool
-        Whether the fits of the best setting have experts at the noise floor, in half of the folds.
+    wants_less_noise : bool
+        Whether the fits of the best setting have experts at the noise floor, in half of the folds, and not because
+        responses are rounded: densities of numbers that come again and again know no bounds.
     """
 
     setting: Mapping[str, Any]
     scored: list[Scored]
     end: int
     turned: bool
-    collapsed: bool
+    wants_less_noise: bool
 
 
 class _Path:
@@ -156,7 +157,7 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = behind = 0
-    collapsed = False
+    less_noise, rounded = False, branch.folds[0].samples.is_rounded
     base = ridges.middle
     for k in range(1, branch.counts[-1] + 1):
         if k not in branch.counts:
@@ -172,16 +173,16 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
         behind = behind + 1 if k > 1 and found[base].held_out.mean < bests.get(k, -math.inf) else 0
         if best is None or weights @ (values - best) > 0:
             best, worse, not_better = values, 0, 0
-            collapsed = path.has_collapsed(base)
+            less_noise = not rounded and path.has_collapsed(base)
         else:
             difference = HeldOut.of(best - values, weights)
             worse = worse + 1 if difference.mean > difference.standard_error else 0
             not_better += 1
         if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER or behind >= _BEHIND:
-            return Walk(branch.setting, scored, k, k < branch.counts[-1], collapsed)
+            return Walk(branch.setting, scored, k, k < branch.counts[-1], less_noise)
         if path.work > branch.most_work:
             break
-    return Walk(branch.setting, scored, k, False, collapsed)
+    return Walk(branch.setting, scored, k, False, less_noise)
 
 
 def differs_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:

@@ -86,7 +86,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     fit_intercept, fit_gate_intercept, max_iter, tol
         Likewise.
     noise_floor : float or sequence of float
-        Less than the largest is tried where experts are at it.
+        Less than the largest is tried where experts are at it, unless most responses are found more than once.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
     n_jobs : int or None
@@ -217,7 +217,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         for noise, basis, penalty, floor in product(kinds_of_noise, bases, penalties, floors):
             setting = {"noise": noise, "gate_basis": basis, **penalty, **floor}
             higher = [walk for walk in walks if differs_in(walk.setting, setting) == {"noise_floor"}]
-            if floor is not floors[0] and not (higher and higher[-1].collapsed):
+            if floor is not floors[0] and not (higher and higher[-1].wants_less_noise):
                 continue  # no expert would have less noise
             branch = self._branch(setting, counts, ridges, data, seed)
             if branch is None:
