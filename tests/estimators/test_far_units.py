@@ -163,6 +163,11 @@ def test_leaves_do_not_depend_on_the_unit_of_the_weights():
     assert len(np.unique(plain)) > 1
 
 
+def test_parameters_of_single_precision_beside_huge_weights():
+    model = MixtureOfExpertsRegressor(2, family="tobit", alpha=np.float32(0.5), **FEW)
+    assert np.isfinite(model.fit(X, np.maximum(Y, 0.0), np.full(150, 1e300)).coef_).all()
+
+
 def test_cross_validation_takes_weights_of_any_size():
     few = {
         "alphas": (0.1,),

@@ -58,7 +58,7 @@ class CoreProblem(StandardSamples):
             )
         if family.may_be_sure:
             least = EXPERT_ALPHA_LEAST * self.weight_per_row
-            self.options = replace(self.options, alpha=max(options.alpha, least))
+            self.options = replace(self.options, alpha=max(float(options.alpha), least))
 
     def _settings(self, max_iter: int | None = None, update_noise: bool = True, **of_search: Any) -> Any:
         o = self.options
