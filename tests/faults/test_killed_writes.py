@@ -40,8 +40,6 @@ def _writers(models, data, folder):
     """Return by name the file, what writes it, and what reads it and fails where it is not whole."""
     csv = folder / "in.csv"
     data.to_csv(csv, index=False)
-    parquet = folder / "in.parquet"
-    data.to_parquet(parquet)
     state = {"sums": np.ones(100_000)}
 
     def save_picture():
@@ -60,9 +58,6 @@ def _writers(models, data, folder):
     def read_csv(path):
         assert len(pd.read_csv(path)) == len(data)
 
-    def read_parquet(path):
-        assert len(pd.read_parquet(path)) == len(data)
-
     def read_picture(path):
         import matplotlib.pyplot as plt
 
@@ -75,11 +70,6 @@ def _writers(models, data, folder):
         "average": ("average.json", lambda: save_model(models["bagged"], folder / "average.json"), load_model),
         "checkpoint": ("checkpoint", checkpoint, lambda path: Checkpoint(path, {"a": 1})["pass"]),
         "picture": ("picture.png", save_picture, read_picture),
-        "predictions of a data set": (
-            "out.parquet",
-            lambda: model.predict_dataset(parquet, folder / "out.parquet"),
-            read_parquet,
-        ),
         "predictions of the console": ("out.csv", predict, read_csv),
     }
 
@@ -93,7 +83,6 @@ def _figure():
 
 
 def _kill(models, data, folder, times):
-    pytest.importorskip("pyarrow")
     rng = random.Random(0)
     for name, (file, write, read) in _writers(models, data, folder).items():
         write()
