@@ -22,7 +22,7 @@ SETTINGS = SearchSettings()
 
 
 def certified(fits, problem=PROBLEM, sample=None, deadline=None):
-    budget = Budget(0, deadline or Deadline(), tqdm(disable=True))
+    budget = Budget(0, problem.n_rows, deadline or Deadline(), tqdm(disable=True))
     runs = [Run("a", "", fit, fit.n_iter) for fit in fits]
     return Certification(problem, budget, SETTINGS, sample).best(runs)
 

@@ -126,7 +126,8 @@ def plan_at_ends(**settings):
     X, y, _ = make_moe(200, 2, 2, random_state=2)
     problem = EmProblem(Samples(X, y, np.ones(200)), EmOptions(n_threads=1))
     settings = SearchSettings(**settings)
-    plan = Plan(problem, 2, np.random.default_rng(0), Budget(10**6, Deadline(), tqdm(disable=True)), settings)
+    budget = Budget(10**6, problem.n_rows, Deadline(), tqdm(disable=True))
+    plan = Plan(problem, 2, np.random.default_rng(0), budget, settings)
     plan._local_search = Ends()
     return plan
 

@@ -95,7 +95,7 @@ def test_distinct_and_nearest_rows():
         np.testing.assert_array_equal(twice[:400], nearest_rows(DOUBLE_WEIGHT, 0.25, np.random.default_rng(seed)))
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", set(MOVES) - {"fewer rows"})
 def test_moves_give_responsibilities_and_are_functions_of_the_rows(move):
     mixture = TRUTH.to_standard(ONCE.standardisation)
     for seed in range(5):
@@ -201,7 +201,7 @@ def test_a_sound_optimum_further_down_the_list_is_taken():
     """Where the likeliest end collapsed on all rows, the others are tried."""
     problem = EmProblem(Samples(X, Y, np.ones(400)), OPTIONS)
     settings = SearchSettings()
-    budget = Budget(0, Deadline(), tqdm(disable=True))
+    budget = Budget(0, 400, Deadline(), tqdm(disable=True))
     account = Account(problem, budget, settings)
     good = problem.run(TRUTH.to_standard(problem.standardisation))
     broken = replace(good, mixture=replace(good.mixture, sigma=np.array([1e-3, 0.5, 0.5])), collapsed=())
@@ -314,7 +314,7 @@ def test_the_search_does_not_depend_on_the_number_of_threads():
 def test_many_rows_are_searched_on_some_and_fitted_on_all():
     X, y, truth = make_moe(15_000, 3, 3, noise=0.2, random_state=7)
     model = MixtureOfExpertsRegressor(3, random_state=0).fit(X, y)
-    assert 4500 < model.fit_report_.n_rows < 5500
+    assert 2200 < model.fit_report_.n_rows < 2800
     assert model.log_likelihood_ == pytest.approx(fit_em(X, y, truth).log_likelihood, abs=0.01)
     assert model.log_likelihood_ == pytest.approx(model.log_likelihood(X, y), rel=1e-12)
     # What the starts reached is told for all rows.

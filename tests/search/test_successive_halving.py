@@ -91,19 +91,33 @@ def test_no_run_exceeds_the_iteration_limit():
 
 
 def test_a_budget_is_of_time_or_of_iterations():
-    budget = Budget(42, Deadline(), tqdm(disable=True))
-    budget.charge([FIT])
+    budget = Budget(42, 100, Deadline(), tqdm(disable=True))
+    budget.charge([FIT], 100)
     assert (budget.spent, budget.used_up()) == (21, False)
-    budget.charge([FIT])
+    budget.charge([FIT], 100)
     assert (budget.spent, budget.used_up()) == (42, True)
-    on_few_rows = Budget(42, Deadline(), tqdm(disable=True))
-    on_few_rows.charge([FIT, FIT, FIT], 0.25)
-    assert (on_few_rows.spent, on_few_rows.work, on_few_rows.used_up()) == (63, 15.75, False)
+    on_other_rows = Budget(42, 100, Deadline(), tqdm(disable=True))
+    on_other_rows.charge([FIT, FIT, FIT], 25)
+    assert (on_other_rows.spent, on_other_rows.work, on_other_rows.used_up()) == (63, 15.75, False)
+    on_other_rows.charge([FIT], 200)
+    assert (on_other_rows.spent, on_other_rows.work, on_other_rows.used_up()) == (84, 57.75, True)
+    on_other_rows.extend(10, Deadline())
+    assert not on_other_rows.used_up()
+    on_other_rows.charge([FIT], 50)
+    assert on_other_rows.used_up()
     now = [0.0]
-    timed = Budget(0, Deadline(2.0, lambda: now[0]), tqdm(disable=True))
+    whole = Deadline(2.0, lambda: now[0])
+    timed = Budget(0, 100, whole.part(0.25), tqdm(disable=True))
+    assert not timed.used_up()
+    now[0] = 0.5
+    assert timed.used_up()
+    timed.extend(0, whole)
+    now[0] = 1.5
     assert not timed.used_up()
     now[0] = 2.0
     assert timed.used_up()
+    assert whole.part(0.5).passed()
+    assert not Deadline().part(0.5).is_set
 
 
 @pytest.mark.parametrize(
@@ -144,7 +158,7 @@ def test_names_of_moves_and_detours_are_checked_where_they_are_used():
 
 
 def test_iterations_of_a_search():
-    """They grow with the pairs of experts up to a limit that falls from five experts on, and with few rows."""
+    """They grow with the pairs of experts up to a limit that falls from six experts on, and with few rows."""
     of = SearchSettings().iterations
-    assert [of(k, 10_000, 3) for k in (2, 3, 4, 5, 6, 10)] == [3000, 9000, 18_000, 23_000, 19_167, 11_500]
+    assert [of(k, 10_000, 3) for k in (2, 3, 4, 5, 6, 10)] == [3000, 9000, 18_000, 19_000, 19_000, 11_400]
     assert of(2, 250, 3) == 1500

@@ -12,7 +12,9 @@ Where the user leaves everything open, a search, all under a stronger ridge of t
    ends when they no longer do, or where they did not before (:mod:`moefast.search.optima`); the next begins at
    another run, or at the best of further random starts. So data on which no move helps are searched by fresh
    starts. All ends when going on is not expected to bring much (:mod:`moefast.search.expected_gain`).
-4. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
+4. Where there are more rows than were searched, the best optima go on on more of them, by bumping
+   (:mod:`moefast.search.more_rows`).
+5. The best few optima are certified (:mod:`moefast.search.certification`): on all rows, under the ridge asked for,
    to the end. Where rows are many they go on before on a sample, and from there by Newton's method.
 
 :mod:`moefast.search.plan` says when what is done, :mod:`moefast.search.account` keeps what was found, and
@@ -38,6 +40,7 @@ from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
 from moefast.search.given_starts import optimum_of_starts
 from moefast.search.moment_starts import moment_starts
+from moefast.search.more_rows import bump_on_more_rows
 from moefast.search.plan import Plan
 from moefast.search.portfolio import StartOptions, portfolio
 from moefast.search.report import FitReport
@@ -186,16 +189,21 @@ def _search(
     given = given or Beginning()
     starts = () if given.at_sample is None else given.at_sample(sample)
     little = problem.family.says_little(problem.response.terms)
-    some = some_rows(sample, settings.max_rows_of_trials if little else settings.max_rows, rng)
-    gate_alpha = max(some.options.gate_ridge, settings.gate_alpha * some.weight_per_row)
-    alpha = max(some.options.alpha, settings.alpha * some.weight_per_row * problem.family.may_be_sure)
-    some = some.with_ridges(alpha, gate_alpha)
+    some = _with_ridges(
+        some_rows(sample, settings.max_rows_of_trials if little else settings.max_rows, rng), settings
+    )
+    more = some_rows(sample, settings.more_rows, rng)
+    goes_on = more.n_rows > some.n_rows
     with progress_bar(shown=bool(verbose), desc="searching", unit="it", leave=False) as bar:
         n_iter = given.iterations(settings, n_experts, some.n_distinct, some.features.shape[1])
-        budget = Budget(n_iter, deadline, bar)
+        first = settings.share_of_some_rows if goes_on else 1.0
+        budget = Budget(first * n_iter, some.n_rows, deadline.part(first), bar)
         plan = Plan(some, n_experts, rng, budget, settings)
         plan.run(starts, given.at_first_rows, given.n_beside(settings))
         candidates = plan.account.candidates()
+        budget.extend((1.0 - first) * n_iter, deadline)
+        if goes_on and not deadline.passed():
+            candidates = bump_on_more_rows(_with_ridges(more, settings), candidates, budget, rng, settings)
         certification = Certification(problem, budget, settings, sample)
         best = certification.best(candidates)
 
@@ -206,3 +214,10 @@ def _search(
 
     report = plan.account.report(problem, best, time.process_time() - cpu)
     return Found(replace(best.fit, n_iter=best.n_iter), report, rivals)
+
+
+def _with_ridges(rows: EmProblem, settings: SearchSettings) -> EmProblem:
+    """Return the rows under the ridges of the search where less is asked for."""
+    gate_alpha = max(rows.options.gate_ridge, settings.gate_alpha * rows.weight_per_row)
+    alpha = max(rows.options.alpha, settings.alpha * rows.weight_per_row * rows.family.may_be_sure)
+    return rows.with_ridges(alpha, gate_alpha)

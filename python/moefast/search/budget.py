@@ -35,6 +35,12 @@ class Deadline:
         """Whether there is such a moment."""
         return self._end is not None
 
+    def part(self, share: float) -> Deadline:
+        """Return the moment at which this share of the time that is left will have passed."""
+        if self._end is None:
+            return self
+        return Deadline(share * max(0.0, self._end - self._clock()), self._clock)
+
     def passed(self) -> bool:
         """Look at the clock, where there is such a moment."""
         return self._end is not None and self._clock() >= self._end
@@ -49,8 +55,10 @@ class Budget:
 
     Parameters
     ----------
-    n_iter : int
+    n_iter : float
         How many a search may take where there is no deadline.
+    n_rows : int
+        Of the rows that are searched on.
     deadline : Deadline
     bar : tqdm
 
@@ -59,18 +67,22 @@ class Budget:
     spent : int
         The pass at the start of a run counts as one.
     work : float
-        The same, an iteration on some of the rows searched on as their share.
+        The same, an iteration on fewer rows, or on more, in proportion.
     """
 
-    def __init__(self, n_iter: int, deadline: Deadline, bar: tqdm[Any]) -> None:
-        self.n_iter, self.deadline, self._bar = n_iter, deadline, bar
+    def __init__(self, n_iter: float, n_rows: int, deadline: Deadline, bar: tqdm[Any]) -> None:
+        self.n_iter, self.n_rows, self.deadline, self._bar = n_iter, n_rows, deadline, bar
         self.spent, self.work = 0, 0.0
 
-    def charge(self, fits: Sequence[FitResult], share: float = 1.0) -> None:
-        """Count what has been run on this share of the rows."""
+    def extend(self, n_iter: float, deadline: Deadline) -> None:
+        """Allow so many iterations more than have been run, or go on until a later moment."""
+        self.n_iter, self.deadline = self.work + n_iter, deadline
+
+    def charge(self, fits: Sequence[FitResult], n_rows: int) -> None:
+        """Count what has been run on so many rows."""
         n_iter = sum(fit.n_iter + 1 for fit in fits)
         self.spent += n_iter
-        self.work += share * n_iter
+        self.work += n_rows / self.n_rows * n_iter
         self._bar.update(n_iter)
 
     def used_up(self) -> bool:

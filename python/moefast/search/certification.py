@@ -93,7 +93,7 @@ class Certification:
         if run.n_iter + self._settings.finalist_iterations + 2 * _NEWTON_PASSES > self._problem.options.max_iter:
             return False
         (fit,) = sample.run_many([run.fit.mixture], max_iter=self._settings.finalist_iterations)
-        self._budget.charge([fit])
+        self._budget.charge([fit], sample.n_rows)
         tol = _SAMPLE_TOL * sample.weight_per_row
         near = newton_end(sample, fit.mixture, tol=tol, max_passes=_NEWTON_PASSES)
         if not near.fit.converged or near.fit.collapsed or fit.collapsed:
@@ -151,7 +151,7 @@ class Certification:
         end = newton_end(
             problem, start, tol=tol, gradient_tol=settings.gradient_tol, max_passes=left, sample=sample
         )
-        self._budget.charge([end.fit])
+        self._budget.charge([end.fit], problem.n_rows)
         return end
 
     def _go_on(self, run: Run[EmFit], n_iter: int, gradient_tol: float = np.inf) -> None:
@@ -167,7 +167,7 @@ class Certification:
             if deadline.is_set:  # short runs, so that the clock is looked at often
                 left = 0 if deadline.long_passed() else min(left, self._settings.iterations_between_looks)
             (fit,) = self._problem.run_many([run.fit.mixture], max_iter=left, gradient_tol=gradient_tol)
-            self._budget.charge([fit])
+            self._budget.charge([fit], self._problem.n_rows)
             run.go_on(fit)
             going = fit.status == "iteration_limit" and left > 0 and run.n_iter < limit
         if fit.status == "iteration_limit" and (settled or fit.gradient <= self._settings.gradient_tol):

@@ -92,7 +92,7 @@ def optimum_of_starts(
         return fit, report
     run = Run("given", "", fit, fit.n_iter, response_is_constant=problem.constant_response)
     with progress_bar(shown=False) as bar:
-        certification = Certification(problem, Budget(0, deadline, bar), settings)
+        certification = Certification(problem, Budget(0, problem.n_rows, deadline, bar), settings)
         if not certification.end_by_newton(run) and not problem.family.is_location:
             certification.end_by_em(run)
     report = replace(

@@ -7,13 +7,15 @@ successive halving picks the best of the new runs, and it is accepted where it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
 from moefast.search.account import Account, Climb
+from moefast.search.budget import Budget
+from moefast.search.learnt_choice import LearntChoice
 from moefast.search.local_optimum import LocalOptimum
 from moefast.search.moves import MOVES
 from moefast.search.run import Run
@@ -35,9 +37,11 @@ class IteratedLocalSearch:
         On this problem.
     account : Account
         Is told of each optimum.
+    moves : LearntChoice
+        Which moves to try, and by which detours.
     rng : numpy Generator
-    over : callable
-        Whether the search is over, asked before every round.
+    budget : Budget
+        Is told of what moves run, and asked before every round whether it is used up.
     settings : SearchSettings
     """
 
@@ -46,22 +50,23 @@ class IteratedLocalSearch:
         problem: EmProblem,
         em: ShortRuns[EmFit],
         account: Account,
+        moves: LearntChoice,
         rng: np.random.Generator,
-        over: Callable[[], bool],
+        budget: Budget,
         settings: SearchSettings,
     ) -> None:
-        self._problem, self._em, self._account = problem, em, account
-        self._rng, self._over, self._settings = rng, over, settings
+        self._problem, self._em, self._account, self._moves = problem, em, account, moves
+        self._rng, self._budget, self._settings = rng, budget, settings
 
     def climb(self, run: Run[EmFit], patience: int | None = None) -> Run[EmFit]:
         """Try rounds of moves until so many in a row have brought nothing, and return where that led."""
         if patience is None:
-            hopeless = self._account.climbs and not self._account.moves.any_gained()
+            hopeless = self._account.climbs and not self._moves.any_gained()
             patience = self._settings.short_patience if hopeless else self._settings.patience
         n_moves, here = 0, self._account.optima.of(run)
         optimum: LocalOptimum | None = None
-        while here.in_vain < patience and not self._over():
-            optimum = optimum or LocalOptimum(self._problem, run.fit.mixture)
+        while here.in_vain < patience and not self._budget.used_up():
+            optimum = optimum or LocalOptimum(self._problem, run.fit.mixture, self._budget.charge)
             better = self._better(run, optimum)
             n_moves += self._settings.moves_per_round
             if better is None:
@@ -76,7 +81,7 @@ class IteratedLocalSearch:
         """Return where the best of a round of moves leads, None when that is no gain."""
         settings = self._settings
         short, medium, long = settings.move_iterations
-        drawn = self._account.moves.draw(settings.moves_per_round, self._rng)
+        drawn = self._moves.draw(settings.moves_per_round, self._rng)
         starts = [self._start(optimum, move, detour) for move, detour in drawn]
         same = self._account.optima.same
         to_beat = None if run.to_beat is None else run.to_beat + same  # runs on their way back are beaten, too
@@ -93,7 +98,7 @@ class IteratedLocalSearch:
             if best.health > run.health or (best.health == run.health and gain <= same):
                 best = None
         for choice, tried in zip(drawn, runs, strict=True):
-            self._account.moves.note(choice, tried is best)
+            self._moves.note(choice, tried is best)
         if best is not None:
             best.start = run.start
         return best

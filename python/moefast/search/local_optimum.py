@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
-from moefast._typing import Floats
+from moefast.em.fit import EmStart, FitResult
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
@@ -22,6 +22,8 @@ class LocalOptimum:
     problem : EmProblem
     mixture : Mixture
         In standard units.
+    charge : callable, optional
+        Is told of what moves run, and on how many rows.
 
     Attributes
     ----------
@@ -30,11 +32,17 @@ class LocalOptimum:
         Of every expert on every row.
     """
 
-    def __init__(self, problem: EmProblem, mixture: Mixture) -> None:
-        self.problem, self.n_experts = problem, mixture.n_experts
+    def __init__(
+        self,
+        problem: EmProblem,
+        mixture: Mixture,
+        charge: Callable[[Sequence[FitResult], int], object] = lambda fits, n_rows: None,
+    ) -> None:
+        self.problem, self.mixture, self.n_experts = problem, mixture, mixture.n_experts
+        self.charge = charge
         self.responsibilities = problem.responsibilities(mixture)
         self.residuals = problem.residuals(mixture)
 
 
-Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], Floats]
-"""Returns responsibilities of shape (n, k) from which EM starts again."""
+Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], EmStart]
+"""Returns responsibilities of shape (n, k), or a mixture, from which EM starts again."""

@@ -1,6 +1,7 @@
-"""Moves out of a local optimum: changed responsibilities, from which EM starts again.
+"""Moves out of a local optimum: changed responsibilities, or parameters, from which EM starts again.
 
-Random perturbations, and the split-and-merge moves of :mod:`moefast.search.split_and_merge`. Every move is a
+Random perturbations, the split-and-merge moves of :mod:`moefast.search.split_and_merge`, and what few of the rows
+lead to, :mod:`moefast.search.bumping`. Every move is a
 function of the rows' values, as starts are; see :mod:`moefast.search.assignments`.
 """
 
@@ -12,6 +13,7 @@ from scipy.special import ndtri
 from moefast._typing import Floats
 from moefast.em.rows import row_phase
 from moefast.search.assignments import nearest_rows
+from moefast.search.bumping import fewer_rows
 from moefast.search.local_optimum import LocalOptimum, Move
 from moefast.search.split_and_merge import split_by_hyperplane, split_by_residual
 
@@ -54,5 +56,6 @@ MOVES: dict[str, Move] = {
     "hand over": hand_over,
     "split by hyperplane": split_by_hyperplane,
     "split by residual": split_by_residual,
+    "fewer rows": fewer_rows,
 }
 """By the name that reports tell."""

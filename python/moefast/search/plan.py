@@ -56,7 +56,7 @@ class Plan:
 
         def on(rows: EmProblem) -> ShortRuns[EmFit]:
             def charge(fits: Sequence[FitResult]) -> None:
-                budget.charge(fits, rows.n_rows / problem.n_rows)
+                budget.charge(fits, rows.n_rows)
 
             def detours(made: Sequence[EmStart], detours: Sequence[str]) -> list[EmStart]:
                 return take_detours(rows, made, detours, rng, charge, settings)
@@ -72,7 +72,9 @@ class Plan:
             self._first_em = on(few)
         self._few, self._weight_of_few = few, few.total_weight / problem.total_weight
         self._random_starts = RandomStarts(few, n_experts, rng, settings)
-        self._local_search = IteratedLocalSearch(problem, self._em, self.account, rng, self.over, settings)
+        self._local_search = IteratedLocalSearch(
+            problem, self._em, self.account, self.account.moves, rng, budget, settings
+        )
 
     def run(
         self,

@@ -121,7 +121,8 @@ class FitReport:
         What the second half of them added to the best log-likelihood, on average over their order; going on for as
         long again is not expected to add more. None with fewer than two.
     n_rows : int
-        Rows searched on; 0 stands for all.
+        Rows searched on; 0 stands for all. Where they are some, the best optima went on on more before they
+        competed on all; `moves` and `climbs` are those before.
     n_iter_total : int
         EM iterations of all runs together; a search counts the pass at the start of a run as one.
     gradient : float or None

@@ -15,6 +15,7 @@ __all__ = ["SearchSettings"]
 _COUNTS = (
     "max_rows",
     "max_rows_of_trials",
+    "more_rows",
     "sample_rows",
     "first_rows_per_parameter",
     "first_iterations",
@@ -48,6 +49,8 @@ _COUNTS = (
     "annealing_steps",
     "annealing_step_iterations",
     "prior_trials",
+    "bumped",
+    "bumping_patience",
     "finalists",
     "finalist_iterations",
     "spare_finalists",
@@ -78,11 +81,14 @@ class SearchSettings:
         zeros beside counts of Poisson ends, in two of four simulated data sets, at an expert of zeros that is
         steep at the border and up to 0.4 below one that is flat.
     max_rows : int
-        Different rows that a search looks at, about; the best of what it finds then compete on all. On 100 000
+        Different rows that a search looks at, about; the best of what it finds then go on on more. On 100 000
         simulated rows that ends within 0.01 of EM from the truth, whatever the seed.
     max_rows_of_trials : int
         The same for responses of which a row says little, 0 or 1. On 17 000 rows of three experts the best of 5000
         is on all of them up to 6 below EM from the truth, in two of ten data sets; with all rows in none.
+    more_rows : int
+        Different rows, about, on which they go on by bumping, see :mod:`moefast.search.more_rows`; the best then
+        compete on all.
     sample_rows : int
         Different rows, about, whose moments give starts, and on which the best that was found goes on before it
         ends on all rows. Second derivatives of 100 000 rows lead there in three or four passes, those of 5000 in
@@ -169,6 +175,13 @@ class SearchSettings:
     prior_trials : int
         How many trials that is worth.
 
+    share_of_some_rows : float
+        The share of the iterations for the search where its best optima go on on more rows. These have the rest.
+    bumped, bumping_patience : int
+        How many optima go on there, and after how many rounds of moves in vain each stops. Power plant with three
+        experts ends at the best known optimum for 20 of 24 seeds; for 8 where 5000 rows are searched and nothing
+        follows on more, for 5 where all are, in the same time and more.
+
     finalists, finalist_iterations : int
         How many optima compete on all rows under the ridge asked for, and EM iterations there before the best of
         them is chosen.
@@ -191,8 +204,9 @@ class SearchSettings:
 
     gate_alpha: float = 1e-4
     alpha: float = 1e-2
-    max_rows: int = 5000
+    max_rows: int = 2500
     max_rows_of_trials: int = 20_000
+    more_rows: int = 10_000
     sample_rows: int = 100_000
     same_optimum: float = 1e-4
 
@@ -225,10 +239,10 @@ class SearchSettings:
     worthwhile: float = 0.05
 
     iterations_per_pair: int = 1500
-    max_iterations: int = 23_000
+    max_iterations: int = 19_000
     full_rows: int = 1000
     full_features: int = 8
-    full_experts: int = 5
+    full_experts: int = 6
     share_from_fewer: float = 0.3
     least_from_fewer: int = 6000
     share_from_more: float = 0.2
@@ -250,6 +264,7 @@ class SearchSettings:
                 "hand over": 0.05,
                 "split by hyperplane": 0.02,
                 "split by residual": 0.02,
+                "fewer rows": 0.06,
             }
         )
     )
@@ -257,6 +272,10 @@ class SearchSettings:
         default_factory=lambda: MappingProxyType({"": 0.04, "other noise": 0.05, "annealed": 0.015})
     )
     prior_trials: int = 10
+
+    share_of_some_rows: float = 0.6
+    bumped: int = 8
+    bumping_patience: int = 2
 
     finalists: int = 3
     finalist_iterations: int = 60
@@ -272,7 +291,7 @@ class SearchSettings:
             check_integer(name, getattr(self, name))
         for name in ("gate_alpha", "alpha", "same_optimum", "decrement_tol", "gradient_tol"):
             check_number(name, getattr(self, name))
-        for name in ("share_from_fewer", "share_from_more"):
+        for name in ("share_from_fewer", "share_from_more", "share_of_some_rows"):
             check_number(name, getattr(self, name), open_low=True, high=1.0)
         for share, n_iter in self.halving_rounds:
             check_number("a share of halving_rounds", share, high=1.0)
