@@ -9,7 +9,7 @@ from tqdm import tqdm
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
 from moefast.samples import Samples
-from moefast.search import SearchSettings, search
+from moefast.search import SearchSettings, best_optimum, search
 from moefast.search.budget import Budget, Deadline
 from moefast.search.bumping import fewer_rows
 from moefast.search.local_optimum import LocalOptimum
@@ -70,20 +70,32 @@ def test_the_best_optima_go_on_on_more_rows():
     assert budget.work > 2 * settings.finalist_iterations  # rows of more weight count for more
 
 
-def test_a_search_on_few_rows_ends_where_one_on_all_does():
-    few = SearchSettings(max_rows=300, more_rows=2000)
+def test_a_search_on_few_rows_ends_where_one_on_all_does(monkeypatch):
+    """By way of more rows, where there are more, with what is left of the work."""
+    seen = []
+
+    def spy(more, candidates, budget, *rest):
+        seen.append((more.n_rows, len(candidates), budget.used_up()))
+        return bump_on_more_rows(more, candidates, budget, *rest)
+
+    monkeypatch.setattr(best_optimum, "bump_on_more_rows", spy)
+    few = SearchSettings(max_rows=300, more_rows=1000)
     for seed in range(3):
         fit, report = search(PROBLEM, 3, np.random.default_rng(seed), settings=few)
         assert report.n_rows < 400
         assert fit.converged
         assert fit.log_likelihood > OPTIMUM.log_likelihood - 0.01
+    assert all(800 < n_rows < 1200 and n > 0 and not used_up for n_rows, n, used_up in seen)
+    assert len(seen) == 3
+    search(PROBLEM, 3, np.random.default_rng(0), settings=SearchSettings(max_rows=2000))
+    assert len(seen) == 3
 
 
 def test_time_is_left_for_more_rows():
     now = [0.0]
 
     def clock():
-        now[0] += 0.001
+        now[0] += 0.01
         return now[0]
 
     few = SearchSettings(max_rows=300, more_rows=2000)

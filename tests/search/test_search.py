@@ -382,10 +382,10 @@ def test_a_number_of_starts_or_a_kind_is_compared_without_moves():
 @pytest.mark.filterwarnings("ignore:separated gates:moefast.DegenerateDataWarning")
 @pytest.mark.parametrize("max_iter", [1, 2, 26, 30])
 def test_first_iterations_on_few_rows_count_against_the_limit(max_iter):
-    """5000 rows for 14 parameters: the first iterations are on few of them."""
+    """2500 rows for 14 parameters: the first iterations are on few of them."""
     rng = np.random.default_rng(0)
-    X, A = rng.standard_normal((5000, 2)), rng.standard_normal((2, 2))
-    y = (A[(X[:, 0] > 0).astype(int)] * X).sum(axis=1) + 0.3 * rng.standard_normal(5000)
+    X, A = rng.standard_normal((2500, 2)), rng.standard_normal((2, 2))
+    y = (A[(X[:, 0] > 0).astype(int)] * X).sum(axis=1) + 0.3 * rng.standard_normal(2500)
     short = [MixtureOfExpertsRegressor(2, max_iter=max_iter, random_state=seed).fit(X, y) for seed in range(4)]
     assert max(model.n_iter_ for model in short) <= max_iter
     whole = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)

@@ -239,7 +239,7 @@ class SearchSettings:
     worthwhile: float = 0.05
 
     iterations_per_pair: int = 1500
-    max_iterations: int = 19_000
+    max_iterations: int = 18_000
     full_rows: int = 1000
     full_features: int = 8
     full_experts: int = 6
