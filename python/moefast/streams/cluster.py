@@ -16,9 +16,10 @@ from moefast.streams.workers import Begun, Task
 __all__ = ["DaskWorkers"]
 
 # How often a task is tried again that failed, as where a file was out of reach for a moment. One that kills its
-# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them: how often until it is
-# held guilty, and how often a pass is made anew at most.
-_RETRIES, _ACCUSED, _ATTEMPTS = 3, 3, 10
+# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them and one more: how often
+# until it is held guilty, or after how many deaths, since each takes seconds, while four also meet the innocent by
+# chance. And how often a pass is made anew at most.
+_RETRIES, _ACCUSED, _DEATHS, _ATTEMPTS = 3, 3, 8, 10
 # How often to look whether a task is done, and for how long the cluster may be without workers: as they come up
 # again, or are still to be started.
 _SECONDS_BETWEEN_LOOKS, _WITHOUT_WORKERS = 0.02, 300.0
@@ -72,7 +73,8 @@ class DaskWorkers:
                 # A worker that dies takes the innocent along: whoever is accused again and again is guilty.
                 who = str(error.task).partition("-of-")[0]
                 accused[who] += 1
-                if accused[who] >= _ACCUSED or accused.total() >= _ATTEMPTS:
+                deaths = accused[who] * (1 + error.allowed_failures)
+                if accused[who] >= _ACCUSED or deaths >= _DEATHS or accused.total() >= _ATTEMPTS:
                     raise RuntimeError(
                         f"{task.name}: workers died over the same task, {_described(who, task.name, parts)}, "
                         "or one that waited beside it: too little memory for a batch, as a rule (batch_rows), or "
