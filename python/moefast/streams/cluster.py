@@ -16,9 +16,9 @@ from moefast.streams.workers import Begun, Task
 __all__ = ["DaskWorkers"]
 
 # How often a task is tried again that failed, as where a file was out of reach for a moment. One that kills its
-# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them and one more: how often
-# until it is held guilty, or after how many deaths, since each takes seconds, while four also meet the innocent by
-# chance. And how often a pass is made anew at most.
+# workers is given up by the scheduler, after distributed.scheduler.allowed-failures of them and one more: how
+# often until it is held guilty, or after how many deaths, since each takes seconds, while four also meet the
+# innocent by chance. And how often a pass is made anew at most.
 _RETRIES, _ACCUSED, _DEATHS, _ATTEMPTS = 3, 3, 8, 10
 # How often to look whether a task is done, and for how long the cluster may be without workers: as they come up
 # again, or are still to be started.
