@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from moefast._typing import Floats
+from moefast.columns import check_finite
 from moefast.em.options import EmOptions
 from moefast.estimators.dataset_fit import DatasetFit
 from moefast.estimators.dataset_predictions import DatasetPredictions
@@ -22,7 +23,7 @@ from moefast.groups import missing_labels
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import NO_TERMS, RowTerms, Samples
 from moefast.streams.stages import Stages
-from moefast.validation import check_finite, check_integer
+from moefast.validation import check_integer
 
 __all__ = ["MixtureOfExpertsClassifier"]
 

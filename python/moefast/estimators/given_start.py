@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.columns import check_finite
 from moefast.em.fit import HardAssignment
 from moefast.estimators.prediction import MixturePredictions
 from moefast.hierarchy.mixture import HierarchicalMixture, check_hierarchical_mixture
@@ -18,7 +19,7 @@ from moefast.links import Link
 from moefast.mixture import Mixture, check_mixture
 from moefast.search.starts import Start
 from moefast.standardisation import Standardisation
-from moefast.validation import check_choice, check_finite
+from moefast.validation import check_choice
 
 __all__ = ["GivenStart", "StartParameter", "Wanted", "check_start", "given_start"]
 

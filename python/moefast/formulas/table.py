@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moefast.bad_columns import missing_values_error
-from moefast.validation import column_names, refuse_misread
+from moefast.columns import column_names, refuse_misread
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

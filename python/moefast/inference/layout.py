@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
+from moefast.columns import column_names
 from moefast.em.options import EmOptions
 from moefast.em.response_covariance import covariance_of, pairs, scales_of
 from moefast.families import GAUSSIAN, Family, MultivariateGaussian
@@ -18,7 +19,7 @@ from moefast.gate_basis import FittedGateBasis
 from moefast.links import Link
 from moefast.mixture import GatedExperts, Mixture
 from moefast.standardisation import Standardisation
-from moefast.validation import check_features, column_names
+from moefast.validation import check_features
 
 __all__ = ["FittedModel", "ParameterLayout", "ParameterTable"]
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast._typing import Floats
+from moefast.columns import column_names, explain_conversion, refuse_misread
 from moefast.moments import byte_parts
 from moefast.moments.column_errors import named_columns
 from moefast.moments.memory import n_sums, refuse_too_large
@@ -20,10 +21,7 @@ from moefast.validation import (
     check_choice,
     check_integer,
     check_weights,
-    column_names,
-    explain_conversion,
     flat_response,
-    refuse_misread,
 )
 
 __all__ = ["MomentAccumulator"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from moefast.validation import column_label
+from moefast.columns import column_label
 
 __all__ = ["named_columns"]
 

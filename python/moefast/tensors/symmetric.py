@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import moefast._core as _core
 from moefast._typing import Floats
-from moefast.validation import refuse_misread
+from moefast.columns import refuse_misread
 
 __all__ = ["SymmetricTensor"]
 
