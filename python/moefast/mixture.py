@@ -24,6 +24,7 @@ from moefast.families import GAUSSIAN, Family, Gaussian, Predictors
 from moefast.families.quantiles import family_quantile
 from moefast.links import LINKS, Link
 from moefast.quantiles import mixture_quantile
+from moefast.row_products import row_products
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.standardisation import Standardisation
 
@@ -64,9 +65,10 @@ class GatedExperts(ABC):
     def predictors(self, X: Floats, terms: RowTerms = NO_TERMS) -> Predictors:
         """Return g(a_i.x + b_i), with the offset, and what else there is of the experts."""
         if self.coef.ndim == 2:
-            eta = self.link(X @ self.coef.T + self.intercept)
+            eta = self.link(row_products(X, self.coef) + self.intercept)
         else:
-            eta = np.tensordot(X, self.coef, axes=(1, 2)) + self.intercept
+            each = row_products(X, self.coef.reshape(-1, self.n_features))
+            eta = each.reshape(len(X), *self.coef.shape[:2]) + self.intercept
         if terms.offset is not None:
             eta = eta + terms.offset[:, None]
         trials = 1.0 if terms.n_trials is None else terms.n_trials[:, None]
@@ -216,7 +218,7 @@ class Mixture(GatedExperts):
 
     def log_gates(self, X: Floats) -> Floats:
         """Return log p_i(x), shape (n, k)."""
-        values: Floats = log_softmax(X @ self.gate_coef.T + self.gate_intercept, axis=1)
+        values: Floats = log_softmax(row_products(X, self.gate_coef) + self.gate_intercept, axis=1)
         return values
 
     def ordered(self, order: npt.NDArray[np.intp]) -> Mixture:

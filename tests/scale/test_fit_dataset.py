@@ -212,6 +212,31 @@ def test_more_experts_than_there_are(seed, sample_rows, n_init):
         assert deficit(model, X, y) < DECREMENT_TOL
 
 
+@pytest.mark.parametrize("weight", [1e-3, 1.0, 1e3, 1e5])
+def test_weights_are_copies_in_the_tolerance_too(rows, weight):
+    """However large: a hundredth of a unit of log-likelihood is one, whatever the rows weigh."""
+    X, y = (part[:6000] for part in rows)
+    table = table_of(X, y).append_column("w", pa.array(np.full(len(y), weight)))
+    model = MixtureOfExpertsRegressor(3, random_state=0)
+    model.fit_dataset(lambda: [table], "y", weights="w", sample_rows=1000)
+    assert model.converged_
+    memory = MixtureOfExpertsRegressor(3, start=model, tol=1e-14).fit(X, y, sample_weight=np.full(len(y), weight))
+    assert memory.log_likelihood_ - model.log_likelihood_ < 2 * DECREMENT_TOL * min(1.0, weight)
+
+
+def test_copies_are_rows_in_the_tolerance_too():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, 400_000).astype(float)
+    y = rng.poisson(np.exp(np.where(rng.random(len(x)) < 0.4, 0.3 * x - 0.5, 1.5 - 0.2 * x)))
+    table = pa.table({"x": x, "y": y})
+    model = MixtureOfExpertsRegressor(2, family="poisson", random_state=0)
+    model.fit_dataset(lambda: [table], "y", sample_rows=60)
+    memory = MixtureOfExpertsRegressor(2, family="poisson", start=model, tol=1e-14).fit(x[:, None], y)
+    gained = memory.log_likelihood_ - model.log_likelihood_
+    assert gained < 2 * DECREMENT_TOL or not model.converged_
+    assert gained < 1.0
+
+
 def test_types_of_columns(rows):
     X, y = (part[:4000] for part in rows)
     X = np.round(X * 10)

@@ -60,8 +60,10 @@ class Rows(Protocol):
 
 
 # How a start is settled on the sample: the decrement for rows of weight 1, how often a saddle is left, and
-# iterations of EM each time.
+# iterations of EM each time. From there a few steps go on to where what rounding does to the search is gone: its
+# units depend on the batches in their last digits.
 _SAMPLE_TOL, _SADDLES, _SETTLING = 1e-4, 4, 200
+_SAMPLE_END, _LAST_STEPS = 1e-12, 4
 
 
 class BatchSums:
@@ -171,7 +173,9 @@ class StreamedProblem:
             if end.fit.collapsed:
                 break
             if end.fit.converged:
-                return end.fit.mixture
+                tol = _SAMPLE_END * sample.weight_per_row
+                last = newton_end(sample, end.fit.mixture, tol=tol, max_passes=_LAST_STEPS)
+                return end.fit.mixture if last.fit.collapsed else last.fit.mixture
             (fit,) = sample.run_many([end.fit.mixture], max_iter=_SETTLING)
             if fit.collapsed:
                 break

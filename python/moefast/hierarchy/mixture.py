@@ -23,6 +23,7 @@ import numpy.typing as npt
 from moefast._typing import Floats
 from moefast.links import LINKS, Link
 from moefast.mixture import GatedExperts, check_arrays, check_experts, check_sigma
+from moefast.row_products import row_products
 from moefast.standardisation import Standardisation
 
 __all__ = ["HierarchicalMixture", "check_hierarchical_mixture", "log_sum_exp", "nodes_of_level"]
@@ -83,7 +84,8 @@ class HierarchicalMixture(GatedExperts):
         coef = self.gate_coef[level]
         if coef.shape[1] == 1:
             return np.zeros((len(coef), 1, len(X)))
-        logits = (coef.reshape(-1, coef.shape[2]) @ X.T).reshape(*coef.shape[:2], len(X))
+        each = row_products(X, coef.reshape(-1, coef.shape[2]))
+        logits = np.ascontiguousarray(each.T).reshape(*coef.shape[:2], len(X))
         logits += self.gate_intercept[level][:, :, None]
         return np.asarray(logits - log_sum_exp(logits, 1)[:, None])
 

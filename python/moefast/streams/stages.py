@@ -33,8 +33,11 @@ from moefast.validation import check_integer
 __all__ = ["DECREMENT_TOL", "Stages", "StreamOptions"]
 
 DECREMENT_TOL = 0.01
-"""What a further step may gain, in log-likelihood of different rows of weight 1: a hundredth of what chance alone
-moves."""
+"""What a further step may gain, in log-likelihood: a hundredth of what chance alone moves. Weights above 1 are
+copies; where they are smaller on average, the unit is theirs."""
+
+# What cannot be told from rounding, by the sum of the weights.
+_ROUNDING = 1e-13
 
 # Times the rows of the sample from which on some of the parts are a step between: the optimum of these is nearer
 # to that of all, so a pass over all of them is spared. How many parts that has to be at least, one in how many,
@@ -201,7 +204,7 @@ class Stages:
         if not self._alone:
             batch_sums = batch_sums.with_threads(1)
         parts = self._source.parts
-        tol = DECREMENT_TOL * problem.whole.weight_per_row
+        tol = max(DECREMENT_TOL * min(1.0, problem.whole.weight_per_row), _ROUNDING * problem.weight)
         some = rung(parts, first.n_rows, problem.whole.n_rows)
         if some:
             starts = self._climbed(problem, first, starts, batch_sums, some)[:_MOST_STARTS]
