@@ -9,7 +9,7 @@ from moefast._typing import Floats
 __all__ = ["row_products"]
 
 # BLAS sums in another order for other numbers of rows, for the last of them, and for rows that are columns in
-# memory: blocks of one size and layout have one order. So many rows lose nothing to calls, and a single row little.
+# memory: blocks of one size and layout have one order. Of so many rows calls cost little, and a single row does.
 _ROWS = 512
 
 

@@ -95,3 +95,19 @@ def test_what_is_refused(fitted, tmp_path):
     with pytest.raises(ValueError, match="without column names"):
         nameless.predict_dataset(path, output)
     assert not output.exists()
+
+
+def test_what_is_written_does_not_lie_among_the_data(fitted, tmp_path):
+    """Else the next fit, or the same one that goes on, would read it as data."""
+    model, X, y = fitted
+    (tmp_path / "in").mkdir()
+    paths = write_parquet(tmp_path / "in", table_of(X.to_numpy(), y), 3)
+    again = MixtureOfExpertsRegressor(2, random_state=0)
+    for data in (tmp_path / "in", str(tmp_path / "in" / "*.parquet"), [tmp_path / "in"]):
+        with pytest.raises(ValueError, match=r"output=.* lies among the data"):
+            model.predict_dataset(data, tmp_path / "in" / "predictions.parquet")
+        with pytest.raises(ValueError, match=r"checkpoint=.* lies among the data"):
+            again.fit_dataset(data, "y", checkpoint=tmp_path / "in" / "c.parquet")
+    assert sorted((tmp_path / "in").iterdir()) == sorted(paths)
+    model.predict_dataset(tmp_path / "in", tmp_path / "predictions.parquet")
+    model.predict_dataset(paths, tmp_path / "in" / ".predictions.parquet")

@@ -19,6 +19,7 @@ from moefast.mixture import Mixture
 from moefast.randomness import get_generator
 from moefast.search.report import FitReport
 from moefast.sources import Columns, Source, open_source
+from moefast.sources.files import refuse_among
 from moefast.sources.fingerprint import fingerprint
 from moefast.streams.first_pass import FirstPass
 from moefast.streams.stages import Stages, StreamOptions
@@ -130,6 +131,8 @@ class DatasetFit(FlatMixtureEstimator):
         """
         with kept_unless_done(self):
             options = StreamOptions(sample_rows, batch_rows, max_passes, checkpoint, client, self.verbose)
+            if checkpoint is not None:
+                refuse_among(data, checkpoint, "checkpoint")
             source = open_source(data)
             roles = {"weights": weights, "offset": offset, "n_trials": n_trials}
             seen = _seen(source, target, features, gate_features, roles)

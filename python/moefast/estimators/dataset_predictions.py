@@ -18,6 +18,7 @@ from moefast.atomic import check_writable, replacing
 from moefast.progress import progress_bar
 from moefast.sources import Batch, open_source
 from moefast.sources.arrow import pyarrow_module
+from moefast.sources.files import refuse_among
 from moefast.validation import check_integer, check_levels
 
 __all__ = ["DatasetPredictions"]
@@ -120,6 +121,7 @@ class DatasetPredictions:
         if target is not None:
             columns = replace(columns, labels=self._labels_of_dataset())
         _refuse_input(output, source.parts)
+        refuse_among(data, output, "output")
         check_writable(output)
         read, shown = 0, bool(getattr(self, "verbose", 0))
         with progress_bar(shown=shown, total=source.n_rows, desc="predicting", unit_scale=True) as bar:

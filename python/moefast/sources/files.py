@@ -14,7 +14,7 @@ from typing import Any, Literal
 from moefast.sources.arrow import pyarrow_module
 from moefast.sources.batch import Batch, Columns, SourceError, changed
 
-__all__ = ["FilePart", "file_parts", "paths_of"]
+__all__ = ["FilePart", "file_parts", "paths_of", "refuse_among"]
 
 # Rows up to which row groups of one file are read together: a task of about a second.
 _PART_ROWS = 2**20
@@ -143,6 +143,24 @@ def paths_of(data: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     if len(data) == 0:
         raise ValueError("data is an empty list; name at least one file")
     return [path for item in data for path in paths_of(item)]
+
+
+def refuse_among(data: Any, path: str | os.PathLike[str], argument: str) -> None:
+    """Raise ValueError where a file that is written would be read as one of the data the next time."""
+    if isinstance(data, (str, os.PathLike)):
+        text, own = os.path.abspath(data), Path(os.path.abspath(path))
+        if os.path.isdir(text):
+            among = own.is_relative_to(text) and not any(part[0] in "._" for part in own.relative_to(text).parts)
+        else:
+            among = own.match(text)
+        if among:
+            raise ValueError(
+                f"{argument}={os.fspath(path)!r} lies among the data, {os.fspath(data)!r}, and would be read as one "
+                "of them the next time; choose another place"
+            )
+    elif isinstance(data, (list, tuple)):
+        for item in data:
+            refuse_among(item, path, argument)
 
 
 def file_parts(paths: Sequence[str]) -> tuple[tuple[FilePart, ...], Any]:
