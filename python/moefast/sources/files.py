@@ -155,8 +155,8 @@ def refuse_among(data: Any, path: str | os.PathLike[str], argument: str) -> None
             among = own.match(text)
         if among:
             raise ValueError(
-                f"{argument}={os.fspath(path)!r} lies among the data, {os.fspath(data)!r}, and would be read as one "
-                "of them the next time; choose another place"
+                f"{argument}={os.fspath(path)!r} lies among the data, {os.fspath(data)!r}, and would be read as "
+                "one of them the next time; choose another place"
             )
     elif isinstance(data, (list, tuple)):
         for item in data:
