@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -242,3 +243,11 @@ def test_parts_are_runs_of_row_groups(tmp_path, monkeypatch):
     columns = source.columns("y")
     y_read = np.concatenate([batch.y for part in source.parts for batch in part.batches(columns, 150)])
     np.testing.assert_array_equal(y_read, y)
+
+
+def test_a_dataset_names_the_row_group_too(tmp_path):
+    values = np.arange(3000.0)
+    values[2533] = np.nan
+    pq.write_table(pa.table({"a": values, "y": np.arange(3000.0)}), tmp_path / "n.parquet", row_group_size=500)
+    with pytest.raises(SourceError, match=r"n.parquet, row group 5 \(row 33 of it\): column 'a'"):
+        MixtureOfExpertsRegressor(2).fit_dataset(ds.dataset(tmp_path), "y", batch_rows=200)

@@ -111,3 +111,10 @@ def test_what_is_written_does_not_lie_among_the_data(fitted, tmp_path):
     assert sorted((tmp_path / "in").iterdir()) == sorted(paths)
     model.predict_dataset(tmp_path / "in", tmp_path / "predictions.parquet")
     model.predict_dataset(paths, tmp_path / "in" / ".predictions.parquet")
+
+
+def test_quantiles_that_lie_close_are_columns_of_their_own(fitted, tmp_path):
+    model, X, y = fitted
+    paths = write_parquet(tmp_path, table_of(X.to_numpy()[:100], y[:100]), 1)
+    model.predict_dataset(paths, tmp_path / "out.parquet", quantiles=[0.1234567, 0.1234568])
+    assert pq.read_table(tmp_path / "out.parquet").column_names[1:] == ["quantile_0.1234567", "quantile_0.1234568"]

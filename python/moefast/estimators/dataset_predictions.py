@@ -170,7 +170,7 @@ class DatasetPredictions:
         functions = {name: known[name] for name in what}
         levels = np.atleast_1d(quantiles)
         for q in check_levels("quantiles", levels.tolist()) if len(levels) else ():
-            functions[f"quantile_{q:g}"] = partial(_quantile, q)
+            functions[f"quantile_{float(q)!r}"] = partial(_quantile, q)
         if not functions:
             raise ValueError("what and quantiles name nothing to predict")
         return functions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from moefast.sources.arrow import pyarrow_module
@@ -67,8 +68,8 @@ class FragmentPart:
             )
             for table in tables:
                 if table.num_rows:
+                    yield Batch.of(table, columns, partial(self._where, read))
                     read += table.num_rows
-                    yield Batch.of(table, columns, lambda _: self.label)
         except SourceError:
             raise
         except (pyarrow_module().ArrowException, OSError) as error:
@@ -76,6 +77,15 @@ class FragmentPart:
         if read != self.rows:
             raise SourceError(f"{self.label} had {self.rows} rows when it was opened, and now has {read}")
         self._refuse_change()
+
+    def _where(self, before: int, row: int) -> str:
+        """Say where a row of a batch stands, which so many rows come before."""
+        row += before
+        for group in getattr(self.fragment, "row_groups", None) or ():  # of Parquet
+            if row < group.num_rows:
+                return f"{self.label}, row group {group.id} (row {row} of it)"
+            row -= group.num_rows
+        return f"{self.label}, row {row}"
 
     def _refuse_change(self) -> None:
         if _state(self.fragment) != self.state:
