@@ -203,11 +203,10 @@ def test_few_rows_of_very_many_copies():
 @pytest.mark.filterwarnings("ignore:the fit did not settle", "ignore:expert")
 @pytest.mark.parametrize(("seed", "sample_rows", "n_init"), [(5, 9000, "auto"), (4, 11_500, 3)])
 def test_more_experts_than_there_are(seed, sample_rows, n_init):
-    """What is hardly determined is not taken for arrived, and begins at a maximum of the sample."""
+    """What is hardly determined is not taken for arrived."""
     X, y, _ = make_moe(12_000, 4, 2, noise=1.0, expert_intercept=1.0, gate_intercept=0.5, random_state=seed)
     model = MixtureOfExpertsRegressor(4, random_state=0, n_init=n_init)
     model.fit_dataset(lambda: [table_of(X, y)], "y", sample_rows=sample_rows)
-    assert model.fit_report_.n_passes < 10 or n_init == "auto"
     if model.converged_:
         assert deficit(model, X, y) < DECREMENT_TOL
 
