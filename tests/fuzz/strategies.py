@@ -121,19 +121,9 @@ def _names(array):
     return pd.DataFrame(array, columns=[f"x{j}" for j in range(array.shape[1])]) if array.ndim == 2 else array
 
 
-def _cell(value):
+def _cell(value, kind=object):
     def put(array):
-        changed = array.astype(object)
-        if changed.size:
-            changed.flat[changed.size // 2] = value
-        return changed
-
-    return put
-
-
-def _number(value):
-    def put(array):
-        changed = array.astype(float)
+        changed = array.astype(kind)
         if changed.size:
             changed.flat[changed.size // 2] = value
         return changed
@@ -188,12 +178,12 @@ OTHER = [
     lambda a: pd.DataFrame(a).astype("category") if a.ndim == 2 else pd.Series(a, dtype="category"),
     lambda a: np.ma.masked_array(a, mask=a > 1),
     lambda a: [*map(list, np.atleast_2d(a)[:-1]), [1.0]],
-    _number(np.nan),
-    _number(np.inf),
-    _number(-np.inf),
-    _number(1e300),
-    _number(5e-324),
-    _number(-1.0),
+    _cell(np.nan, float),
+    _cell(np.inf, float),
+    _cell(-np.inf, float),
+    _cell(1e300, float),
+    _cell(5e-324, float),
+    _cell(-1.0, float),
     _cell(None),
     _cell("1.5"),
     _cell("word"),

@@ -24,6 +24,7 @@ from moefast.estimators.summary import response_name
 from moefast.groups import RowGroups
 from moefast.inference.bootstrap_result import robust_spread
 from moefast.inference.estimate import MeanPrediction
+from moefast.power_of_two import over_power_of_two
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.tasks import check_jobs
@@ -352,8 +353,8 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         """
         X, terms = self._checked_rows(X, offset, n_trials)
         means = in_range(self.mixture_.part_means, X, terms=terms)
-        _, exponent = np.frexp(np.abs(means).max(axis=1, initial=0.0))  # squares may leave the range
-        between = np.ldexp(np.ldexp(means, -exponent[:, None]).std(axis=1), exponent)
+        means, exponent = over_power_of_two(means, axis=1)
+        between = np.ldexp(means.std(axis=1), exponent[:, 0])
         std = in_range(self.mixture_.std, X, terms=terms)
         return np.sqrt(np.maximum(std - between, 0.0)) * np.sqrt(std + between), between
 

@@ -29,9 +29,9 @@ def prediction_table(fitted: Any, X: Any, of_rows: dict[str, Any], details: bool
     if isinstance(fitted, MixtureOfExpertsClassifier):
         if "n_trials" in of_rows:
             raise ValueError("--trials is for models of the family binomial, and this is one of classes")
-        p = fitted.predict_proba(X, **of_rows)
-        result = {"prediction": fitted.classes_[p.argmax(axis=1)]}
+        result = {"prediction": fitted.predict(X, **of_rows)}
         if details:
+            p = fitted.predict_proba(X, **of_rows)
             result |= {f"probability_{label}": of for label, of in zip(fitted.classes_, p.T, strict=True)}
     else:
         mean, std = fitted.predict(X, return_std=True, **of_rows)

@@ -165,7 +165,7 @@ class StreamedProblem:
 
         A search may end earlier, on a slope or next to a saddle.
         """
-        sample, fit = self.sample, None
+        sample = self.sample
         if not takes_newton(sample, start.n_experts):
             return start
         for _ in range(_SADDLES + 1):

@@ -12,6 +12,7 @@ from moefast._typing import Floats
 from moefast.estimators.dataset_predictions import DatasetPredictions
 from moefast.estimators.prediction import MixturePredictions, in_range
 from moefast.families import Gaussian
+from moefast.power_of_two import over_power_of_two
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
 from moefast.validation import check_levels, check_number, check_response, check_responses, check_weights
@@ -155,7 +156,5 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
         predicted = self.predict(X, offset=offset, n_trials=n_trials)
         y = check_responses(self._response(X, y), len(predicted), 1 if predicted.ndim == 1 else predicted.shape[1])
         weights = None if sample_weight is None else check_weights(sample_weight, len(y))
-        # Squares of huge and tiny values would leave the range; powers of two change no bit of the others.
-        _, exponent = np.frexp(np.maximum(np.abs(y), np.abs(predicted)).max(axis=0, initial=0.0))
-        y, predicted = np.ldexp(y, -exponent), np.ldexp(predicted, -exponent)
+        (y, predicted), _ = over_power_of_two(np.stack([y, predicted]), axis=(0, 1))
         return float(r2_score(y, predicted, sample_weight=weights))

@@ -29,6 +29,7 @@ from moefast.em.problem import EmProblem
 from moefast.inference.information import Information
 from moefast.inference.layout import ParameterLayout
 from moefast.mixture import Mixture
+from moefast.power_of_two import over_power_of_two
 
 __all__ = ["Precision"]
 
@@ -128,7 +129,7 @@ class Precision:
         """
         if not self.is_maximum:
             return np.zeros(len(slopes), dtype=np.bool_)
-        slopes = _of_size_one(slopes)
+        slopes = over_power_of_two(slopes, axis=1)[0]  # squares in the units of the data may leave the range
         size = np.abs(slopes).max(axis=1, initial=0.0)
         on_fixed = np.abs(slopes[:, self.fixed]).max(axis=1, initial=0.0) > _ON_FIXED * size
         spread = slopes @ self.inverse
@@ -139,7 +140,7 @@ class Precision:
 
     def in_flat(self, slopes: Floats) -> npt.NDArray[np.bool_]:
         """Return which functions of theta vary along a flat direction, shape (m,); `slopes` as above."""
-        slopes = _of_size_one(slopes)
+        slopes = over_power_of_two(slopes, axis=1)[0]
         most = np.abs(slopes @ self.flat).max(axis=1, initial=0.0)
         return np.asarray(most > _IN_FLAT * np.linalg.norm(slopes, axis=1))
 
@@ -156,12 +157,6 @@ class Precision:
         """Whether the standard error is larger than what a ridge chosen strong would leave."""
         of_gates = np.linalg.norm(slopes[:, self.layout.gates], axis=1)
         return np.asarray(variance > self.least_variance * of_gates**2)
-
-
-def _of_size_one(slopes: Floats) -> Floats:
-    """Divide each row by a power of two: squares of what is in the units of the data may leave the range."""
-    _, exponent = np.frexp(np.abs(slopes).max(axis=1, keepdims=True, initial=0.0))
-    return np.asarray(np.ldexp(slopes, -exponent))
 
 
 def _at_bounds(

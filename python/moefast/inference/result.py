@@ -21,6 +21,7 @@ from moefast.inference.fit import Fit
 from moefast.inference.layout import ParameterLayout, ParameterTable
 from moefast.inference.mean import mean_slopes
 from moefast.mixture import Mixture
+from moefast.power_of_two import over_power_of_two
 from moefast.randomness import RandomState
 from moefast.samples import RowTerms
 from moefast.validation import check_function, check_integer, check_terms
@@ -140,9 +141,8 @@ class InferenceResult:
         """Return the covariance of the estimates over 2^e, and e, shape (P,): squares may leave the range."""
         M, T, _ = self.to_units
         L = T @ M
-        _, exponent = np.frexp(np.abs(L).max(axis=1))
-        L = np.ldexp(L, -exponent[:, None])
-        return L @ self._covariance @ L.T, exponent
+        L, exponent = over_power_of_two(L, axis=1)
+        return L @ self._covariance @ L.T, exponent[:, 0]
 
     @property
     def bse(self) -> Floats:

@@ -23,7 +23,15 @@ from moefast.file_fields import (
     Text,
     Whole,
 )
-from moefast.io.fit_fields import PARAMETERS, SHARES_ADD_UP, fit_content, fit_fields, plain_parameters, restore_fit
+from moefast.io.fit_fields import (
+    PARAMETERS,
+    SHARES_ADD_UP,
+    fit_content,
+    fit_fields,
+    plain_parameters,
+    readable,
+    restore_fit,
+)
 from moefast.io.formula_file import FORMULA
 from moefast.links import get_link
 from moefast.mixture import Mixture
@@ -73,11 +81,7 @@ def classifier_content(model: MixtureOfExpertsClassifier, target: str | None) ->
         "response_std": float(model.response_std_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
     }
-    try:
-        _check(content)  # what could not be read again is not written
-    except ValueError as error:
-        raise ValueError(f"the model cannot be saved: {error}") from None
-    return content
+    return readable(content, _check)
 
 
 def _kind(classes: npt.NDArray[Any]) -> str:

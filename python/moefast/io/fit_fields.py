@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,15 @@ from moefast.file_fields import Choice, Either, Field, Flag, Listing, Nothing, N
 from moefast.io.formula_file import formula_content, formula_of
 from moefast.search.report import FitReport, report_fields
 
-__all__ = ["PARAMETERS", "SHARES_ADD_UP", "fit_content", "fit_fields", "plain_parameters", "restore_fit"]
+__all__ = [
+    "PARAMETERS",
+    "SHARES_ADD_UP",
+    "fit_content",
+    "fit_fields",
+    "plain_parameters",
+    "readable",
+    "restore_fit",
+]
 
 SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
 _FEATURES = Either(Nothing(), Listing(Either(Text(), Either(Whole(), Flag()))))
@@ -105,6 +113,15 @@ def fit_content(model: FlatMixtureEstimator, target: str | None) -> dict[str, An
         "fit_report": asdict(model.fit_report_),
         "separated_gates": None if separated is None else [list(pair) for pair in separated],
     }
+
+
+def readable(content: dict[str, Any], check: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Return content that `check` would let be read again; raise ValueError for other, which is not written."""
+    try:
+        check(content)
+    except ValueError as error:
+        raise ValueError(f"the model cannot be saved: {error}") from None
+    return content
 
 
 def restore_fit(model: FlatMixtureEstimator, content: Mapping[str, Any]) -> None:

@@ -39,7 +39,15 @@ from moefast.file_fields import (
 from moefast.gate_basis import GATE_BASES
 from moefast.io.bagged_file import bagged_content, bagged_of, is_bagged
 from moefast.io.classifier_file import classifier_content, classifier_of, is_classifier
-from moefast.io.fit_fields import PARAMETERS, SHARES_ADD_UP, fit_content, fit_fields, plain_parameters, restore_fit
+from moefast.io.fit_fields import (
+    PARAMETERS,
+    SHARES_ADD_UP,
+    fit_content,
+    fit_fields,
+    plain_parameters,
+    readable,
+    restore_fit,
+)
 from moefast.io.formula_file import FORMULA
 from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
 from moefast.links import LINKS, get_link
@@ -219,11 +227,7 @@ def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[st
         "gate_basis": gate_basis_content(model.gate_basis_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
     }
-    try:
-        _check(content)  # what could not be read again is not written
-    except ValueError as error:
-        raise ValueError(f"the model cannot be saved: {error}") from None
-    return content
+    return readable(content, _check)
 
 
 def load_model(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moefast._typing import Floats
+from moefast.power_of_two import over_power_of_two
 
 __all__ = ["random_leaves"]
 
@@ -43,7 +44,7 @@ def random_leaves(
     rng : numpy Generator
         Draws half of the columns for each cut, and a place in the middle of each of them.
     """
-    weight = np.ldexp(weight, -np.frexp(weight.max())[1])  # squares of sums of huge weights would leave the range
+    weight, _ = over_power_of_two(weight)  # squares of sums of huge weights would leave the range
     least = 0.2 / n_leaves * weight.sum()
     leaves = np.zeros(len(Z), dtype=np.int32)
 

@@ -14,6 +14,7 @@ from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.model_data import on_design_matrix, with_names
 from moefast.formulas.fitted import FittedFormula
+from moefast.power_of_two import over_power_of_two
 from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.selection.path import fit_all
@@ -42,15 +43,14 @@ class HeldOut:
     @classmethod
     def of(cls, log_density: Floats, weights: Floats) -> HeldOut:
         """Return mean and standard error of log P(y | x) over rows, both arguments of shape (n,)."""
-        # Sums and squares may leave the range; powers of two change no bit of the others.
+        # Sums may leave the range too; an even power of two has a root.
         half = (int(np.frexp(weights.max())[1]) + 1) // 2
         weights = np.ldexp(weights, -2 * half)
         total = float(weights.sum())
         mean = float(weights @ log_density) / total
-        deviation = log_density - mean
-        _, exponent = np.frexp(np.abs(deviation).max())
-        squares = float(weights @ np.ldexp(deviation, -exponent) ** 2)
-        return cls(mean, math.ldexp(math.sqrt(squares) / total, int(exponent) - half))
+        deviation, exponent = over_power_of_two(log_density - mean)
+        squares = float(weights @ deviation**2)
+        return cls(mean, math.ldexp(math.sqrt(squares) / total, int(exponent[0]) - half))
 
 
 def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:

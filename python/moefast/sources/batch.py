@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,20 @@ from moefast._typing import AnyFloats, Floats
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.sources.columns import SourceError, label_numbers, labels_of, numbers
 
-__all__ = ["Batch", "Columns", "SourceError", "changed"]
+__all__ = ["Batch", "Columns", "SourceError", "changed", "place"]
 
 
 # So that sums of weights, and of their products with squares, stay in range.
 _LARGEST_WEIGHT = 1e80
+
+
+def place(label: str, what: str, groups: Sequence[tuple[int, int]], row: int) -> str:
+    """Say where a row of a part stands; `groups` are number and rows of each of its groups, in order."""
+    for number, rows in groups:
+        if row < rows or (number, rows) == groups[-1]:
+            return f"{label}, {what} {number} (row {row} of it)"
+        row -= rows
+    return f"{label}, row {row}"
 
 
 def changed(label: str) -> SourceError:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from moefast.sources.arrow import pyarrow_module
-from moefast.sources.batch import Batch, Columns, SourceError, changed
+from moefast.sources.batch import Batch, Columns, SourceError, changed, place
 
 __all__ = ["FilePart", "file_parts", "paths_of", "refuse_among"]
 
@@ -61,12 +59,10 @@ class FilePart:
         """Read the rows in order."""
         self._refuse_change()
         read = 0
-        starts = list(accumulate(self.group_rows, initial=0))
 
         def where(row: int) -> str:
-            group = min(bisect_right(starts, read + row) - 1, len(self.group_rows) - 1)
             what = "row group" if self.kind == "parquet" else "record batch"
-            return f"{self.path}, {what} {self.first + group} (row {read + row - starts[group]} of it)"
+            return place(self.path, what, list(enumerate(self.group_rows, self.first)), read + row)
 
         try:
             tables = self._parquet(columns, batch_rows) if self.kind == "parquet" else self._arrow(batch_rows)
@@ -130,9 +126,7 @@ def paths_of(data: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     if isinstance(data, (str, os.PathLike)):
         text = os.fspath(data)
         if os.path.isdir(text):
-            inside = ((p, p.relative_to(text).parts) for p in Path(text).rglob("*") if p.is_file())
-            # Neither hidden files nor what others write of their own, in folders of such names neither.
-            found = sorted(str(p) for p, parts in inside if not any(part[0] in "._" for part in parts))
+            found = sorted(str(p) for p in Path(text).rglob("*") if p.is_file() and not _is_hidden(p, text))
         elif os.path.exists(text):
             found = [text]
         else:
@@ -145,12 +139,17 @@ def paths_of(data: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     return [path for item in data for path in paths_of(item)]
 
 
+def _is_hidden(path: Path, folder: str) -> bool:
+    """Whether a file in a folder is hidden, or what others write of their own, or in a folder of such a name."""
+    return any(part[0] in "._" for part in path.relative_to(folder).parts)
+
+
 def refuse_among(data: Any, path: str | os.PathLike[str], argument: str) -> None:
     """Raise ValueError where a file that is written would be read as one of the data the next time."""
     if isinstance(data, (str, os.PathLike)):
         text, own = os.path.abspath(data), Path(os.path.abspath(path))
         if os.path.isdir(text):
-            among = own.is_relative_to(text) and not any(part[0] in "._" for part in own.relative_to(text).parts)
+            among = own.is_relative_to(text) and not _is_hidden(own, text)
         else:
             among = own.match(text)
         if among:

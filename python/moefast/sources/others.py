@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from moefast.sources.arrow import pyarrow_module
-from moefast.sources.batch import Batch, Columns, SourceError, changed
+from moefast.sources.batch import Batch, Columns, SourceError, changed, place
 from moefast.sources.fingerprint import fingerprint
 
 __all__ = ["FragmentPart", "FunctionPart", "PartitionPart"]
@@ -80,12 +80,8 @@ class FragmentPart:
 
     def _where(self, before: int, row: int) -> str:
         """Say where a row of a batch stands, which so many rows come before."""
-        row += before
-        for group in getattr(self.fragment, "row_groups", None) or ():  # of Parquet
-            if row < group.num_rows:
-                return f"{self.label}, row group {group.id} (row {row} of it)"
-            row -= group.num_rows
-        return f"{self.label}, row {row}"
+        groups = getattr(self.fragment, "row_groups", None) or ()  # of Parquet
+        return place(self.label, "row group", [(group.id, group.num_rows) for group in groups], before + row)
 
     def _refuse_change(self) -> None:
         if _state(self.fragment) != self.state:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from moefast.em.fit import EmFit
 from moefast.em.newton import NewtonEnd
@@ -27,6 +28,8 @@ _MOST_PARAMETERS = 3000
 # Of the tolerance on the decrement: what an iteration of EM may gain that has arrived, being a fraction of what is
 # left.
 _OF_EM = 0.05
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,15 @@ def optimum_of_stream(
     usable = few and problem.whole.lasso == 0  # a lasso has no second derivatives
 
     def newton(start: Mixture, most: int) -> NewtonEnd | None:
-        for fewer in range(most, 0, -1):
-            try:
-                end = problem.newton(passes, start, tol=tol, max_passes=fewer)
-            except OutOfPasses:
-                continue  # at a bound the core looks beside the start; what has been passed is remembered
+        # At a bound the core looks beside the start.
+        end = _within(most, lambda n: problem.newton(passes, start, tol=tol, max_passes=n))
+        if end is not None:
             told(end.decrement)
-            return end
-        return None
+        return end
+
+    def em(start: Mixture, most: int) -> EmFit:
+        end = _within(most, lambda n: problem.em(passes, start, tol=_OF_EM * tol, max_iter=n))
+        return problem.em(passes, start, tol=_OF_EM * tol, max_iter=0) if end is None else end
 
     chosen, mixture = 0, starts[0]
     if len(starts) > 1:
@@ -115,7 +119,7 @@ def optimum_of_stream(
         if left < 1:
             fit = fit or problem.em(passes, mixture, tol=0.0, max_iter=0)
             return StreamEnd(fit, chosen, decrement, by_newton=False)
-        by_em = _em(problem, passes, mixture, tol=_OF_EM * tol, most=left)
+        by_em = em(mixture, left)
         fit = replace(by_em, n_iter=n_iter + by_em.n_iter)
         n_iter, mixture = fit.n_iter, by_em.mixture
         moved = by_em.n_iter > 0
@@ -137,14 +141,14 @@ def _worth(end: NewtonEnd) -> tuple[bool, bool, float]:
     return end.fit.status == "degenerate", bool(end.fit.collapsed), -(float(end.fit.trace[-1]) + gain)
 
 
-def _em(problem: StreamedProblem, passes: PassLog, start: Mixture, *, tol: float, most: int) -> EmFit:
-    """Run EM for as many iterations as passes allow: some take several."""
-    for max_iter in range(most, 0, -1):
+def _within(most: int, run: Callable[[int], T]) -> T | None:
+    """Run for as many steps as passes allow, as some take several; None where not even one is possible."""
+    for fewer in range(most, 0, -1):
         try:
-            return problem.em(passes, start, tol=tol, max_iter=max_iter)
+            return run(fewer)
         except OutOfPasses:
             continue  # what has been passed is remembered
-    return problem.em(passes, start, tol=tol, max_iter=0)
+    return None
 
 
 def _first(problem: StreamedProblem, passes: PassLog, start: Mixture) -> tuple[bool, bool, float]:

@@ -204,7 +204,7 @@ class Stages:
         if not self._alone:
             batch_sums = batch_sums.with_threads(1)
         parts = self._source.parts
-        tol = max(DECREMENT_TOL * min(1.0, problem.whole.weight_per_row), _ROUNDING * problem.weight)
+        tol = _tolerance(problem, DECREMENT_TOL)
         some = rung(parts, first.n_rows, problem.whole.n_rows)
         if some:
             starts = self._climbed(problem, first, starts, batch_sums, some)[:_MOST_STARTS]
@@ -259,7 +259,7 @@ class Stages:
             if seen[0].weight == 0:
                 return starts
             low = problem.part_of(seen[0].n_read, seen[0].weight)
-            tol = _RUNG_TOL * problem.whole.weight_per_row
+            tol = _tolerance(low, _RUNG_TOL)
             end = optimum_of_stream(low, log, starts, tol=tol, max_passes=_RUNG_PASSES)
             saved = parameters_of(end.fit.mixture)
             self._checkpoint.note("rung", saved)
@@ -306,6 +306,11 @@ class Stages:
             found = self._workers.total(task, parts, begun, note)
         self._checkpoint.forget("partial")
         return found
+
+
+def _tolerance(problem: StreamedProblem, decrement: float) -> float:
+    """Return a decrement, given for rows of weight 1 at least, in the unit of the weights."""
+    return max(decrement * min(1.0, problem.whole.weight_per_row), _ROUNDING * problem.weight)
 
 
 def _same_rows(found: PartSums, first: FirstPass) -> bool:
