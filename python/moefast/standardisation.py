@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 import moefast._core as _core
@@ -84,12 +85,15 @@ class Standardisation:
     ----------
     x_mean, x_scale : ndarray of shape (n_features,)
     y_mean, y_scale : float, or ndarray of shape (q,) for several responses
+    nought : ndarray of shape (n_features,), bool, or None
+        Columns that are 0 in standard units, whatever rounding left of them: constants that are centred.
     """
 
     x_mean: Floats
     x_scale: Floats
     y_mean: Any
     y_scale: Any
+    nought: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, samples: Samples | Spread, *, x: Units = "deviation", y: Units = "deviation") -> Standardisation:
@@ -105,10 +109,12 @@ class Standardisation:
         """
         spread = samples if isinstance(samples, Spread) else Spread.of(samples)
         x_mean, x_scale = _shift_and_unit(x, spread.x_mean, spread.x_deviation)
+        constant = spread.x_deviation == 0
+        nought = constant if x == "centred" and constant.any() else None
         y_mean, y_scale = _shift_and_unit(y, np.array(spread.y_mean), np.array(spread.y_deviation))
         if y_mean.ndim == 1:
-            return cls(x_mean, x_scale, y_mean, y_scale)
-        return cls(x_mean, x_scale, float(y_mean), float(y_scale))
+            return cls(x_mean, x_scale, y_mean, y_scale, nought)
+        return cls(x_mean, x_scale, float(y_mean), float(y_scale), nought)
 
     @property
     def log_y_unit(self) -> float:
@@ -121,7 +127,16 @@ class Standardisation:
 
     def features(self, X: AnyFloats) -> Floats:
         """Return X in standard units, C-ordered."""
-        return np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
+        Z = np.ascontiguousarray(_shifted(X, self.x_mean, self.x_scale))
+        if self.nought is not None:
+            Z[:, self.nought] = 0.0
+        return Z
+
+    @property
+    def inverse_x_scale(self) -> Floats:
+        """What x - x_mean is multiplied by."""
+        inverse = 1.0 / self.x_scale
+        return np.asarray(inverse if self.nought is None else np.where(self.nought, 0.0, inverse))
 
     def response(self, y: Floats) -> Floats:
         """Return y in standard units."""

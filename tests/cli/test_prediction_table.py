@@ -39,6 +39,4 @@ def test_trials_are_refused(run, files):
 
 def test_the_summary_is_printed(run, files):
     _, _, folder = files
-    assert run("summary", folder / "model.json").stdout.startswith(
-        "Mixture of 2 linear experts, bernoulli responses"
-    )
+    assert run("summary", folder / "model.json").stdout.startswith("Mixture of 2 linear experts, 2 classes: ")

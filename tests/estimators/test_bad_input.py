@@ -297,6 +297,30 @@ def test_a_constant_column_is_named(value, polish):
     assert mentions(caught, DegenerateDataWarning, "'unit'")
 
 
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
+@pytest.mark.parametrize("responses", [1, 2])
+@pytest.mark.parametrize("value", [0.3, -1e300, 1.7e308])
+def test_what_rounding_left_of_a_constant_column_is_no_slope(value, responses):
+    nearly = value * (1.0 - 1e-15 * (np.arange(120) % 3))
+    y = Y if responses == 1 else np.column_stack([Y, X[:, 0] - Y])
+    model, caught = fit_with_warnings(np.column_stack([X, nearly]), y)
+    assert mentions(caught, DegenerateDataWarning, "column(s) 3 are constant")
+    assert not model.coef_[..., 3].any()
+    assert not model.gate_coef_[:, 3].any()
+    plain, _ = fit_with_warnings(X, y)
+    np.testing.assert_allclose(model.predict(np.column_stack([X, nearly])), plain.predict(X), atol=1e-3)
+    result = model.inference(np.column_stack([X, nearly]), y)
+    assert np.isfinite(result.bse[[i for i, (_, name) in enumerate(result.names) if "x0" in name]]).all()
+
+
+def test_a_constant_column_is_no_column_for_the_moments():
+    """Who brings a column of ones brings no second direction."""
+    own = np.column_stack([np.full(120, 5.0), X[:, 0]])
+    ours, _ = fit_with_warnings(X[:, :1], Y)
+    model, _ = fit_with_warnings(own, Y, fit_intercept=False)
+    assert model.log_likelihood_ == pytest.approx(ours.log_likelihood_, abs=0.05)
+
+
 @pytest.mark.parametrize("polish", [True, False])
 def test_collinear_columns_are_named(polish):
     """The fit is that of the independent columns: the same likelihood, smaller coefficients."""

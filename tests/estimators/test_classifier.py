@@ -91,7 +91,10 @@ def test_what_it_answers(y):
     again = pickle.loads(pickle.dumps(model))
     assert (again.predict_proba(X) == p).all()
     summary = str(model.summary())
-    assert "log odds" in summary
+    others = [str(label) for label in model.classes_[1:]]
+    assert f"{1 + len(others)} classes: {model.classes_[0]}, {', '.join(others)}" in summary
+    of = f" of {others[0]}" if len(others) == 1 else ""
+    assert f"Experts: log odds{of} against {model.classes_[0]} = a.x + b" in summary
     assert ("x0 [no]" in summary) == (len(model.classes_) == 3)
 
 

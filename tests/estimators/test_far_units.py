@@ -72,6 +72,14 @@ def test_what_rows_fit_exactly_has_no_error():
     assert np.isinf(tiny.zvalues[0])
 
 
+def test_a_standard_error_beyond_the_range_is_named():
+    tiny = X * [1.0, 1e-306]
+    result = fit(tiny).inference(tiny, Y)
+    result = replace(result, _covariance=1e6 * np.eye(len(result.params)))
+    with pytest.raises(OverflowError, match=r"the standard error of x1 of \w+ 0 leaves the range .* rescale"):
+        _ = result.bse
+
+
 @pytest.mark.parametrize("kind", ["quadratic", "spline"])
 @pytest.mark.parametrize("unit", UNITS)
 def test_functions_of_gates_know_no_units(kind, unit):

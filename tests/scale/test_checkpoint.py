@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,13 +154,19 @@ def test_damage_is_found(tmp_path):
 
 def test_a_full_disk_leaves_the_checkpoint_that_was(tmp_path, monkeypatch):
     state = Checkpoint(tmp_path / "c", {})
-    state.note("stage", 1)
+    write = Path.write_bytes
 
     def full(self, data):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left.*there was none before: make room"):
+        state.note("stage", 1)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("pathlib.Path.write_bytes", write)
+    state.note("stage", 1)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left.*the one before it is good"):
         state.note("stage", 2)
     assert Checkpoint(tmp_path / "c", {})["stage"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

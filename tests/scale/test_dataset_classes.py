@@ -49,6 +49,20 @@ def test_it_ends_where_a_fit_in_memory_does(kind, tmp_path):
     assert again.fit_report_ == model.fit_report_
 
 
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no texts by reference")
+@pytest.mark.filterwarnings("ignore:the fit did not settle")
+def test_texts_by_reference_are_labels_too():
+    X, codes = rows(600)
+    texts = LABELS["texts"][codes].tolist()
+    found = []
+    for kind in (pa.string(), pa.string_view()):
+        table = table_of(X, pa.array(texts, kind))
+        model = MixtureOfExpertsClassifier(2, n_init=1, max_iter=5, tol=1.0, random_state=0)
+        found.append(model.fit_dataset(lambda table=table: [table], "y", max_passes=1))
+    assert found[1].classes_.tolist() == ["no", "perhaps", "yes"]
+    np.testing.assert_array_equal(found[1].coef_, found[0].coef_)
+
+
 @pytest.mark.parametrize("kind", ["texts", "truth"])
 def test_predictions_are_those_of_the_methods(kind, tmp_path):
     labels = LABELS[kind]

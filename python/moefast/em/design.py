@@ -33,6 +33,8 @@ class Design:
         Of these columns and the constant: how many coefficients can be told apart.
     dependent : tuple of int
         Columns that depend linearly on the others and the constant.
+    n_varying : int
+        How many columns vary independently: a constant among them does not count, nor does the intercept.
     """
 
     n_features: int
@@ -40,6 +42,7 @@ class Design:
     intercept: bool
     rank: int
     dependent: tuple[int, ...]
+    n_varying: int
 
     @classmethod
     def of(cls, gram: Floats, columns: tuple[int, ...] | None, intercept: bool) -> Design:
@@ -51,15 +54,11 @@ class Design:
         seen = None if columns is None or len(columns) == d else np.array(columns, dtype=np.intp)
         used = np.arange(d) if seen is None else seen
         width = len(used)
-        used = np.append(used, d) if intercept else used
-        gram = gram[np.ix_(used, used)]
-        rank, dependent = 0, np.zeros(0, dtype=np.intp)
-        if len(gram) > 0:
-            _, pivots, rank, _ = dpstrf(gram, tol=_INDEPENDENT, lower=1)
-            dependent = pivots[rank:] - 1
+        rank, dependent = _independent(gram, np.append(used, d) if intercept else used)
+        n_varying = (rank if intercept else _independent(gram, np.append(used, d))[0]) - 1
         dependent = dependent[dependent < width]
         found = dependent if seen is None else seen[dependent]
-        return cls(d, seen, intercept, int(rank), tuple(sorted(int(j) for j in found)))
+        return cls(d, seen, intercept, rank, tuple(sorted(int(j) for j in found)), n_varying)
 
     @property
     def width(self) -> int:
@@ -87,3 +86,11 @@ class Design:
         full = np.zeros((*values.shape[:-1], self.n_features))
         full[..., self.columns] = values
         return full
+
+
+def _independent(gram: Floats, used: npt.NDArray[np.intp]) -> tuple[int, npt.NDArray[np.intp]]:
+    """Return how many of some columns are linearly independent, and which of them depend on the others."""
+    if len(used) == 0:
+        return 0, np.zeros(0, dtype=np.intp)
+    _, pivots, rank, _ = dpstrf(gram[np.ix_(used, used)], tol=_INDEPENDENT, lower=1)
+    return int(rank), pivots[rank:] - 1

@@ -74,7 +74,7 @@ class StandardFeatures:
     def _block(self, rows: slice | npt.NDArray[Any]) -> Floats:
         if self.units is None:
             return np.asarray(self.values[rows], dtype=np.float64)
-        return np.asarray((self.values[rows] - self.units.x_mean) / self.units.x_scale)
+        return self.units.features(self.values[rows])
 
     def subset(self, rows: npt.NDArray[Any]) -> StandardFeatures:
         """Return some of the rows, by a mask or by position."""
@@ -94,4 +94,4 @@ class StandardFeatures:
         """The centre and the inverse scale that the core's EmData has to know beside `values`."""
         if self.units is None:
             return None, None
-        return self.units.x_mean, 1.0 / self.units.x_scale
+        return self.units.x_mean, self.units.inverse_x_scale

@@ -100,7 +100,7 @@ class BatchSums:
             terms = replace(terms, offset=np.ascontiguousarray(terms.offset / units.y_scale))
         t = np.asarray(self._in_units.at_limits(y, units.response(y), problem.family))
         row_term = None if isinstance(problem.family, Gaussian) else problem.family.row_term(t, terms)
-        centre, inverse_scale = (units.x_mean, 1.0 / units.x_scale) if self._core_units else (None, None)
+        centre, inverse_scale = (units.x_mean, units.inverse_x_scale) if self._core_units else (None, None)
         if not self._core_units:
             X = units.features(np.column_stack(features))
             features = [np.ascontiguousarray(X[:, j]) for j in range(X.shape[1])]

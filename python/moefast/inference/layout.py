@@ -337,7 +337,7 @@ class ParameterLayout:
                 slopes = [at for at in range(len(columns)) if at != last]
                 used = [columns[at] for at in slopes]
                 block[last, last] = scale
-                block[last, slopes] = -scale * (s.x_mean[used] / s.x_scale[used])
+                block[last, slopes] = -scale * (s.x_mean * s.inverse_x_scale)[used]
                 constant[where.start + last] = mean
         constant[self.log_sigmas] = np.log(s.y_scale)
         return T, constant

@@ -146,9 +146,23 @@ class InferenceResult:
 
     @property
     def bse(self) -> Floats:
-        """Standard errors, shape (P,)."""
+        """Standard errors, shape (P,).
+
+        Raises
+        ------
+        OverflowError
+            Where one leaves the range of float64 in the units of the data; the parameter is named.
+        """
         covariance, exponent = self._scaled_covariance()
-        errors = np.ldexp(np.sqrt(np.maximum(np.diag(covariance), 0.0)), exponent)
+        with np.errstate(over="ignore"):
+            errors = np.ldexp(np.sqrt(np.maximum(np.diag(covariance), 0.0)), exponent)
+        beyond = self.estimable & ~np.isfinite(errors)
+        if beyond.any():
+            owner, name = self.names[int(np.argmax(beyond))]
+            raise OverflowError(
+                f"the standard error of {name} of {owner} leaves the range of float64 in the units of the data; "
+                "rescale its column"
+            )
         return np.where(self.estimable, errors, np.nan)
 
     @property

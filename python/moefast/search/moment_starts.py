@@ -167,8 +167,8 @@ def spectral_starts(problem: EmProblem, n_experts: int, n: int, rng: np.random.G
 
 
 def n_independent(problem: EmProblem) -> int:
-    """Return the number of linearly independent columns among those that experts see."""
-    return problem.expert_design.rank - problem.expert_design.intercept
+    """Return the number of linearly independent columns among those that experts see, constants not counted."""
+    return problem.expert_design.n_varying
 
 
 def moments_help(problem: EmProblem, k: int, n_parameters: int) -> bool:

@@ -77,6 +77,8 @@ def _labels(table: Any, name: str, where: Where) -> Any:
         _refuse_missing_values(column, name, where)
         column = column.dictionary_decode()
     kind = column.type
+    if getattr(types, "is_string_view", lambda _: False)(kind):  # for which few functions are there
+        column, kind = column.cast(pa.string()), pa.string()
     fits = (types.is_integer, types.is_boolean, types.is_string, types.is_large_string, types.is_floating)
     if not any(of_kind(kind) for of_kind in fits):
         raise SourceError(f"{where(0)}: column {name!r} must have labels, texts or whole numbers, got {kind}")

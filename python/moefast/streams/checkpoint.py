@@ -87,9 +87,11 @@ class Checkpoint:
             with replacing(self._path) as temporary:
                 temporary.write_bytes(_MAGIC + hashlib.sha256(body).digest() + body)
         except OSError as error:
+            what = "there was none before: make room, or give another name"
+            if os.path.exists(self._path) and os.path.getsize(self._path):
+                what = "the one before it is good, and the fit goes on from there when it is called again"
             raise type(error)(
-                f"the checkpoint {os.fspath(self._path)} could not be written ({error}); the one before it is "
-                "good, and the fit goes on from there when it is called again"
+                f"the checkpoint {os.fspath(self._path)} could not be written ({error}); {what}"
             ) from error
         self._written = time.monotonic()
         self._took = self._written - begin

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from moefast._typing import Floats
+from moefast.bad_columns import listed
 from moefast.estimators.summary.errors import INTERCEPT, SIGMA, Inference, errors_by_name
 from moefast.estimators.summary.membership import Membership
 from moefast.estimators.summary.names import coefficients_in_words, feature_names, response_names
@@ -238,10 +239,12 @@ def _of_covariances(model: MixtureEstimator) -> dict[str, Floats]:
 
 
 def _law(model: MixtureEstimator) -> str:
-    """Say what the coefficients of experts are of."""
+    """Say what the coefficients of experts are of, and which class the first is, that others are held against."""
     if not model.mixture_.link.is_linear:
         return "Experts"
-    return f"Experts: {model.mixture_.family.predicts} = a.x + b"
+    first, *others = map(str, getattr(model, "classes_", ["", ""]))
+    against = f" of {others[0]}" * (len(others) == 1) + f" against {first}" if first else ""
+    return f"Experts: {model.mixture_.family.predicts}{against} = a.x + b"
 
 
 def _kind(model: MixtureEstimator) -> str:
@@ -253,6 +256,8 @@ def _kind(model: MixtureEstimator) -> str:
     kind = "Mixture" if branches is None else "Hierarchical mixture"
     family = model.mixture_.family
     law = "" if family == GAUSSIAN else f", {family.in_words}"
+    if hasattr(model, "classes_"):
+        law = f", {len(model.classes_)} classes: {listed(list(map(str, model.classes_)))}"
     return f"{kind} of {experts}" + ("" if link.is_linear else f" with the link {link.name}") + law
 
 
