@@ -52,7 +52,7 @@ def test_the_law_is_the_average_of_the_replicates(fitted):
 def test_units_whose_squares_leave_the_range_of_floats(fitted, unit):
     X, y = data()
     far = bagged().fit(X, y * unit)
-    assert far.spread_ == fitted.spread_
+    assert far.spread_ == pytest.approx(fitted.spread_, rel=1e-9)
     for name in ("predict", "predict_interval"):
         np.testing.assert_allclose(getattr(far, name)(X) / unit, getattr(fitted, name)(X), rtol=1e-6)
     np.testing.assert_allclose(
@@ -98,10 +98,13 @@ def test_out_of_bag_is_of_rows_that_replicates_have_not_seen(fitted):
     found = OutOfBag(fitted.mixture_.parts, np.array([draw.left_out for draw in draws]), check_samples(X, y))
     shrunk = np.sqrt(1 - between.mean() * (1 / 2 - 1 / 10) / np.mean(errors**2))
     assert found.shrunk(10) == pytest.approx(shrunk, rel=1e-9)
-    # With this c as many are in the intervals as should be.
-    assert found.best_spread(10) == c
-    assert found.coverage(c / 1.02, shrunk) < 0.9 < found.coverage(1.02 * c, shrunk) + 1e-3
-    assert found.coverage(c, shrunk) == pytest.approx(0.9, abs=0.01)
+    # No other c makes them likelier, and with another as many are in the intervals as should be.
+    likeliest, covering = found.likeliest_spread(shrunk), found.covering_spread(shrunk)
+    assert found.best_spread(10) == c == pytest.approx(np.sqrt(likeliest * covering), rel=1e-12)
+    tried = [found.log_density(likeliest * factor, shrunk).mean() for factor in (0.7, 0.97, 1.0, 1.03, 1.4)]
+    assert np.argmax(tried) == 2
+    assert found.coverage(covering / 1.02, shrunk) < 0.9 < found.coverage(1.02 * covering, shrunk) + 1e-3
+    assert found.coverage(covering, shrunk) == pytest.approx(0.9, abs=0.01)
     assert found.score(10) == pytest.approx(found.log_density(c, shrunk).mean())
 
 

@@ -14,6 +14,8 @@ from moefast.selection import regressor_cv
 from moefast.selection.cross_validation import HeldOut
 from moefast.selection.grid import default_counts, default_work
 from moefast.selection.grid_search import Scored, Walk, rival, scores_along_path
+from moefast.selection.noise_scale import best_noise_scale, with_noise_times
+from moefast.validation import check_samples
 
 X, Y, _ = make_moe(300, 3, 2, noise=0.3, random_state=0)
 GRID = {
@@ -241,6 +243,7 @@ def test_it_is_saved_as_the_chosen_fit(model, tmp_path):
     assert type(again) is MixtureOfExpertsRegressor
     assert again.get_params() == model.best_estimator_.get_params()
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.score_samples(X, Y), model.score_samples(X, Y))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
 
@@ -249,6 +252,59 @@ def test_inference_is_that_of_the_chosen_fit(model):
     ours, other = model.inference(X, Y), model.best_estimator_.inference(X, Y)
     np.testing.assert_array_equal(ours.bse, other.bse)
     assert "standard error" in " ".join(model.summary(ours).notes)
+    assert model.log_likelihood_ == model.best_estimator_.log_likelihood_
+    assert model.log_likelihood_ == pytest.approx(model.best_estimator_.score_samples(X, Y).sum(), rel=1e-9)
+    assert f"{model.noise_scale_:.3g} times the noise" in model.summary().notes[0]
+
+
+def test_noise_is_that_of_rows_held_out():
+    """Of one expert c^2 is the mean of the squares of what is left over in units of the folds' noise."""
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(80, 20)), rng.normal(size=(2000, 20))
+    y, seen = x[:, 0] + rng.normal(size=80), new[:, 0] + rng.normal(size=2000)
+    splits = list(KFold(4).split(x))
+    one = {"n_experts": 1, "alphas": 0.1, "gate_alphas": 1.0, "cv": splits}
+    model = fitted(x, y, **one)
+    squares = []
+    for inside, outside in splits:
+        alone = MixtureOfExpertsRegressor(1, alpha=0.1, random_state=0).fit(x[inside], y[inside])
+        squares.append(((y[outside] - alone.predict(x[outside])) / alone.sigma_) ** 2)
+    assert model.noise_scale_ == pytest.approx(np.sqrt(np.mean(squares)), rel=0.01)
+    np.testing.assert_allclose(model.sigma_, model.noise_scale_ * model.best_estimator_.sigma_, rtol=1e-15)
+    np.testing.assert_array_equal(model.predict(new), model.best_estimator_.predict(new))
+
+    def inside(found):
+        low, high = found.predict_interval(new).T
+        return np.mean((low < seen) & (seen < high))
+
+    assert inside(model.best_estimator_) < 0.84
+    assert inside(model) > 0.88
+    assert model.log_likelihood(new, seen) > model.best_estimator_.log_likelihood(new, seen)
+    given = fitted(x, y, noise_scale=1.5, **one)
+    assert given.sigma_ == pytest.approx(1.5 * model.best_estimator_.sigma_)
+    assert given.noise_scale_ == 1.5
+
+
+@pytest.mark.parametrize("n_responses", [1, 2])
+def test_laws_with_more_noise(n_responses):
+    """c times the noise is the law of m + c (Y - m), whose density at m + c e is that of Y at m + e over c."""
+    rng = np.random.default_rng(0)
+    y = np.column_stack([Y, X @ [0.5, 1.0, 0.0] + rng.normal(size=300)])[:, :n_responses]
+    y = y[:, 0] if n_responses == 1 else y
+    mixture = MixtureOfExpertsRegressor(1).fit(X, y).mixture_
+    mean, errors = mixture.mean(X), 0.3 * rng.normal(size=y.shape)
+    wide = with_noise_times(mixture, 1.7)
+    expected = mixture.log_density(X, mean + errors) - n_responses * np.log(1.7)
+    np.testing.assert_allclose(wide.log_density(X, mean + 1.7 * errors), expected, rtol=1e-9)
+    held_out = check_samples(X, mean + 1.7 * (y - mean), use="model")
+    assert best_noise_scale([mixture], [held_out]) == pytest.approx(1.7, rel=0.01)
+
+
+def test_families_without_a_scale_have_no_more_noise():
+    y = np.random.default_rng(0).poisson(np.exp(0.5 * X[:, 0])).astype(float)
+    model = fitted(X, y, family="poisson", n_experts=1)
+    assert model.noise_scale_ == 1.0
+    np.testing.assert_array_equal(model.score_samples(X, y), model.best_estimator_.score_samples(X, y))
 
 
 def test_a_path_ends_where_it_has_taken_its_time(monkeypatch):
@@ -356,6 +412,9 @@ def test_a_failed_fit_leaves_the_one_before(model):
         ({"gate_alphas": ("none",)}, "gate_alphas must be"),
         ({"gate_alphas": (np.inf,)}, "gate_alphas must be"),
         ({"noise": ("normal",)}, "noise must be"),
+        ({"noise_scale": "oob"}, "noise_scale must be"),
+        ({"noise_scale": 0.0}, "noise_scale must be"),
+        ({"noise_scale": 1.1, "family": "poisson"}, "noise_scale must be 1 for family='poisson', got 1.1"),
         ({"gate_basis": ("cubic",)}, "gate_basis must be"),
         ({"cv": 1}, "cv must be"),
         ({"cv": 301}, "cv=301 is more than n_samples=300 rows"),

@@ -79,9 +79,9 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     n_folds : int or None
         In how many parts the rows are divided, of which each replicate leaves out one. None leaves none out.
     spread : float or "out-of-bag"
-        c. "out-of-bag" takes the one with which intervals of 90 % hold 90 % of the rows, each predicted by the
-        replicates that have not seen it, and 1 with ``n_folds=None`` and for families other than "gaussian" and
-        "student_t".
+        c. "out-of-bag" takes the middle between the one for which the rows are likeliest and the one with which
+        intervals of 90 % hold 90 % of them, each predicted by the replicates that have not seen it; 1 with
+        ``n_folds=None`` and for families other than "gaussian" and "student_t".
     random_state : int, Generator, RandomState or None
     n_jobs : int or None
         Processes among which replicates are shared, as in joblib. The result does not depend on it.

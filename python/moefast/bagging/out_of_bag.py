@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from moefast._typing import Floats
@@ -109,7 +110,11 @@ class OutOfBag:
         return float(values[known] @ weights / weights.sum())
 
     def best_spread(self, n_replicates: int) -> float:
-        r"""Return the c with which intervals of 90 % hold 90 % of the rows, for an average of so many mixtures.
+        r"""Return the c that serves the rows best, for an average of so many mixtures.
+
+        It is in the middle, by its logarithm, between the one for which they are likeliest, on which single rows
+        far out have much to say, and the one with which intervals of 90 % hold 90 % of them, on which these have
+        none.
 
         A row is predicted here by the few mixtures that have not seen it, a new one by all. The errors of a mean
         of m mixtures have the variance :math:`s^2 + v / m`, with v that between mixtures: those seen here are
@@ -118,10 +123,24 @@ class OutOfBag:
         if not can_be_drawn_together(self.parts[0].family):
             return 1.0
         some, shrunk = self._some(), self.shrunk(n_replicates)
+        return float(np.sqrt(some.likeliest_spread(shrunk) * some.covering_spread(shrunk)))
+
+    def likeliest_spread(self, shrunk: float = 1.0) -> float:
+        """Return the c for which the rows are likeliest."""
+        found = minimize_scalar(
+            lambda logarithm: -self.of_row(float(np.exp(logarithm)), shrunk),
+            bounds=(np.log(_LEAST), np.log(_MOST)),
+            method="bounded",
+            options={"xatol": _TOLERANCE},
+        )
+        return float(np.exp(found.x))
+
+    def covering_spread(self, shrunk: float = 1.0) -> float:
+        """Return the c with which intervals of 90 % hold 90 % of the rows."""
         low, high = np.log(_LEAST), np.log(_MOST)
         while high - low > _TOLERANCE:
             middle = 0.5 * (low + high)
-            if some.coverage(float(np.exp(middle)), shrunk) < _LEVEL:
+            if self.coverage(float(np.exp(middle)), shrunk) < _LEVEL:
                 low = middle
             else:
                 high = middle

@@ -14,13 +14,17 @@ from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.model_data import on_design_matrix, with_names
 from moefast.formulas.fitted import FittedFormula
+from moefast.mixture import Mixture
 from moefast.power_of_two import over_power_of_two
 from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.selection.path import fit_all
 from moefast.tasks import run_all
 
-__all__ = ["HeldOut", "Split", "cross_validate", "k_folds", "without_formula"]
+__all__ = ["HeldOut", "Split", "cross_validate", "k_folds", "unit_log_density", "without_formula"]
+
+# Where a fit is of no use, so that means and standard errors stay numbers.
+_LEAST_LOG_DENSITY = -1e100
 
 Split: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Rows to fit on and rows to hold out, or groups where rows are in some."""
@@ -51,6 +55,16 @@ class HeldOut:
         deviation, exponent = over_power_of_two(log_density - mean)
         squares = float(weights @ deviation**2)
         return cls(mean, math.ldexp(math.sqrt(squares) / total, int(exponent[0]) - half))
+
+
+def unit_log_density(mixture: Mixture, samples: Samples) -> Floats:
+    """Return log P of each row or group, not below `_LEAST_LOG_DENSITY`."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if samples.groups is None:
+            found = mixture.log_density(samples.X, samples.y, samples.terms)
+        else:
+            found = group_log_density(mixture, samples.X, samples.y, samples.groups, samples.terms)
+    return np.maximum(np.where(np.isnan(found), -np.inf, found), _LEAST_LOG_DENSITY)
 
 
 def k_folds(n_rows: int, n_folds: int, seed: int) -> list[Split]:

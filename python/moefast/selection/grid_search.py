@@ -14,11 +14,22 @@ import numpy as np
 from scipy.stats import rankdata
 
 from moefast._typing import Floats
+from moefast.mixture import Mixture
 from moefast.selection.cross_validation import HeldOut
+from moefast.selection.noise_scale import best_noise_scale
 from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
 
-__all__ = ["Branch", "Scored", "Walk", "best_setting", "differs_in", "results_table", "rival", "scores_along_path"]
+__all__ = [
+    "Branch",
+    "Scored",
+    "Walk",
+    "best_setting",
+    "differs_in",
+    "results_table",
+    "rival",
+    "scores_along_path",
+]
 
 # The path ends where so many numbers of experts in a row are below the best by more than a standard error of the
 # difference, or so many in a row have not been better.
@@ -68,11 +79,21 @@ class Scored:
         Mean log P(y | x) for each unit of weight.
     held_out : HeldOut
         Of all folds together.
+    laws : tuple of Mixture
+        The fit of each fold, in the units of the data.
+    folds : sequence of Fold
     """
 
     setting: Mapping[str, Any]
     by_fold: Floats
     held_out: HeldOut
+    laws: tuple[Mixture, ...] = ()
+    folds: Sequence[Fold] = ()
+
+    @property
+    def noise_scale(self) -> float:
+        """How many times their noise the laws should have; see :mod:`moefast.selection.noise_scale`."""
+        return best_noise_scale(self.laws, [fold.held_out for fold in self.folds])
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +152,33 @@ class _Path:
         """What all fits so far have taken."""
         return sum(fits.work for fits in self._fits if fits is not None)
 
+    def best_ridges(self, n_experts: int, base: Pair) -> tuple[dict[Pair, Scored], Pair, Floats]:
+        """Go from a pair of ridges to the best of its neighbours as long as there is a better one.
+
+        Returns what was scored on the way, the pair where it ended, and log P of all that is held out under it.
+        """
+        found: dict[Pair, Scored] = {}
+        while wanted := [pair for pair in self._branch.ridges.around(base) if pair not in found]:
+            of_pairs = self.log_density(n_experts, wanted)
+            found |= {pair: self._scored(n_experts, pair, of_pairs[pair]) for pair in wanted}
+            base = max(found, key=lambda pair: found[pair].held_out.mean)
+        return found, base, np.concatenate(of_pairs[base])
+
+    def _scored(self, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:
+        """Return the score of a setting from log P of what each fold holds out."""
+        branch = self._branch
+        ridges, weights = branch.ridges, [fold.held_out.unit_weight for fold in branch.folds]
+        setting = {
+            "n_experts": n_experts,
+            "alpha": ridges.alphas[pair[0]],
+            "gate_alpha": ridges.gate_alphas[pair[1]],
+            **branch.setting,
+        }
+        by_fold = np.array([HeldOut.of(v, w).mean for v, w in zip(values, weights, strict=True)])
+        held_out = HeldOut.of(np.concatenate(values), np.concatenate(weights))
+        laws = tuple(fits.laws[pair] for fits in self._fits if fits is not None)
+        return Scored(setting, by_fold, held_out, laws, branch.folds)
+
     def has_collapsed(self, pair: Pair) -> bool:
         """Whether half of the folds have collapsed experts under a pair of ridges."""
         return 2 * sum(fits.collapsed[pair] for fits in self._fits if fits is not None) >= len(self._fits)
@@ -152,24 +200,19 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
     shown : bool
         Whether there are progress bars.
     """
-    ridges, path = branch.ridges, _Path(branch, n_jobs, shown=shown)
+    path = _Path(branch, n_jobs, shown=shown)
     weights = np.concatenate([fold.held_out.unit_weight for fold in branch.folds])
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = behind = 0
     less_noise, rounded = False, branch.folds[0].samples.is_rounded
-    base = ridges.middle
+    base = branch.ridges.middle
     for k in range(1, branch.counts[-1] + 1):
         if k not in branch.counts:
             path.log_density(k, [base])
             continue
-        found: dict[Pair, Scored] = {}
-        while wanted := [pair for pair in ridges.around(base) if pair not in found]:
-            of_pairs = path.log_density(k, wanted)
-            found |= {pair: _scored(branch, k, pair, of_pairs[pair]) for pair in wanted}
-            base = max(found, key=lambda pair: found[pair].held_out.mean)
+        found, base, values = path.best_ridges(k, base)
         scored += [found[pair] for pair in sorted(found)]
-        values = np.concatenate(of_pairs[base])
         behind = behind + 1 if k > 1 and found[base].held_out.mean < bests.get(k, -math.inf) else 0
         if best is None or weights @ (values - best) > 0:
             best, worse, not_better = values, 0, 0
@@ -200,19 +243,6 @@ def rival(setting: Mapping[str, Any], walks: Sequence[Walk]) -> dict[int, float]
                 k = one.setting["n_experts"]
                 best[k] = max(best.get(k, -math.inf), one.held_out.mean)
     return best
-
-
-def _scored(branch: Branch, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:
-    """Return the score of a setting from log P of what each fold holds out."""
-    ridges, weights = branch.ridges, [fold.held_out.unit_weight for fold in branch.folds]
-    setting = {
-        "n_experts": n_experts,
-        "alpha": ridges.alphas[pair[0]],
-        "gate_alpha": ridges.gate_alphas[pair[1]],
-        **branch.setting,
-    }
-    by_fold = np.array([HeldOut.of(v, w).mean for v, w in zip(values, weights, strict=True)])
-    return Scored(setting, by_fold, HeldOut.of(np.concatenate(values), np.concatenate(weights)))
 
 
 def best_setting(scored: Sequence[Scored], *, one_standard_error: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import product
 from typing import Any, Literal, NoReturn
@@ -17,7 +18,8 @@ from moefast.em.problem import EmProblem
 from moefast.estimators.features import Features
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.summary import Inference, Summary
-from moefast.families import Family
+from moefast.families import Family, get_family
+from moefast.inference.result import InferenceResult
 from moefast.randomness import RandomState, get_generator
 from moefast.samples import Samples
 from moefast.selection.folds import checked_folds
@@ -43,9 +45,10 @@ from moefast.selection.grid_search import (
     rival,
     scores_along_path,
 )
+from moefast.selection.noise_scale import with_noise_times
 from moefast.selection.ridge_path import Fold, Ridges
 from moefast.tasks import check_jobs
-from moefast.validation import check_flag, check_verbose, check_weights
+from moefast.validation import check_choice, check_flag, check_number, check_verbose, check_weights
 
 __all__ = ["MixtureOfExpertsRegressorCV"]
 
@@ -81,6 +84,10 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         on and to hold out. With `groups` in ``fit`` folds are made of whole groups.
     one_standard_error : bool
         Take the fewest experts whose best setting is at most one standard error of the best below it.
+    noise_scale : float or "held-out"
+        By what the noise of the predictions is multiplied. "held-out": the number for which rows held out are
+        likeliest under the fits of their folds, 1 for families without a scale. 1 is maximum likelihood, whose
+        intervals are too narrow where there are few rows for each parameter.
     family, covariance_type, formula, expert_features, gate_features, common_features
         As for :class:`MixtureOfExpertsRegressor`.
     fit_intercept, fit_gate_intercept, max_iter, tol
@@ -98,7 +105,11 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     Attributes
     ----------
     best_estimator_ : MixtureOfExpertsRegressor
-        The fit to all rows. All its attributes, ``coef_``, ``mixture_``, ``fit_report_`` and so on, are here too.
+        The fit to all rows, of maximum likelihood under the chosen ridges. All its attributes, ``coef_``,
+        ``fit_report_`` and so on, are here too; its are ``log_likelihood_``, criteria, ``inference`` and
+        ``summary``. ``sigma_``, ``mixture_`` and all that is predicted have its noise times ``noise_scale_``.
+    noise_scale_ : float
+        How many times the noise of ``best_estimator_`` predictions have.
     best_params_ : dict
         The chosen setting.
     best_index_ : int
@@ -158,6 +169,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         gate_basis: str | Sequence[str] = ("linear", "spline"),
         cv: Any = 5,
         one_standard_error: bool = False,
+        noise_scale: float | Literal["held-out"] = "held-out",
         family: str | Family = "gaussian",
         covariance_type: Literal["full", "diag"] = "full",
         formula: str | None = None,
@@ -183,6 +195,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.gate_basis = gate_basis  # type: ignore[assignment]  # likewise
         self.cv = cv
         self.one_standard_error = one_standard_error
+        self.noise_scale = noise_scale
         self.family = family
         self.covariance_type = covariance_type
         self.formula = formula
@@ -208,6 +221,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         kinds_of_noise, bases = checked_noise(self.noise), checked_bases(self.gate_basis)
         penalties, floors = checked_penalties(self.alpha_towards, self.l1_ratio), checked_floors(self.noise_floor)
         check_flag("one_standard_error", self.one_standard_error)
+        self._check_noise_scale()
         check_jobs(self.n_jobs)
         check_verbose(self.verbose)
         rng = get_generator(self.random_state)
@@ -231,6 +245,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.best_score_ = scored[self.best_index_].held_out.mean
         for name in ("n_experts", "alpha", "gate_alpha", "noise"):
             setattr(self, f"{name}_", self.best_params_[name])
+        of_folds = isinstance(self.noise_scale, str)
+        self.noise_scale_ = scored[self.best_index_].noise_scale if of_folds else float(self.noise_scale)
         chosen = self._regressor(**self.best_params_)
         if not isinstance(self.random_state, (int, np.integer)):
             chosen.set_params(random_state=int(rng.integers(2**31)))
@@ -242,7 +258,17 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.best_estimator_ = chosen
         parameters = chosen.get_params(deep=False)
         self.__dict__.update({name: value for name, value in vars(chosen).items() if name not in parameters})
+        self._set_parameters(with_noise_times(chosen.mixture_, self.noise_scale_))
         return [warning.message for warning in caught if isinstance(warning.message, Warning)]
+
+    def _check_noise_scale(self) -> None:
+        if isinstance(self.noise_scale, str):
+            check_choice("noise_scale", self.noise_scale, ("held-out",))
+            return
+        check_number("noise_scale", self.noise_scale, low=0.0, open_low=True)
+        family = get_family(self.family)
+        if self.noise_scale != 1 and not family.has_scale:
+            raise ValueError(f"noise_scale must be 1 for family={family.name!r}, got {self.noise_scale!r}")
 
     def fit_dataset(self, *_: Any, **__: Any) -> NoReturn:
         """Raise TypeError: folds need the rows in memory."""
@@ -285,11 +311,18 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         return self.best_estimator_._checked_parameters()
 
     def _as_regressor(self) -> MixtureOfExpertsRegressor:
-        return self.best_estimator_
+        """Return the chosen fit with the noise of the predictions."""
+        found = copy(self.best_estimator_)
+        found._set_parameters(self.mixture_)
+        return found
+
+    def inference(self, *args: Any, **kwargs: Any) -> InferenceResult:
+        """Return that of ``best_estimator_``; see :meth:`MixtureOfExpertsRegressor.inference`."""
+        return self.best_estimator_.inference(*args, **kwargs)
 
     def summary(self, inference: Inference | None = None) -> Summary:
         """Return the summary of the chosen fit, with a note on the choice."""
-        found = super().summary(inference)
+        found = self.best_estimator_.summary(inference)
         return replace(found, notes=(self._choice_in_words(), *found.notes))
 
     def _choice_in_words(self) -> str:
@@ -302,7 +335,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         return (
             f"chosen by the log-likelihood of rows held out, {n_folds} folds, among {len(results['params'])} "
             f"settings of {tried.min()} to {tried.max()} experts{turned}: {setting}; {self.best_score_:.4g} a "
-            f"row, standard error {results['standard_error'][i]:.2g}"
+            f"row, standard error {results['standard_error'][i]:.2g}; predictions have {self.noise_scale_:.3g} "
+            "times the noise below"
         )
 
 

@@ -19,7 +19,6 @@ from moefast.em.problem import EmProblem
 from moefast.families import Family
 from moefast.links import LINKS
 from moefast.mixture import Mixture
-from moefast.repeated import group_log_density
 from moefast.samples import Samples
 from moefast.search.expert_splits import expert_splits
 from moefast.search.given_starts import best_of_starts
@@ -27,6 +26,7 @@ from moefast.search.local_optimum import LocalOptimum
 from moefast.search.random_starts import RandomStarts
 from moefast.search.settings import SearchSettings
 from moefast.search.starts import Start, least_squares_start
+from moefast.selection.cross_validation import unit_log_density
 
 __all__ = ["Fits", "Fold", "Pair", "Ridges", "fit_step"]
 
@@ -42,8 +42,6 @@ _SETTINGS = SearchSettings(
 # Random starts beside the splits, and of these at most.
 _STARTS_BESIDE = 4
 _MOST_SPLITS = 8
-# Where a fit is of no use, so that means and standard errors stay numbers.
-_LEAST_LOG_DENSITY = -1e100
 _LEAST_TOL = 1e-7
 _MOST_ITERATIONS = 60
 # What an iteration takes for a row and an expert beside the Hessian of the gates, in entries of that.
@@ -112,6 +110,8 @@ class Fits:
         In standard units.
     held_out : mapping of Pair to ndarray
         log P(y | x) of each row, or group of rows, held out.
+    laws : mapping of Pair to Mixture
+        The mixtures in the units of the data.
     collapsed : mapping of Pair to bool
         Whether there are experts at the noise floor, or of hardly any rows.
     work : float
@@ -121,6 +121,7 @@ class Fits:
     n_experts: int
     mixtures: Mapping[Pair, Mixture]
     held_out: Mapping[Pair, Floats]
+    laws: Mapping[Pair, Mixture]
     collapsed: Mapping[Pair, bool]
     work: float
 
@@ -158,6 +159,7 @@ def fit_step(
     known = before is not None and before.n_experts == n_experts
     mixtures = dict(before.mixtures) if before is not None and known else {}
     held_out = dict(before.held_out) if before is not None and known else {}
+    laws = dict(before.laws) if before is not None and known else {}
     collapsed = dict(before.collapsed) if before is not None and known else {}
     n_iter = 0
     for pair in pairs:
@@ -171,10 +173,11 @@ def fit_step(
             fit, report = best_of_starts(problem, starts, settings=_SETTINGS)
             n_iter += report.n_iter_total
         mixtures[pair], collapsed[pair] = fit.mixture, bool(fit.collapsed)
-        held_out[pair] = _log_density(least.to_units(fit).mixture, fold.held_out)
+        laws[pair] = least.to_units(fit).mixture
+        held_out[pair] = unit_log_density(laws[pair], fold.held_out)
     of_row = n_experts * (_WORK_BESIDE + n_experts * least.gate_design.rank**2)
     spent = 0.0 if before is None else before.work
-    return Fits(n_experts, mixtures, held_out, collapsed, spent + float(n_iter) * least.n_rows * of_row)
+    return Fits(n_experts, mixtures, held_out, laws, collapsed, spent + float(n_iter) * least.n_rows * of_row)
 
 
 def _starts(
@@ -191,13 +194,3 @@ def _starts(
     splits = expert_splits(LocalOptimum(problem, fewer.mixtures[nearest]), rng)
     some = sorted(rng.permutation(len(splits))[:_MOST_SPLITS])
     return [splits[i] for i in some] + starts
-
-
-def _log_density(mixture: Mixture, samples: Samples) -> Floats:
-    """Return log P of each row or group, not below `_LEAST_LOG_DENSITY`."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if samples.groups is None:
-            found = mixture.log_density(samples.X, samples.y, samples.terms)
-        else:
-            found = group_log_density(mixture, samples.X, samples.y, samples.groups, samples.terms)
-    return np.maximum(np.where(np.isnan(found), -np.inf, found), _LEAST_LOG_DENSITY)

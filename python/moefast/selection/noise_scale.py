@@ -1,0 +1,56 @@
+"""How much more noise the laws of a fit should have than the rows that it was fitted to say.
+
+Maximum likelihood takes the spread of rows around experts that were fitted to them for that of rows to come. With
+a few rows for each parameter it is too small, and intervals hold too few. Rows held out know the factor: the c for
+which they are likeliest under the laws of their folds, each with c times its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from moefast.mixture import Mixture
+from moefast.samples import Samples
+from moefast.selection.cross_validation import unit_log_density
+
+__all__ = ["best_noise_scale", "with_noise_times"]
+
+# c lies between these, and is found to this in its logarithm.
+_LEAST, _MOST, _TOLERANCE = 0.5, 4.0, 0.01
+
+
+def with_noise_times(mixture: Mixture, scale: float) -> Mixture:
+    """Return a mixture of families with a scale whose experts have so many times their noise."""
+    covariance = None if mixture.covariance is None else scale**2 * mixture.covariance
+    return replace(mixture, sigma=scale * mixture.sigma, covariance=covariance)
+
+
+def best_noise_scale(laws: Sequence[Mixture], held_out: Sequence[Samples]) -> float:
+    """Return the factor of the noise for which what is held out is likeliest; 1 for laws without a scale.
+
+    Parameters
+    ----------
+    laws : sequence of Mixture
+        That of each fold, in the units of the data.
+    held_out : sequence of Samples
+        What each has not seen.
+    """
+    if not laws[0].family.has_scale:
+        return 1.0
+
+    def loss(logarithm: float) -> float:
+        scale = float(np.exp(logarithm))
+        of_folds = (
+            samples.unit_weight @ unit_log_density(with_noise_times(law, scale), samples)
+            for law, samples in zip(laws, held_out, strict=True)
+        )
+        return -float(sum(of_folds))
+
+    found = minimize_scalar(
+        loss, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded", options={"xatol": _TOLERANCE}
+    )
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
