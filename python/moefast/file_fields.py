@@ -9,6 +9,7 @@ from typing import Protocol
 __all__ = [
     "Anything",
     "Choice",
+    "Compound",
     "Either",
     "Field",
     "Flag",
@@ -165,7 +166,7 @@ class Either(_Simple):
         return f"{self.one} or {self.other}"
 
 
-class _Compound:
+class Compound:
     """A field of parts, which are named in errors."""
 
     def fits(self, value: object) -> bool:
@@ -177,11 +178,12 @@ class _Compound:
         return True
 
     def check(self, name: str, value: object) -> None:
+        """Raise ValueError that names the part to blame."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Listing(_Compound):
+class Listing(Compound):
     """A list whose entries fit `entry`, of `length` entries where that is given and at least `least`."""
 
     entry: Field
@@ -204,7 +206,7 @@ class Listing(_Compound):
 
 
 @dataclass(frozen=True)
-class Row(_Compound):
+class Row(Compound):
     """A list with one entry for each of these rules."""
 
     entries: Sequence[Field]
@@ -221,7 +223,7 @@ class Row(_Compound):
 
 
 @dataclass(frozen=True)
-class Record(_Compound):
+class Record(Compound):
     """An object with these fields; those of `optional` may be missing, and others be there when it is `open`."""
 
     fields: Mapping[str, Field]

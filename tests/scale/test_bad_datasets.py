@@ -188,6 +188,20 @@ def test_a_file_that_is_cut_in_the_middle(tmp_path):
         fit(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_names_of_columns_that_are_no_text(kind, tmp_path):
+    X, y = rows()
+    table, path = table_of(X, y, zzzz=y), tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"\x81zzz"))
+    with pytest.raises(SourceError, match=rf"a.{kind} cannot be read: .*utf-8"):
+        fit(tmp_path)
+
+
 def test_what_a_stream_cannot_have(tmp_path):
     X, y = rows()
 

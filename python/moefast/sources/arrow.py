@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["pyarrow_module"]
+__all__ = ["arrow_errors", "pyarrow_module"]
 
 
 def pyarrow_module(name: str = "pyarrow") -> Any:
@@ -22,3 +22,8 @@ def pyarrow_module(name: str = "pyarrow") -> Any:
         raise ImportError(
             f"data sets in files need pyarrow, which could not be loaded ({error}): pip install 'moefast[scale]'"
         ) from None
+
+
+def arrow_errors() -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises for files that it cannot read, among them names that are no UTF-8."""
+    return (pyarrow_module().ArrowException, OSError, UnicodeDecodeError)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from moefast.sources.arrow import pyarrow_module
+from moefast.sources.arrow import arrow_errors, pyarrow_module
 from moefast.sources.batch import Batch, Columns, SourceError, changed, place
 
 __all__ = ["FilePart", "file_parts", "paths_of", "refuse_among"]
@@ -73,7 +73,7 @@ class FilePart:
             raise
         except FileNotFoundError:
             raise SourceError(f"{self.path} has vanished since the data set was opened") from None
-        except _arrow_errors() as error:
+        except arrow_errors() as error:
             self._refuse_change()
             raise SourceError(f"{where(0)} cannot be read: {error}") from error
         self._refuse_change()
@@ -101,11 +101,6 @@ class FilePart:
                 whole = file.get_batch(i)
                 for begin in range(0, whole.num_rows, batch_rows):
                     yield whole.slice(begin, batch_rows)
-
-
-def _arrow_errors() -> tuple[type[Exception], ...]:
-    """Return what pyarrow raises for files that it cannot read."""
-    return (pyarrow_module().ArrowException, OSError)
 
 
 def _refuse_missing(schema: Any, columns: Columns, path: str) -> None:
@@ -229,6 +224,8 @@ def _arrow_groups(path: str) -> tuple[list[int], Any]:
 
 def _looked_at(look: Callable[[], tuple[list[int], Any]], path: str) -> tuple[list[int], Any]:
     try:
-        return look()
-    except _arrow_errors() as error:
+        group_rows, schema = look()
+        _ = schema.names  # are decoded when they are asked for
+        return group_rows, schema
+    except arrow_errors() as error:
         raise SourceError(f"{path} cannot be read: {error}") from error

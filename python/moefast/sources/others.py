@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from moefast.sources.arrow import pyarrow_module
+from moefast.sources.arrow import arrow_errors, pyarrow_module
 from moefast.sources.batch import Batch, Columns, SourceError, changed, place
 from moefast.sources.fingerprint import fingerprint
 
@@ -72,7 +72,7 @@ class FragmentPart:
                     read += table.num_rows
         except SourceError:
             raise
-        except (pyarrow_module().ArrowException, OSError) as error:
+        except arrow_errors() as error:
             raise SourceError(f"{self.label} cannot be read: {error}") from error
         if read != self.rows:
             raise SourceError(f"{self.label} had {self.rows} rows when it was opened, and now has {read}")

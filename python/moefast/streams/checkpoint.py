@@ -4,16 +4,19 @@ to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from moefast.atomic import check_writable, replacing
+from moefast.file_fields import Field
 
 __all__ = ["Checkpoint", "CheckpointError"]
 
@@ -61,9 +64,27 @@ class Checkpoint:
     def __getitem__(self, stage: str) -> Any:
         return self._state[stage]
 
-    def get(self, stage: str) -> Any:
-        """Return what there is of a stage, or None."""
-        return self._state.get(stage)
+    def get(self, stage: str, field: Field) -> Any:
+        """Return what there is of a stage, or None.
+
+        Raises
+        ------
+        CheckpointError
+            Where a file has something there that does not fit the field; the part is named.
+        """
+        found = self._state.get(stage)
+        if found is not None:
+            with self.content():
+                field.check(stage, found)
+        return found
+
+    @contextlib.contextmanager
+    def content(self) -> Iterator[None]:
+        """Turn a ValueError of a check into one that names the file."""
+        try:
+            yield
+        except ValueError as error:
+            raise CheckpointError(f"{self._path} has content that is not from here: {error}; remove it") from None
 
     def note(self, stage: str, value: Any, *, now: bool = True) -> None:
         """Keep the state of a stage: numbers, texts, arrays, and lists, tuples and dicts of these.

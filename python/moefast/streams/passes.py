@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from moefast.em.streamed import BatchSums, Kind, Parameters, Sums
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.sources.batch import Batch, Columns
 
-__all__ = ["OutOfPasses", "PartSums", "PassLog", "RowSums"]
+__all__ = ["KINDS", "OutOfPasses", "PartSums", "PassLog", "RowSums"]
 
-_WIDER = {"gradient": ("gradient", "experts", "all"), "experts": ("experts", "all"), "all": ("all",)}
+KINDS: tuple[Kind, ...] = ("gradient", "experts", "all")
+"""Of sums, each with those before it."""
+_WIDER: dict[str, tuple[Kind, ...]] = {kind: KINDS[i:] for i, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +83,11 @@ class RowSums:
             for sums, more in zip(total, found, strict=True):
                 for name in sums:
                     sums[name] += more[name]
-        if total is None:
-            total = self.batch_sums(self._no_row(), self.at)
-        return PartSums(n_read, weight, totals, total)
+        return replace(self.nothing(), n_read=n_read) if total is None else PartSums(n_read, weight, totals, total)
+
+    def nothing(self) -> PartSums:
+        """Return what a part without rows adds."""
+        return PartSums(0, 0.0, np.zeros(self.columns.width), self.batch_sums(self._no_row(), self.at))
 
     def _no_row(self) -> Batch:
         """Return a row that counts for nothing, for a part without any: sums of 0."""

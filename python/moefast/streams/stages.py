@@ -15,17 +15,29 @@ import numpy as np
 import moefast._core as _core
 from moefast.em.streamed import BatchSums, Kind, Parameters, StreamedProblem, Sums
 from moefast.families import Family
+from moefast.file_fields import Anything, Listing, Record, Whole
 from moefast.mixture import Mixture
 from moefast.progress import progress_bar
 from moefast.search.report import FitReport
 from moefast.sources.batch import Columns, SourceError
 from moefast.sources.part import Source
 from moefast.streams.checkpoint import Checkpoint
+from moefast.streams.checkpoint_fields import LABELS, PARTIAL, Entry, Levels, sample
 from moefast.streams.copies import HeavyLook, HeavyRows, Weighed, WeighingLook, candidates_of, sample_of
 from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
+from moefast.streams.kept import (
+    Kept,
+    mixtures_like,
+    parameters_of,
+    some_labels,
+    the_first_pass,
+    the_heavy_rows,
+    the_part_sums,
+    the_weights,
+)
 from moefast.streams.labels import Labels, LabelsLook
 from moefast.streams.optimum import StreamEnd, optimum_of_stream
-from moefast.streams.passes import PartSums, PassLog, RowSums
+from moefast.streams.passes import KINDS, PartSums, PassLog, RowSums
 from moefast.streams.priority_sample import PrioritySample
 from moefast.streams.workers import Begun, OneProcess, Task, Workers
 from moefast.validation import check_integer
@@ -127,11 +139,11 @@ class Stages:
             For what cannot be labels.
         """
         self._n_passes += 1
-        found = self._checkpoint.get("labels")
+        found = self._checkpoint.get("labels", LABELS)
         if found is None:
             assert self._columns.target is not None
             look = LabelsLook(self._columns.target, self._options.batch_rows)
-            labels = self._total(Task("labels", look, Labels.merged), "labels", {}, vars, lambda p: Labels(**p))
+            labels = self._total(Task("labels", look, Labels.merged), "labels", {}, some_labels())
             found = sorted(labels.values)
             self._checkpoint.note("labels", found)
         self._columns = replace(self._columns, labels=tuple(found))
@@ -145,15 +157,16 @@ class Stages:
         SourceError
             Where no row has positive weight.
         """
-        saved = self._checkpoint.get("first")
+        kept = the_first_pass(self._options.sample_rows, self._columns.width)
+        saved = self._checkpoint.get("first", kept.field)
         if saved is not None:
-            found = _first_pass(saved)
+            found = kept.whole(saved)
         else:
             look = FirstLook(self._columns, self._options.batch_rows, self._options.sample_rows, family)
             task = Task("first-pass", BoundedLook(look) if self._alone else look, FirstPass.merged)
-            found = self._total(task, "first pass", {}, _plain, _first_pass)
+            found = self._total(task, "first pass", {}, kept)
             found.check(self._columns)
-            self._checkpoint.note("first", _plain(found))
+            self._checkpoint.note("first", kept.plain(found))
         if not found.sample.has_copies:
             return found
         return replace(found, sample=found.sample.of_rows() if found.sample.complete else self._sample_of_copies())
@@ -161,25 +174,26 @@ class Stages:
     def _sample_of_copies(self) -> PrioritySample:
         """Return the sample in which copies are drawn as one row of their weight together, by two passes."""
         self._n_passes += 2
-        saved = self._checkpoint.get("sample")
+        n_drawn, width = self._options.sample_rows, self._columns.width
+        saved = self._checkpoint.get("sample", sample(n_drawn, width))
         if saved is not None:
             return PrioritySample(**saved)
-        n_drawn = self._options.sample_rows
         look = HeavyLook(self._columns, self._options.batch_rows, n_drawn)
-        candidates = self._checkpoint.get("candidates")
+        candidates = self._checkpoint.get("candidates", the_heavy_rows().field)
         if candidates is None:
             task = Task("heavy-rows", look, HeavyRows.merged)
-            heavy = self._total(task, "rows with copies", {}, vars, lambda plain: HeavyRows(**plain))
+            heavy = self._total(task, "rows with copies", {}, the_heavy_rows())
             candidates = vars(candidates_of(n_drawn, heavy))
             self._checkpoint.note("candidates", candidates)
         found = HeavyRows(**candidates)
         weigh = Task("weights-of-rows", WeighingLook(look, found, once=self._alone), Weighed.merged)
-        weighed = self._total(weigh, "their weights", {}, vars, lambda plain: Weighed(**plain))
-        if len(weighed.found) < len(found.hashes):
+        kept = the_weights(len(found.hashes), width)
+        weights = self._total(weigh, "their weights", {}, kept)
+        if len(weights.found) < len(found.hashes):
             raise SourceError("the data changed between passes: rows of the first ones are not there any more")
-        sample = sample_of(n_drawn, found, weighed)
-        self._checkpoint.note("sample", dict(vars(sample)))
-        return sample
+        drawn = sample_of(n_drawn, found, weights)
+        self._checkpoint.note("sample", dict(vars(drawn)))
+        return drawn
 
     def optima(
         self, blank: Mixture, search: Callable[[], tuple[list[Mixture], FitReport]]
@@ -188,11 +202,12 @@ class Stages:
 
         `blank` has the link and the family of all.
         """
-        saved = self._checkpoint.get("optima")
+        field = Record({"mixtures": Listing(mixtures_like(blank), least=1), "report": Anything()})
+        saved = self._checkpoint.get("optima", field)
         if saved is not None:
-            return [replace(blank, **one) for one in saved["mixtures"]], FitReport.from_dict(
-                _listed(saved["report"])
-            )
+            with self._checkpoint.content():
+                report = FitReport.from_dict(_listed(saved["report"]))
+            return [replace(blank, **one) for one in saved["mixtures"]], report
         mixtures, report = search()
         plain = [parameters_of(mixture) for mixture in mixtures]
         self._checkpoint.note("optima", {"mixtures": plain, "report": _report(report)})
@@ -213,8 +228,9 @@ class Stages:
             shown = f"pass {self._n_passes + number + 1}"
             if self._decrement is not None:
                 shown += f", decrement {self._decrement:.3g}"
-            task = Task(f"pass-{number}", self._row_sums(batch_sums, at), PartSums.merged)
-            found = self._total(task, shown, {"at": at}, vars, lambda plain: PartSums(**plain))
+            row_sums = self._row_sums(batch_sums, at)
+            task = Task(f"pass-{number}", row_sums, PartSums.merged)
+            found = self._total(task, shown, {"at": at}, the_part_sums(row_sums))
             if not _same_rows(found, first):
                 raise SourceError(
                     f"the data changed between passes: the first read {first.n_read} rows of weight "
@@ -229,7 +245,10 @@ class Stages:
         def told(decrement: float) -> None:
             self._decrement = decrement
 
-        log = PassLog(make, note, self._checkpoint.get("passes"), self._options.max_passes)
+        like = problem.parameters(starts[0])
+        sums = {kind: self._row_sums(batch_sums, [(like, kind)]).nothing().sums[0] for kind in KINDS}
+        entries = self._checkpoint.get("passes", Listing(Entry(like, sums)))
+        log = PassLog(make, note, entries, self._options.max_passes)
         end = optimum_of_stream(problem, log, starts, tol=tol, max_passes=self._options.max_passes, told=told)
         return end, self._n_passes + log.n_passes
 
@@ -245,14 +264,14 @@ class Stages:
         seen: list[PartSums] = []
 
         def make(at: list[tuple[Parameters, Kind]], number: int) -> list[Sums]:
-            task = Task(f"rung-{number}", self._row_sums(batch_sums, at), PartSums.merged)
-            found = self._total(
-                task, f"some rows, pass {number + 1}", {"at": at}, vars, lambda plain: PartSums(**plain), some
-            )
+            row_sums = self._row_sums(batch_sums, at)
+            task = Task(f"rung-{number}", row_sums, PartSums.merged)
+            kept = the_part_sums(row_sums)
+            found = self._total(task, f"some rows, pass {number + 1}", {"at": at}, kept, some)
             seen.append(found)
             return found.sums
 
-        saved = self._checkpoint.get("rung")
+        saved = self._checkpoint.get("rung", mixtures_like(starts[0]))
         if saved is None:
             log = PassLog(make, lambda log: None, most=_RUNG_PASSES)
             log.together([(problem.parameters(start), "gradient") for start in starts])
@@ -273,16 +292,18 @@ class Stages:
         task: Task[T],
         shown: str,
         of_pass: dict[str, Any],
-        plain: Callable[[T], dict[str, Any]],
-        whole: Callable[[dict[str, Any]], T],
+        kept: Kept[T],
         parts: Sequence[Any] | None = None,
     ) -> T:
         """Return a sum over all parts, or some, from where it stopped."""
         parts = self._source.parts if parts is None else parts
-        saved, begun = self._checkpoint.get("partial"), None
+        saved, begun = self._checkpoint.get("partial", PARTIAL), None
         if saved is not None and saved["name"] == task.name and _same(saved["of_pass"], of_pass):
-            levels = [[whole(term) for term in level] for level in saved["levels"]]
-            begun = Begun(int(saved["n_parts"]), levels)
+            with self._checkpoint.content():
+                Whole(1, len(parts) - 1).check("partial.n_parts", saved["n_parts"])
+                Levels(kept.field, saved["n_parts"]).check("partial.levels", saved["levels"])
+            levels = [[kept.whole(term) for term in level] for level in saved["levels"]]
+            begun = Begun(saved["n_parts"], levels)
         bar = progress_bar(
             shown=bool(self._options.verbose),
             total=None if any(part.n_rows is None for part in parts) else sum(part.n_rows for part in parts),
@@ -296,7 +317,7 @@ class Stages:
             bar.update(parts[part].n_rows or 0)
             if now.n_parts == 0 or now.n_parts == len(parts):
                 return
-            levels = [[plain(term) for term in level] for level in now.levels]
+            levels = [[kept.plain(term) for term in level] for level in now.levels]
             state = {"name": task.name, "of_pass": of_pass, "n_parts": now.n_parts, "levels": levels}
             self._checkpoint.note("partial", state, now=False)
 
@@ -322,12 +343,6 @@ def _same_rows(found: PartSums, first: FirstPass) -> bool:
     return bool(np.all((np.abs(means - first.mean) <= rounding) | ~np.isfinite(means)))
 
 
-def parameters_of(mixture: Mixture) -> dict[str, Any]:
-    """Return what a mixture of a given link and family is made of."""
-    fields = ("coef", "intercept", "gate_coef", "gate_intercept", "sigma", "shape", "covariance")
-    return {name: getattr(mixture, name) for name in fields}
-
-
 def rung(parts: Sequence[Any], n_rows: int, sample_rows: int) -> Sequence[Any]:
     """Return the parts, spread evenly, of a step between a sample and very many rows; none where these are few.
 
@@ -337,14 +352,6 @@ def rung(parts: Sequence[Any], n_rows: int, sample_rows: int) -> Sequence[Any]:
         return ()
     step = min(int(math.sqrt(n_rows / sample_rows)), len(parts) // _LEAST_PARTS)
     return parts[step // 2 :: step] if step >= _LEAST_STEP else ()
-
-
-def _plain(first: FirstPass) -> dict[str, Any]:
-    return {**vars(first), "sample": dict(vars(first.sample))}
-
-
-def _first_pass(plain: dict[str, Any]) -> FirstPass:
-    return FirstPass(**{**plain, "sample": PrioritySample(**plain["sample"])})
 
 
 def _same(one: Any, other: Any) -> bool:
