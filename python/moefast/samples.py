@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from moefast._typing import Floats
 from moefast.groups import RowGroups
+from moefast.power_of_two import over_power_of_two
 
 __all__ = ["NO_TERMS", "RowTerms", "Samples"]
 
@@ -112,6 +113,22 @@ class Samples:
     def is_rounded(self) -> bool:
         """Whether the responses are fewer numbers than half of the rows, as counts and rounded values are."""
         return bool(2 * len(np.unique(self.y, axis=0)) < len(self.y))
+
+    @property
+    def rounded_noise(self) -> float:
+        """The noise of which the density at its mean is one response a step of their rounding; 0 if not rounded.
+
+        In standard deviations of y. Less says which of the rounded values comes by a density of which the rounding
+        has left nothing, and that has no bounds.
+        """
+        if not self.is_rounded or self.n_responses > 1:
+            return 0.0
+        (y, _), (weights, _) = over_power_of_two(self.y), over_power_of_two(self.sample_weight)
+        steps = np.diff(np.unique(y))
+        if len(steps) == 0:
+            return 0.0
+        spread = np.sqrt(np.average((y - np.average(y, weights=weights)) ** 2, weights=weights))
+        return float(np.median(steps) / (np.sqrt(2.0 * np.pi) * spread))
 
     @property
     def n_features(self) -> int:

@@ -5,11 +5,13 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
 from moefast.datasets import make_moe
+from moefast.samples import Samples
 from moefast.selection import regressor_cv
 from moefast.selection.cross_validation import HeldOut
 from moefast.selection.grid import default_counts, default_work
@@ -362,8 +364,32 @@ def test_less_noise_is_tried_where_experts_are_at_the_floor():
     noisy = fitted(x, y + 0.3 * rng.normal(size=400), **small)
     assert [end[0]["noise_floor"] for end in noisy.path_ends_] == [0.02]
     assert (noisy.cv_results_["param_noise_floor"] == 0.02).all()
-    rounded = fitted(x, y.round(), **small)
-    assert [end[0]["noise_floor"] for end in rounded.path_ends_] == [0.02]
+
+
+def test_rounded_responses_have_the_noise_of_their_rounding():
+    """Of which the density is one response a step: else experts tell which of the values comes, by spikes."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=(400, 2))
+    y = (2.0 * x[:, 0] + 0.7 * rng.normal(size=400)).round()
+    floor = norm.pdf(0) / y.std()  # steps of 1
+    model = fitted(x, y, noise_floor=(0.002, 0.02))
+    assert [end[0]["noise_floor"] for end in model.path_ends_] == [pytest.approx(floor, rel=1e-12)]
+    assert model.sigma_.min() > norm.pdf(0) * (1 - 1e-9)
+    given = fitted(x, y, noise_floor=0.02)
+    assert "noise_floor" not in given.best_params_
+    assert given.best_estimator_.noise_floor == 0.02
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e300, 1e-300])
+def test_noise_of_rounding(unit):
+    y = np.repeat([1.0, 2.0, 3.0, 7.0], [3, 4, 5, 1]) * unit
+    weights = np.arange(1.0, 14.0)
+    samples = Samples(np.ones((13, 1)), y, weights)
+    mean = np.average(y / unit, weights=weights)
+    spread = np.sqrt(np.average((y / unit - mean) ** 2, weights=weights))
+    assert norm.pdf(0, scale=samples.rounded_noise * spread) == pytest.approx(1.0, rel=1e-12)
+    assert Samples(np.ones((13, 1)), np.arange(13) * unit, weights).rounded_noise == 0.0
+    assert Samples(np.ones((13, 1)), np.full(13, unit), weights).rounded_noise == 0.0
 
 
 def test_rivals_are_paths_of_linear_gates_or_the_same():

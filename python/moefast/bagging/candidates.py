@@ -56,11 +56,13 @@ def best_setting(score: Score, samples: Samples) -> MixtureOfExpertsRegressor:
     score : callable
     samples : Samples
         There are at least as many rows, or groups, as experts and gates have coefficients. Where responses are
-        rounded the floor of the noise stays: densities of numbers that come again and again know no bounds.
+        rounded the floor of the noise is that of the rounding: densities of numbers that come again and again know
+        no bounds.
     """
     most = max(1, samples.n_units // (2 * (samples.n_features + 1)))
     way = _Way(score, {})
-    best = way.along(_Setting(), "n_experts", [k for k in _EXPERTS if k <= most])
+    first = _Setting(noise_floor=max(_NOISE_FLOORS[0], samples.rounded_noise))
+    best = way.along(first, "n_experts", [k for k in _EXPERTS if k <= most])
     best = way.both_ways(best, "alpha", _ALPHAS)
     if best.n_experts > 1:
         best = way.both_ways(best, "gate_alpha", _GATE_ALPHAS)

@@ -93,7 +93,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     fit_intercept, fit_gate_intercept, max_iter, tol
         Likewise.
     noise_floor : float or sequence of float
-        Less than the largest is tried where experts are at it, unless most responses are found more than once.
+        Less than the largest is tried where experts are at it. Where most responses are found more than once they
+        are rounded: then no expert of a sequence has less than the noise of which the density is one response a
+        step, 0.4 steps.
     random_state : int, Generator, RandomState or None
         Draws the folds and the starts. An integer is that of the last fit too.
     n_jobs : int or None
@@ -291,6 +293,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataConversionWarning)  # told by the last fit
             samples, options = regressor._prepared(*data)
+        if "noise_floor" in setting and regressor._family(samples.n_responses).has_scale:
+            setting = {**setting, "noise_floor": max(setting["noise_floor"], samples.rounded_noise)}
+            options = replace(options, noise_floor=setting["noise_floor"])
         others = [basis for basis in checked_bases(self.gate_basis) if basis != setting["gate_basis"]]
         if others and setting["gate_basis"] != "linear" and regressor.gate_basis_ is None:
             return None  # there are no functions of these columns
