@@ -21,8 +21,8 @@ def test_a_search_from_a_neighbour_is_shorter(k, n_distinct):
     full = SETTINGS.iterations(k, n_distinct, 3)
     assert Beginning().iterations(SETTINGS, k, n_distinct, 3) == full
     up, down = (begin(near, k).iterations(SETTINGS, k, n_distinct, 3) for near in (k - 1, k + 1))
-    assert up == min(full, max(6000, round(0.3 * full)))
-    assert down == round(0.2 * full)
+    assert up == min(full, max(SETTINGS.least_from_fewer, round(SETTINGS.share_from_fewer * full)))
+    assert down == round(SETTINGS.share_from_more * full)
 
 
 def test_random_starts_stand_beside_splits_only():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
+from moefast.mixture import Mixture
 from moefast.search.budget import Budget
 from moefast.search.expected_gain import chance_of_another, gain_of_second_half
 from moefast.search.move_choice import MoveChoice
@@ -16,6 +17,8 @@ from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
 
 __all__ = ["Account", "Climb"]
+
+_MOST_OTHERS = 5
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,14 @@ class Account:
             if not any(self.equal(run, other) for other in found):
                 found.append(replace(run))
         return found
+
+    def others(self, run: Run[EmFit]) -> list[Mixture]:
+        """Return the best other optima that climbs have ended at, or else that starts have led to; a few."""
+        for runs in ([climb.end for climb in self.climbs], self.best_starts):
+            found = [other.fit.mixture for other in self.distinct(runs) if not self.equal(other, run)]
+            if found:
+                return found[:_MOST_OTHERS]
+        return []
 
     def candidates(self) -> list[Run[EmFit]]:
         """Return copies of all that may turn out best on all rows: the best, ends of climbs, the best starts."""

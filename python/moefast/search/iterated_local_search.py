@@ -17,7 +17,8 @@ from moefast.search.account import Account, Climb
 from moefast.search.budget import Budget
 from moefast.search.learnt_choice import LearntChoice
 from moefast.search.local_optimum import LocalOptimum
-from moefast.search.moves import MOVES
+from moefast.search.moves import CROSSING, MOVES
+from moefast.search.optima import Optimum
 from moefast.search.run import Run
 from moefast.search.settings import SearchSettings
 from moefast.search.short_runs import ShortRuns
@@ -63,25 +64,37 @@ class IteratedLocalSearch:
         if patience is None:
             hopeless = self._account.climbs and not self._moves.any_gained()
             patience = self._settings.short_patience if hopeless else self._settings.patience
-        n_moves, here = 0, self._account.optima.of(run)
+        n_moves, here = 0, self._arrived(run, patience)
         optimum: LocalOptimum | None = None
         while here.in_vain < patience and not self._budget.used_up():
-            optimum = optimum or LocalOptimum(self._problem, run.fit.mixture, self._budget.charge)
+            optimum = optimum or self._optimum(run)
             better = self._better(run, optimum)
             n_moves += self._settings.moves_per_round
             if better is None:
                 here.in_vain += 1
                 continue
-            run, here, optimum = better, self._account.optima.of(better), None
+            run, here, optimum = better, self._arrived(better, patience), None
             self._account.note(run)
         self._account.climbs.append(Climb(run, n_moves))
         return run
+
+    def _arrived(self, run: Run[EmFit], patience: int) -> Optimum:
+        """Return where a run has come to; whoever comes to the best optimum so far tries one round from it, too.
+
+        Where all climbs end at one optimum, further starts lead there again, and what is better has to be found
+        by moves from it: those of the first climb may all have been in vain by chance.
+        """
+        account = self._account
+        here = account.optima.of(run)
+        if here.in_vain >= patience and (account.best is None or account.equal(run, account.best)):
+            here.in_vain = patience - 1
+        return here
 
     def _better(self, run: Run[EmFit], optimum: LocalOptimum) -> Run[EmFit] | None:
         """Return where the best of a round of moves leads, None when that is no gain."""
         settings = self._settings
         short, medium, long = settings.move_iterations
-        drawn = self._moves.draw(settings.moves_per_round, self._rng)
+        drawn = self._moves.draw(settings.moves_per_round, self._rng, "" if optimum.others else CROSSING)
         starts = [self._start(optimum, move, detour) for move, detour in drawn]
         same = self._account.optima.same
         to_beat = None if run.to_beat is None else run.to_beat + same  # runs on their way back are beaten, too
@@ -102,6 +115,12 @@ class IteratedLocalSearch:
         if best is not None:
             best.start = run.start
         return best
+
+    def _optimum(self, run: Run[EmFit]) -> LocalOptimum:
+        mixture = run.fit.mixture
+        crosses = mixture.n_experts >= self._settings.crossing_experts
+        others = self._account.others(run) if crosses else []
+        return LocalOptimum(self._problem, mixture, self._budget.charge, others)
 
     def _start(self, optimum: LocalOptimum, move: str, detour: str) -> Start:
         return Start(move, lambda: MOVES[move](optimum, self._rng), detour)

@@ -34,10 +34,10 @@ class LearntChoice:
         self.tried = {(name, detour): 0 for name in prior_rates for detour in prior_detour_rates}
         self.gained = dict.fromkeys(self.tried, 0)
 
-    def draw(self, n: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-        """Draw n names and their detours."""
+    def draw(self, n: int, rng: np.random.Generator, without: str = "") -> list[tuple[str, str]]:
+        """Draw n names and their detours, none of the name `without`."""
         of_name, of_detour = self._rates(0), self._rates(1)
-        choices = list(self.tried)
+        choices = [choice for choice in self.tried if choice[0] != without]
         odds = np.array([of_name[name] * of_detour[detour] for name, detour in choices])
         return [choices[int(c)] for c in rng.choice(len(choices), size=n, p=odds / odds.sum())]
 

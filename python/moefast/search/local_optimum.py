@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
+from moefast._typing import Floats
 from moefast.em.fit import EmStart, FitResult
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
-__all__ = ["LocalOptimum", "Move"]
+__all__ = ["LocalOptimum", "Move", "joint_log_density"]
+
+# In place of the logarithm of 0, and of a density that is infinite.
+_FAR = 1e300
 
 
 class LocalOptimum:
@@ -24,6 +29,8 @@ class LocalOptimum:
         In standard units.
     charge : callable, optional
         Is told of what moves run, and on how many rows.
+    others : sequence of Mixture
+        Other optima of as many experts, if any are known.
 
     Attributes
     ----------
@@ -37,11 +44,31 @@ class LocalOptimum:
         problem: EmProblem,
         mixture: Mixture,
         charge: Callable[[Sequence[FitResult], int], object] = lambda fits, n_rows: None,
+        others: Sequence[Mixture] = (),
     ) -> None:
         self.problem, self.mixture, self.n_experts = problem, mixture, mixture.n_experts
-        self.charge = charge
+        self.charge, self.others = charge, others
         self.responsibilities = problem.responsibilities(mixture)
         self.residuals = problem.residuals(mixture)
+
+    @cached_property
+    def joint(self) -> Floats:
+        """What :func:`joint_log_density` says, made when asked for."""
+        return joint_log_density(self.problem, self.mixture)
+
+
+def joint_log_density(problem: EmProblem, mixture: Mixture) -> Floats:
+    """Return log p_i(x) + log f(y | expert i), (n, k), finite, of groups of rows on average.
+
+    Parameters
+    ----------
+    problem : EmProblem
+    mixture : Mixture
+        In standard units.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        joint = mixture.joint_log_density(problem.Z, problem.t, problem.response.terms)
+    return problem.of_groups(np.nan_to_num(joint, nan=-_FAR, posinf=_FAR, neginf=-_FAR))
 
 
 Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], EmStart]

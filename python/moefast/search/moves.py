@@ -1,8 +1,8 @@
 """Moves out of a local optimum: changed responsibilities, or parameters, from which EM starts again.
 
-Random perturbations, the split-and-merge moves of :mod:`moefast.search.split_and_merge`, and what few of the rows
-lead to, :mod:`moefast.search.bumping`. Every move is a
-function of the rows' values, as starts are; see :mod:`moefast.search.assignments`.
+Random perturbations, the split-and-merge moves of :mod:`moefast.search.split_and_merge`, what few of the rows
+lead to, :mod:`moefast.search.bumping`, and experts of other optima, :mod:`moefast.search.crossing`. Every move is
+a function of the rows' values, as starts are; see :mod:`moefast.search.assignments`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from moefast._typing import Floats
 from moefast.em.rows import row_phase
 from moefast.search.assignments import nearest_rows
 from moefast.search.bumping import fewer_rows
+from moefast.search.crossing import cross
 from moefast.search.local_optimum import LocalOptimum, Move
 from moefast.search.split_and_merge import split_by_hyperplane, split_by_residual
 
-__all__ = ["MOVES", "flatten", "hand_over", "tilt"]
+__all__ = ["CROSSING", "MOVES", "flatten", "hand_over", "tilt"]
 
 
 def _normalised(R: Floats) -> Floats:
@@ -50,6 +51,9 @@ def hand_over(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:
     return R
 
 
+CROSSING = "crossing"
+"""The move that needs another optimum."""
+
 MOVES: dict[str, Move] = {
     "flatten": flatten,
     "tilt": tilt,
@@ -57,5 +61,6 @@ MOVES: dict[str, Move] = {
     "split by hyperplane": split_by_hyperplane,
     "split by residual": split_by_residual,
     "fewer rows": fewer_rows,
+    CROSSING: cross,
 }
 """By the name that reports tell."""
