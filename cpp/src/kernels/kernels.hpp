@@ -17,6 +17,19 @@ struct PairRun {
   index_t a, b, length, lane;
 };
 
+// Vectors in a row of the register tile, at most.
+constexpr index_t kMostTileVectors = 4;
+
+// Pairs (a <= b), sorted by b, then a, that fill one row of a register tile: what each of its vectors is.
+struct PairGroup {
+  index_t n_runs = 0;
+  // Vector v is U[s][a[v] + i] * U[s][b[v]] up to lane second[v], where the pairs (0, b[v] + 1), (1, b[v] +
+  // 1), .. begin.
+  index_t a[kMostTileVectors] = {}, b[kMostTileVectors] = {}, second[kMostTileVectors] = {};
+  bool mixed = false;    // second[v] is inside some vector
+  bool in_tile = false;  // otherwise a vector has more than two runs, or the pairs do not fill the tile
+};
+
 // What the kernel of rectangle.hpp reads and adds to; shapes there. B, t, by_B and by_t may be null together.
 struct RectangleArgs {
   index_t rows, cols, width;
@@ -66,6 +79,8 @@ template <class Real>
 struct Kernels {
   // Vectors of the widest register tile times their lanes: panels of this many columns have no edges.
   index_t panel_columns;
+  // Numbers of a vector.
+  index_t lanes;
 
   // M[r][c] += sum_s A[s][r] * B[s][c],   r < rows, c < cols, s < samples
   //
@@ -85,10 +100,11 @@ struct Kernels {
   void (*pair_panel)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
                      const Real* F, index_t ldf, Real* P, index_t ldp);
 
-  // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * U[s][b] of the runs, which fill one
-  // panel; they are left in P. See pair_update.hpp.
-  void (*pair_update)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
-                      index_t rows, const Real* A, index_t lda, Real* P, index_t ldp, double* M, index_t ldm);
+  // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * U[s][b] of the runs, which are a group;
+  // they are left in P. See pair_update.hpp.
+  void (*pair_update)(const PairRun* runs, const PairGroup& group, index_t samples, const Real* U,
+                      index_t ldu, index_t rows, const Real* A, index_t lda, Real* P, index_t ldp, double* M,
+                      index_t ldm);
 
   // out[r][l] = A[r][l] * f[l]; `length` as above
   void (*scale_rows)(index_t rows, index_t length, const Real* A, index_t lda, const Real* f, Real* out,

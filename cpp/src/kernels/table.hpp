@@ -18,6 +18,7 @@ namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 
 #define MOEFAST_KERNELS(Real)           \
   {kLanes<Real> * MOEFAST_TILE_VECTORS, \
+   kLanes<Real>,                        \
    rank_update<Real>,                   \
    dot_update<Real>,                    \
    pair_panel<Real>,                    \

@@ -11,8 +11,9 @@
 namespace moefast::kernels {
 
 struct Tuning {
-  // The fewest features from which on the outer form is taken, for order 3 and for order 4.
-  index_t outer_features[2];
+  // The fewest features from which on the outer form is taken, for order 3 with one channel, with several,
+  // whose columns share the pairs, and for order 4.
+  index_t outer_features[3];
   // Samples of a chunk in the outer form, for order 3 and order 4: twice as many of float32.
   index_t outer_samples[2];
   // Samples of a chunk in the dot form, order 2 and 3, and order 4; likewise.
@@ -23,9 +24,9 @@ struct Tuning {
 
 namespace tuning {
 
-constexpr Tuning avx512 = {{36, 21}, {64, 64}, {256, 256}, 64 * 1024};
-constexpr Tuning avx2 = {{72, 20}, {64, 64}, {512, 256}, 48 * 1024};
-constexpr Tuning baseline = {{index_t{1} << 30, 25}, {64, 64}, {512, 256}, 64 * 1024};
+constexpr Tuning avx512 = {{36, 18, 21}, {64, 64}, {256, 256}, 64 * 1024};
+constexpr Tuning avx2 = {{72, 21, 20}, {64, 64}, {512, 256}, 48 * 1024};
+constexpr Tuning baseline = {{index_t{1} << 30, index_t{1} << 30, 25}, {64, 64}, {512, 256}, 64 * 1024};
 
 }  // namespace tuning
 }  // namespace moefast::kernels

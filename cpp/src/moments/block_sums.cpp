@@ -11,7 +11,7 @@
 namespace moefast {
 namespace {
 
-// From this many features on a piece of the dot form may take so long that an interrupt is looked for before.
+// From this many features on a piece may take so long that an interrupt is looked for before.
 constexpr index_t kLongPieces = 100;
 
 // The power of two just above |bound|, inverted: products of numbers scaled by it stay within [-1, 1]. At
@@ -254,10 +254,11 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
     for (index_t s = 0; s < n; ++s) U.row(s)[d] = 1;
     multiply(first, n, channels == 1 ? U : F, channels == 1 ? F : U, order_4 ? T : columns);
     if (order_4) multiply(second, n, channels == 1 ? U : T, channels == 1 ? T : U, columns);
+    checkpoint.check();
     for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
-      checkpoint.check();
+      if (order_4 || dim > kLongPieces) checkpoint.check();
       const SumPlan::Piece& piece = plan_.pieces[p];
-      kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.n_runs, n, U.data(), U.stride,
+      kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.group, n, U.data(), U.stride,
                          piece.n_columns * channels,
                          columns.data() + plan_.layout.first_col(piece.b) * channels, columns.stride,
                          P.data(), P.stride, turn.sums + piece.offset * channels, width);

@@ -29,7 +29,8 @@ double sums_bytes(const MomentShape& shape) {
 
 template <class Scalar>
 SumPlan sum_plan(const MomentShape& shape) {
-  return {shape.layout(), kernels::active().tuning, kernels::of<Scalar>().panel_columns};
+  const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
+  return {shape, kernels::active().tuning, kernel.panel_columns, kernel.lanes};
 }
 
 index_t blocks_at_once(const MomentShape& shape, int n_threads, index_t n_blocks) {
@@ -58,16 +59,17 @@ template <class Scalar>
 MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape, const Poll& poll)
     : total_(shape, poll) {}
 
-// The state, the copy of it that makes the strong guarantee, and for every block in work its panels (at most
-// a sixth more than the sums) and its sums; for every thread its workspace, and the pending rows, twice while
-// they are replaced.
+// The state, the copy of it that makes the strong guarantee, and for every block in work its panels (a sixth
+// more than the sums, or with few features a third) and its sums; for every thread its workspace, and the
+// pending rows, twice while they are replaced.
 template <class Scalar>
 double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads) {
   const double blocks = static_cast<double>(blocks_at_once(shape, n_threads, n_threads));
   const SumPlan plan = sum_plan<Scalar>(shape);
   const double pending =
       2.0 * kSuperBlock * static_cast<double>(shape.dim() * static_cast<index_t>(sizeof(Scalar)) + 8);
-  return sums_bytes(shape) * (2 + 2.2 * blocks) + pending +
+  const double panels = static_cast<double>(plan.size) / static_cast<double>(plan.layout.size());
+  return sums_bytes(shape) * (2 + std::max(2.2, 1.05 + panels) * blocks) + pending +
          static_cast<double>(usable_threads(n_threads, n_threads)) *
              BlockSums<Scalar>(shape, plan).workspace_bytes();
 }

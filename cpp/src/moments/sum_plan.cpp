@@ -9,29 +9,50 @@
 namespace moefast {
 namespace {
 
-bool takes_dot_form(const PackedLayout& layout, const kernels::Tuning& tuning) {
-  return layout.order == 2 || layout.dim - 1 < tuning.outer_features[layout.order - 3];
+bool takes_dot_form(const MomentShape& shape, const kernels::Tuning& tuning) {
+  if (shape.order == 2) return true;
+  const int which = shape.order == 4 ? 2 : shape.n_channels() > 1 ? 1 : 0;
+  return shape.n_features < tuning.outer_features[which];
+}
+
+// What the vectors of a register tile are that the runs fill.
+kernels::PairGroup pair_group(const kernels::PairRun* run, index_t n_runs, index_t width, index_t lanes) {
+  kernels::PairGroup group;
+  group.n_runs = n_runs;
+  const kernels::PairRun* const last = run + n_runs - 1;
+  group.in_tile = last->lane + last->length == width;
+  for (index_t v = 0; v < width / lanes && group.in_tile; ++v) {
+    const index_t lane = v * lanes;
+    if (run->lane + run->length <= lane) ++run;
+    group.a[v] = run->a + (lane - run->lane), group.b[v] = run->b, group.second[v] = lanes;
+    if (run->lane + run->length >= lane + lanes) continue;
+    ++run;
+    group.mixed = true, group.second[v] = run->lane - lane;
+    group.in_tile = run->lane + run->length >= lane + lanes;
+  }
+  return group;
 }
 
 }  // namespace
 
-SumPlan::SumPlan(PackedLayout layout, const kernels::Tuning& tuning, index_t width)
-    : layout(layout), dot_form(takes_dot_form(layout, tuning)), width(width) {
+SumPlan::SumPlan(const MomentShape& shape, const kernels::Tuning& tuning, index_t width, index_t lanes)
+    : layout(shape.layout()), dot_form(takes_dot_form(shape, tuning)), width(width) {
   if (dot_form) {
-    for (index_t b = 0; b < layout.dim; ++b) pieces.push_back({b, 0, 0, layout.cols(b), layout.offset(b)});
+    for (index_t b = 0; b < layout.dim; ++b) pieces.push_back({b, layout.cols(b), layout.offset(b)});
     size = layout.size();
     return;
   }
   index_t a = 0, b = 0;
   while (b < layout.dim) {
-    Piece piece{b, static_cast<index_t>(pair_runs.size()), 0, layout.cols(b), size};
+    Piece piece{b, layout.cols(b), size, static_cast<index_t>(pair_runs.size())};
     for (index_t lane = 0; lane < width && b < layout.dim;) {
       const index_t length = std::min(b + 1 - a, width - lane);
       pair_runs.push_back({a, b, length, lane});
-      ++piece.n_runs;
       lane += length, a += length;
       if (a > b) a = 0, ++b;
     }
+    const index_t n_runs = static_cast<index_t>(pair_runs.size()) - piece.first_run;
+    piece.group = pair_group(&pair_runs[piece.first_run], n_runs, width, lanes);
     size += piece.n_columns * width;
     pieces.push_back(piece);
   }
@@ -49,7 +70,7 @@ void SumPlan::unpack(const double* from, index_t n_channels, index_t channel, do
   }
   for (const Piece& piece : pieces) {
     if (poll) poll();
-    for (index_t r = piece.first_run; r < piece.first_run + piece.n_runs; ++r) {
+    for (index_t r = piece.first_run; r < piece.first_run + piece.group.n_runs; ++r) {
       const kernels::PairRun& run = pair_runs[r];
       const index_t cols = layout.cols(run.b), skipped = piece.n_columns - cols;
       double* to = entries + layout.offset(run.b) + run.a * cols;

@@ -15,20 +15,22 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "moefast/moment_sums.hpp"
 #include "moefast/packed.hpp"
 #include "moefast/types.hpp"
 
 namespace moefast {
 
 struct SumPlan {
-  // width: columns of the register tile, for the outer form.
-  SumPlan(PackedLayout layout, const kernels::Tuning& tuning, index_t width);
+  // width, lanes: numbers of a row of the register tile and of one of its vectors, for the outer form.
+  SumPlan(const MomentShape& shape, const kernels::Tuning& tuning, index_t width, index_t lanes);
 
   struct Piece {
-    index_t b;                  // the (smallest) second index
-    index_t first_run, n_runs;  // outer form: of pair_runs
+    index_t b;  // the (smallest) second index
     index_t n_columns;
-    index_t offset;  // of the piece, in numbers of one channel
+    index_t offset;         // of the piece, in numbers of one channel
+    index_t first_run = 0;  // outer form: of pair_runs
+    kernels::PairGroup group = {};
   };
 
   // Copies the pieces of one channel out of n_channels to that channel's packed entries.
