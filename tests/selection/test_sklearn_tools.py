@@ -5,10 +5,10 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from moefast import MixtureOfExpertsRegressor, select_n_experts
+from moefast import HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsRegressor, select_n_experts
 from moefast.datasets import make_moe
 from moefast.selection import log_likelihood_scorer
 
@@ -37,6 +37,32 @@ def test_grid_search_over_a_pipeline_finds_what_select_n_experts_finds(data):
 def test_grid_search_with_its_default_score(data):
     search = GridSearchCV(MixtureOfExpertsRegressor(n_init=3, random_state=0), {"n_experts": [1, 2]}, cv=3)
     assert search.fit(*data).best_params_ == {"n_experts": 2}
+
+
+def test_flat_gates_and_trees_in_one_grid():
+    """Four quadrants of four slopes: what is chosen among both kinds is what rows held out say of each alone."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(400, 2))
+    y = np.where(X[:, 0] > 0, np.where(X[:, 1] > 0, 3, 1), np.where(X[:, 1] > 0, -1, -3)) * X[:, 0]
+    y = y + 0.1 * rng.normal(size=400)
+    few = {"n_init": 3, "max_iter": 100, "gate_alpha": 0.01, "random_state": 0}
+    flat, tree = MixtureOfExpertsRegressor(**few), HierarchicalMixtureOfExpertsRegressor(**few)
+    grid = [
+        {"model": [flat], "model__n_experts": [1, 4]},
+        {"model": [tree], "model__branches": [(2, 2), (4, 1)]},
+    ]
+    search = GridSearchCV(Pipeline([("model", flat)]), grid, scoring=log_likelihood_scorer, cv=3).fit(X, y)
+    alone = [
+        clone(flat).set_params(n_experts=1),
+        clone(flat).set_params(n_experts=4),
+        clone(tree),
+        clone(tree).set_params(branches=(4, 1)),
+    ]
+    expected = [cross_val_score(one, X, y, scoring=log_likelihood_scorer, cv=3).mean() for one in alone]
+    assert search.cv_results_["mean_test_score"] == pytest.approx(expected, rel=1e-12)
+    assert expected[2] > expected[0] + 1.0
+    best = alone[int(np.argmax(expected))].fit(X, y)
+    np.testing.assert_array_equal(search.predict(X), best.predict(X))
 
 
 def test_scorer_is_the_weighted_mean_log_density(data):

@@ -49,7 +49,8 @@ def log_likelihood_scorer(estimator: Any, X: Any, y: Any = None, sample_weight: 
 
     model = estimator
     if isinstance(estimator, Pipeline):
-        X, model = estimator[:-1].transform(X), estimator[-1]
+        steps, model = estimator[:-1], estimator[-1]
+        X = steps.transform(X) if len(steps) > 0 else X
     if not hasattr(model, "score_samples"):
         raise TypeError(f"{type(model).__name__} has no score_samples, so no log-likelihood")
     log_density = model.score_samples(X, y)
