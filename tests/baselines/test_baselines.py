@@ -103,7 +103,8 @@ def test_kmeans_starts_from_the_clusters():
     with pytest.warns(ConvergenceWarning):
         fit = fit_joint_em(X, y, 2, start="kmeans", options=EmOptions(max_iter=1), random_state=0)
     slopes = [
-        np.linalg.lstsq(np.column_stack([X[s], np.ones(s.sum())]), y[s])[0] for s in (X[:, 0] < 0, X[:, 0] > 0)
+        np.linalg.lstsq(np.column_stack([X[s], np.ones(s.sum())]), y[s], rcond=None)[0]
+        for s in (X[:, 0] < 0, X[:, 0] > 0)
     ]
     order = np.argsort(-fit.mixture.coef[:, 1])
     np.testing.assert_allclose(fit.mixture.coef[order], np.array(slopes)[:, :2], rtol=1e-6, atol=1e-9)

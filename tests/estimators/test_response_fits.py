@@ -252,7 +252,7 @@ def test_other_estimators_refuse_several_responses(model):
 
 
 def test_bad_responses(model):
-    bad = pd.DataFrame(Y, columns=["a", "b"])
+    bad = pd.DataFrame(Y.copy(), columns=["a", "b"])
     bad.loc[3, "b"] = np.nan
     with pytest.raises(ValueError, match=r"y .*'b'.*1"):
         MixtureOfExpertsRegressor(2).fit(X, bad)

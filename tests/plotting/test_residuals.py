@@ -65,7 +65,8 @@ def test_the_band_holds_the_bars_of_a_right_model_and_not_of_a_wrong_one(model, 
     heights = np.array([bar.get_height() for bar in ax.containers[0]])
     low, high = (20 * binom.ppf(q, len(y), 0.05) / len(y) for q in (0.025, 0.975))
     (band,) = (p for p in ax.patches if p not in ax.containers[0])
-    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
+    box = band.get_path().get_extents(band.get_patch_transform())
+    assert (box.y0, box.y1) == pytest.approx((low, high))
     assert ((heights >= low) & (heights <= high)).sum() >= 17
     wide = plot_calibration(model, X, model.predict(X) + 0.5 * (y - model.predict(X)))
     heights = np.array([bar.get_height() for bar in wide.containers[0]])

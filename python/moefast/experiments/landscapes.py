@@ -174,7 +174,7 @@ def _l4_values(loss: Loss, X: Floats, y: Floats, truth: Mixture, u: Floats, v: F
     else:
         basis = np.eye(3 if loss.leaves_span else 2)
         # z = L'x: directions W of z are those B of x when L W = B.
-        W = np.linalg.lstsq(moments.whitening, np.eye(_FEATURES, len(basis)))[0]
+        W = np.linalg.lstsq(moments.whitening, np.eye(_FEATURES, len(basis)), rcond=None)[0]
         tensor = _fourth(moments, truth, np.asarray(W, dtype=np.float64))
     if not loss.leaves_span:
         first, second = (_at(u) @ basis)[:, None], _at(v) @ basis
@@ -196,7 +196,8 @@ def _whitened_tensor(moments: ScoreMoments, truth: Mixture) -> tuple[Floats, Flo
     transform = quadratic_transform(truth.link, _NOISE)
     T2 = moments.score_tensor(2, transform) / transform.constant
     W, back, _ = subspace_whitening(T2, 2)
-    directions = unit_rows(np.linalg.lstsq(back, np.linalg.lstsq(moments.whitening, truth.coef.T)[0])[0].T)
+    whitened = np.linalg.lstsq(moments.whitening, truth.coef.T, rcond=None)[0]
+    directions = unit_rows(np.linalg.lstsq(back, whitened, rcond=None)[0].T)
     first = np.asarray(directions[0])
     across = np.array([-first[1], first[0]])
     return _fourth(moments, truth, W), np.stack([first, across * np.sign(across @ directions[1])])

@@ -193,6 +193,8 @@ def _inverse(information: Information, free: npt.NDArray[np.bool_]) -> tuple[Flo
     flat[free] = scale[:, None] * Q[:, is_flat]
     if flat.size:
         flat = scipy.linalg.orth(flat)
+    if steep.size == 0:  # an empty system, which scipy 1.11 cannot solve
+        return inverse, flat, True
     try:
         factor = scipy.linalg.cho_factor(inner)
     except np.linalg.LinAlgError:
