@@ -10,7 +10,7 @@ from moefast import _core
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem, HardAssignment
 from moefast.hierarchy.em import HierarchicalProblem
-from moefast.links import LINKS
+from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.samples import Samples
 from moefast.search.moment_starts import l4_start, moments_help, spectral_start
@@ -342,6 +342,13 @@ def test_moments_need_as_many_columns_as_experts_among_those_that_experts_see():
     for columns, k, helps in (((0, 1, 2), 3, True), ((0, 1), 3, False), ((0, 1), 2, True), ((), 2, False)):
         problem, _ = problem_of((columns, None))
         assert moments_help(problem, k, 10) == helps
+
+
+def test_moments_do_not_help_where_links_hide_the_experts():
+    X, y = np.random.default_rng(0).normal(size=(2, 60, 2))
+    for g, helps in ((np.abs, False), (np.tanh, True)):
+        samples = Samples(X, y[:, 0], np.ones(60))
+        assert moments_help(EmProblem(samples, EmOptions(), Link("own", g)), 2, 10) == helps
 
 
 # ---- what is refused -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import moefast._core as _core
 from moefast.em.newton import newton_end
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
-from moefast.em.response_covariance import at_floor, least_correlation, raised
+from moefast.em.response_covariance import at_floor, dependent_responses, least_correlation, raised
 from moefast.families import MultivariateGaussian
 from moefast.links import LINKS
 from moefast.samples import Samples
@@ -159,6 +159,21 @@ def test_the_floor_keeps_covariances_away_from_singular_ones(kind):
     np.testing.assert_allclose(
         floor, 0.01 * (least_correlation(problem.t, problem.sample_weight / 60) if kind == "full" else np.eye(2))
     )
+
+
+def test_correlations_of_responses_heed_the_weights():
+    """Rows of weight 2 are rows twice; the third response depends on the others among the heavy rows alone."""
+    rng = np.random.default_rng(0)
+    t = rng.normal(size=(60, 3))
+    t[:50, 2] = t[:50, 0] - 2 * t[:50, 1]
+    weight = np.where(np.arange(60) < 50, 2.0, 1.0)
+    twice = np.concatenate([t, t[:50]])
+    np.testing.assert_allclose(
+        least_correlation(t, weight / weight.sum()), np.corrcoef(twice, rowvar=False), rtol=1e-10, atol=1e-12
+    )
+    assert dependent_responses(t, weight / weight.sum()) == ()
+    light = np.where(np.arange(60) < 50, 1.0, 0.0)
+    assert len(dependent_responses(t, light / light.sum())) == 1
 
 
 def test_raised_covariances_are_the_nearest_above_the_floor():

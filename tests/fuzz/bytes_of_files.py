@@ -22,6 +22,7 @@ from moefast import (
 from moefast.datasets import make_moe
 from moefast.io.tables import TableError, read_table
 from moefast.sources.batch import SourceError
+from moefast.streams import checkpoint
 from moefast.streams.checkpoint import Checkpoint, CheckpointError
 
 N = 40
@@ -82,8 +83,24 @@ def _arrow():
 
 def _checkpoint():
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder) / "c", {"rows": 3})
-        checkpoint.note("pass", {"sums": np.arange(3.0), "n": (1, [2, "three"])})
+        state = Checkpoint(Path(folder) / "c", {"rows": 3})
+        state.note("pass", {"sums": np.arange(3.0), "n": (1, [2, "three"])})
+        return (Path(folder) / "c").read_bytes()
+
+
+def _batches():
+    return [_table()]
+
+
+def _fit_again(path):
+    """Fit to the same rows from a checkpoint: it is read field by field."""
+    model = MixtureOfExpertsRegressor(2, n_init=1, max_iter=3, random_state=0, n_threads=1)
+    return model.fit_dataset(_batches, "y", sample_rows=30, max_passes=2, checkpoint=path)
+
+
+def _checkpoint_of_a_fit():
+    with tempfile.TemporaryDirectory() as folder:
+        _fit_again(Path(folder) / "c")
         return (Path(folder) / "c").read_bytes()
 
 
@@ -96,8 +113,10 @@ GOOD = {
     "arrow": _arrow,
     "accumulator": lambda: MomentAccumulator(2).update(*samples()).to_bytes(),
     "checkpoint": _checkpoint,
+    "checkpoint of a fit": _checkpoint_of_a_fit,
 }
 """What makes the bytes of a good file, by kind."""
+NEED_PYARROW = {"parquet", "arrow", "checkpoint of a fit"}
 
 
 @functools.cache
@@ -123,6 +142,7 @@ READERS = {
     "parquet": (_fit_dataset, SourceError),
     "arrow": (_fit_dataset, SourceError),
     "checkpoint": (lambda path: list(Checkpoint(path, {"rows": 3})._state), CheckpointError),
+    "checkpoint of a fit": (_fit_again, CheckpointError),
 }
 ENDINGS = {"csv": ".csv", "parquet": ".parquet", "arrow": ".arrow"}
 
@@ -144,6 +164,14 @@ def read(kind, data):
         return found
 
 
+def with_state(data, change):
+    """Return the bytes of a checkpoint with another state, which `change` gets to change."""
+    start = data.index(b"\n") + 1
+    whole = checkpoint._unpacked(data[start + 32 :])
+    change(whole["state"])
+    return sealed("checkpoint", data[: start + 32] + checkpoint._packed(whole))
+
+
 def sealed(kind, data):
     """Return the bytes with a checksum that is right, where the kind has one and they can have it."""
     if "model" in kind:
@@ -158,7 +186,7 @@ def sealed(kind, data):
         import zlib
 
         return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
-    if kind == "checkpoint":
+    if "checkpoint" in kind:
         start = data.find(b"\n") + 1
         body = data[start + 32 :]
         return data[:start] + hashlib.sha256(body).digest() + body

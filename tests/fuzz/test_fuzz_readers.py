@@ -5,6 +5,7 @@ import json
 import random
 
 import bytes_of_files as files
+import numpy as np
 import pytest
 import strategies as some
 from hypothesis import given, settings
@@ -96,7 +97,8 @@ def damaged(draw, data):
 
 def _places(value, path=()):
     yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    rows = enumerate(value) if isinstance(value, (list, tuple)) else ()
+    children = value.items() if isinstance(value, dict) else rows
     for key, child in children:
         yield from _places(child, (*path, key))
 
@@ -126,14 +128,50 @@ def forged(draw, data):
     return json.dumps(document).encode()
 
 
-FEW = {"bagged model": 20, "model of a basis": 20, "parquet": 8, "arrow": 8}
+@st.composite
+def forged_checkpoint(draw, data):
+    """Draw a checkpoint with other content in some places."""
+
+    def change(state):
+        for _ in range(draw(st.integers(1, 2))):
+            rng = random.Random(draw(some.seeds))
+            *path, last = rng.choice([place for place in _places(state) if place])
+            owner, owners = state, []
+            for step in path:
+                owners.append((owner, step))
+                owner = owner[step]
+            old = owner[last]
+            if isinstance(old, np.ndarray) and rng.random() < 0.7:
+                with np.errstate(all="ignore"):
+                    kinds = [
+                        old[:0],
+                        np.append(old, old),
+                        old.astype("f4"),
+                        old[..., None],
+                        old * 0,
+                        old - old - 1,
+                    ]
+                    new = rng.choice([*kinds, old * 1e300 * 1e300, old.astype(float) * 1e300])
+            else:
+                new = rng.choice(VALUES)
+            if isinstance(owner, tuple):  # becomes a list: as good for who reads it
+                owner, (above, step) = list(owner), owners[-1]
+                if isinstance(above, tuple):
+                    continue
+                above[step] = owner
+            owner[last] = new
+
+    return files.with_state(data, change)
+
+
+FEW = {"bagged model": 20, "model of a basis": 20, "parquet": 8, "arrow": 8, "checkpoint of a fit": 15}
 
 
 def _bytes_test(kind):
     @given(st.data())
     @settings(max_examples=FEW.get(kind, 40))
     def test(data):
-        if kind in ("parquet", "arrow"):
+        if kind in files.NEED_PYARROW:
             pytest.importorskip("pyarrow")
         found = data.draw(damaged(files.good(kind)))
         files.read(kind, files.sealed(kind, found) if data.draw(st.booleans()) else found)
@@ -148,6 +186,7 @@ test_damaged_averages = _bytes_test("bagged model")
 test_damaged_csv_files = _bytes_test("csv")
 test_damaged_accumulators = _bytes_test("accumulator")
 test_damaged_checkpoints = _bytes_test("checkpoint")
+test_damaged_checkpoints_of_fits = _bytes_test("checkpoint of a fit")
 test_damaged_parquet_files = _bytes_test("parquet")
 test_damaged_arrow_files = _bytes_test("arrow")
 
@@ -159,9 +198,17 @@ def test_forged_models(data):
     files.read(kind, files.sealed(kind, data.draw(forged(files.good(kind)))))
 
 
+@given(st.data())
+@settings(max_examples=30)
+def test_forged_checkpoints(data):
+    pytest.importorskip("pyarrow")
+    kind = "checkpoint of a fit"
+    files.read(kind, data.draw(forged_checkpoint(files.good(kind))))
+
+
 @pytest.mark.parametrize("kind", files.GOOD)
 def test_good_files_are_read(kind):
-    if kind in ("parquet", "arrow"):
+    if kind in files.NEED_PYARROW:
         pytest.importorskip("pyarrow")
     for data in (files.good(kind), files.sealed(kind, files.good(kind))):
         assert files.read(kind, data) is not None

@@ -157,13 +157,23 @@ def test_every_field_of_a_checkpoint_is_refused_by_name(finished, tmp_path, kind
         (("sample", "count"), np.zeros(1), r"sample.count must be .* not below 1"),
         (("sample", "count"), np.ones(1), "sample must have as many hashes"),
         (("optima", "mixtures", 0, "sigma"), np.array([-1.0, 1.0]), r"optima\.mixtures\[0\]\.sigma must be"),
+        (("first", "sample", "weight"), 1e-300, r"first\.sample\.weight must not be below"),
+        (("first", "sample", "rows"), 1e300, r"first\.sample\.rows must be among the values"),
+        (("sample", "rows"), 1e300, r"sample\.rows must be among the values"),
+        (("passes", 0, "sums", "totals"), 0.0, r"passes\[0\]\.sums\.totals must be weights of rows"),
+        (("passes", 0, "sums", "totals"), -1.0, r"passes\[0\]\.sums\.totals must be .* not below 0"),
+        (("optima", "mixtures", 0, "gate_coef"), 1e200, r"optima\.mixtures\[0\]\.gate_coef must be"),
         (("optima", "mixtures"), [], r"optima\.mixtures must be"),
         (("passes", 0, "kind"), "splendid", r"passes\[0\]\.kind must be one of"),
     ],
 )
 def test_ranges_of_a_checkpoint(finished, tmp_path, place, value, said):
     paths, data = finished
-    forged = _packed_again(data, lambda s: s.update({place[0]: _with(s[place[0]], place[1:], lambda _: value)}))
+
+    def new(old):  # a number: everywhere in an array
+        return np.full_like(old, value) if isinstance(old, np.ndarray) and isinstance(value, float) else value
+
+    forged = _packed_again(data, lambda s: s.update({place[0]: _with(s[place[0]], place[1:], new)}))
     (tmp_path / "c").write_bytes(forged)
     with pytest.raises(CheckpointError, match=said):
         _fit(paths, tmp_path / "c")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,14 @@ import numpy as np
 from moefast.file_fields import Anything, Choice, Compound, Field, Listing, Number, Record, Text, Whole
 from moefast.streams.sum_tree import FAN_IN
 
-__all__ = ["LABELS", "PARTIAL", "Entry", "Levels", "Like", "first_pass", "heavy_rows", "sample", "weighed"]
+__all__ = ["LABELS", "LARGEST_PARAMETER", "PARTIAL", "Entry", "First", "Levels", "Like", "Sample", "heavy_rows"]
+__all__ += ["weighed"]
 
 _LARGEST = 1.7976931348623157e308
+# Of a row, as in sources/batch.py, and of a parameter in standard units: squares stay in range.
+_LARGEST_WEIGHT, LARGEST_PARAMETER = 1e80, 1e150
+# Of the rows that are drawn from more; and the sum of all weights.
+_LEAST_WEIGHT, _LARGEST_TOTAL = 1e-200, 1e100
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,15 @@ class Like(Compound):
     Attributes
     ----------
     value : dict, tuple, list, ndarray, float, int or None
-    finite : bool
-        Whether numbers have to be finite. Sums of an E-step at a bad start need not be.
-    positive : tuple of str
-        Fields whose numbers are positive.
+    high : float
+        The largest number, of either sign; infinity where NaN will do, too, as in sums at a bad start.
+    low : dict
+        The least number of some fields, by name.
     """
 
     value: Any
-    finite: bool = True
-    positive: tuple[str, ...] = ()
+    high: float = _LARGEST
+    low: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, name: str, value: object) -> None:
         """Raise ValueError that names the part to blame."""
@@ -96,20 +101,18 @@ class Like(Compound):
             if got is not None:
                 raise ValueError(f"{name} must be null, got {_kind(got)}")
         else:
-            positive = name.rpartition(".")[2] in self.positive
-            self._numbers(name, wanted, got, 5e-324 if positive else -_LARGEST)
+            self._numbers(name, wanted, got, self.low.get(name.rpartition(".")[2], -self.high))
 
     def _numbers(self, name: str, wanted: Any, got: Any, low: float) -> None:
+        finite = low > -np.inf
         if isinstance(wanted, np.ndarray):
-            rule = _Values(wanted.shape, low, dtype=str(wanted.dtype))
-            if self.finite:
+            rule = _Values(wanted.shape, low, min(self.high, _LARGEST), str(wanted.dtype))
+            if finite:
                 rule.check(name, got)
             elif not isinstance(got, np.ndarray) or (got.shape, got.dtype) != (wanted.shape, wanted.dtype):
                 raise ValueError(f"{name} must be {rule}, got {_kind(got)}")
-        else:
-            finite = Number(low)
-            if not (finite.fits(got) or (not self.finite and isinstance(got, float))):
-                raise ValueError(f"{name} must be a number, got {_kind(got)}")
+        elif not (Number(low, self.high).fits(got) or (not finite and isinstance(got, float))):
+            raise ValueError(f"{name} must be a number, got {_kind(got)}")
 
     def __str__(self) -> str:
         return _kind(self.value)
@@ -134,12 +137,15 @@ class Entry(Compound):
         """Raise ValueError that names the field to blame."""
         of_pass: dict[str, Field] = {
             "number": Whole(),
-            "parameters": Like(self.parameters),
+            "parameters": Like(self.parameters, LARGEST_PARAMETER**2),
             "kind": Choice(tuple(self.sums)),
         }
         Record({**of_pass, "sums": Anything()}).check(name, value)
         assert isinstance(value, Mapping)
-        Like(self.sums[value["kind"]], finite=False).check(f"{name}.sums", value["sums"])
+        Like(self.sums[value["kind"]], np.inf, {"totals": 0.0}).check(f"{name}.sums", value["sums"])
+        total = np.sum(np.minimum(value["sums"]["totals"], _LARGEST_TOTAL))
+        if not 1.0 / _LARGEST_TOTAL <= total < _LARGEST_TOTAL:
+            raise ValueError(f"{name}.sums.totals must be weights of rows, add up to {total:g}")
 
     def __str__(self) -> str:
         return "a pass"
@@ -198,34 +204,73 @@ LABELS = _Labels()
 """Those of the target."""
 
 
-def sample(n_drawn: int, width: int) -> Field:
-    """Return the field of a `PrioritySample` of rows of some width."""
-    fields: dict[str, Field] = {
-        "n_drawn": Whole(n_drawn, n_drawn),
-        "hashes": _Values((None,), dtype="uint64"),
-        "rows": _Values((None, width)),
-        "weight": _Values((None,), 0.0),
-        "count": _Values((None,), 1.0),
-    }
-    return _Table(Record(fields), ("hashes", "rows", "weight", "count"))
+@dataclass(frozen=True, eq=False)
+class Sample(Compound):
+    """A `PrioritySample`.
+
+    Attributes
+    ----------
+    n_drawn : int
+    ends : (ndarray, ndarray) of shape (c,)
+        Smallest and largest value of each column among all rows.
+    """
+
+    n_drawn: int
+    ends: tuple[Any, Any]
+
+    def check(self, name: str, value: object) -> None:
+        """Raise ValueError that names the field to blame."""
+        fields: dict[str, Field] = {
+            "n_drawn": Whole(self.n_drawn, self.n_drawn),
+            "hashes": _Values((None,), dtype="uint64"),
+            "rows": _Values((None, len(self.ends[0]))),
+            "weight": _Values((None,), 5e-324, _LARGEST_WEIGHT),
+            "count": _Values((None,), 1.0, 2.0**63),
+        }
+        _Table(Record(fields), ("hashes", "rows", "weight", "count")).check(name, value)
+        assert isinstance(value, Mapping)
+        rows, (low, high) = value["rows"], self.ends
+        if ((rows < low) | (rows > high)).any():
+            raise ValueError(f"{name}.rows must be among the values that the first pass has seen")
+        if len(rows) > self.n_drawn and value["weight"].min() < _LEAST_WEIGHT:
+            raise ValueError(f"{name}.weight must not be below {_LEAST_WEIGHT:g}, has {value['weight'].min()}")
+
+    def __str__(self) -> str:
+        return "a sample"
 
 
-def first_pass(n_drawn: int, width: int) -> Field:
-    """Return the field of a `FirstPass`; a part without rows has no least value."""
-    finite, any_number = _Values((width,)), _Values((width,), -np.inf, np.inf)
-    return Record(
-        {
+@dataclass(frozen=True)
+class First(Compound):
+    """A `FirstPass` over rows with so many columns; a part without rows has no least value.
+
+    Attributes
+    ----------
+    n_drawn, width : int
+    """
+
+    n_drawn: int
+    width: int
+
+    def check(self, name: str, value: object) -> None:
+        """Raise ValueError that names the field to blame."""
+        each = (self.width,)
+        fields: dict[str, Field] = {
             "n_rows": Whole(),
             "n_read": Whole(),
             "weight": Number(0.0),
             "density_weight": Number(0.0),
-            "mean": finite,
-            "deviation": _Values((width,), 0.0),
-            "low": any_number,
-            "high": any_number,
-            "sample": sample(n_drawn, width),
+            "mean": _Values(each),
+            "deviation": _Values(each, 0.0),
+            "low": _Values(each, -np.inf, np.inf),
+            "high": _Values(each, -np.inf, np.inf),
+            "sample": Anything(),
         }
-    )
+        Record(fields).check(name, value)
+        assert isinstance(value, Mapping)
+        Sample(self.n_drawn, (value["low"], value["high"])).check(f"{name}.sample", value["sample"])
+
+    def __str__(self) -> str:
+        return "an object"
 
 
 def heavy_rows() -> Field:

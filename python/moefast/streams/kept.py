@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from moefast.file_fields import Either, Field, Flag, Listing, Number, Record, Text, Whole
 from moefast.mixture import Mixture
-from moefast.streams.checkpoint_fields import Like, first_pass, heavy_rows, weighed
+from moefast.streams.checkpoint_fields import LARGEST_PARAMETER, First, Like, heavy_rows, weighed
 from moefast.streams.copies import HeavyRows, Weighed
 from moefast.streams.first_pass import FirstPass
 from moefast.streams.labels import Labels
@@ -53,7 +55,7 @@ def the_first_pass(sample_rows: int, width: int) -> Kept[FirstPass]:
     def whole(kept: dict[str, Any]) -> FirstPass:
         return FirstPass(**{**kept, "sample": PrioritySample(**kept["sample"])})
 
-    return Kept(first_pass(sample_rows, width), plain, whole)
+    return Kept(First(sample_rows, width), plain, whole)
 
 
 def the_heavy_rows() -> Kept[HeavyRows]:
@@ -72,15 +74,15 @@ def the_part_sums(row_sums: RowSums) -> Kept[PartSums]:
     fields: dict[str, Field] = {
         "n_read": Whole(),
         "weight": Number(0.0),
-        "totals": Like(like.totals, finite=False),
-        "sums": Like(like.sums, finite=False),
+        "totals": Like(like.totals, np.inf),
+        "sums": Like(like.sums, np.inf),
     }
     return Kept(Record(fields), vars, lambda plain: PartSums(**plain))
 
 
 def mixtures_like(mixture: Mixture) -> Like:
     """Return the field of the parameters of a mixture of this size, link and family."""
-    return Like(parameters_of(mixture), positive=("sigma",))
+    return Like(parameters_of(mixture), LARGEST_PARAMETER, {"sigma": 1.0 / LARGEST_PARAMETER})
 
 
 def parameters_of(mixture: Mixture) -> dict[str, Any]:

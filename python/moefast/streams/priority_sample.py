@@ -123,7 +123,7 @@ class PrioritySample:
             return self.rows, self.weight * self.count
         m, bound = self.n_drawn, self.ranks[-1]
         own = self.weight[:m]
-        unit = 1.0 / np.mean(np.maximum(bound, 1.0 / own))
+        unit = 1.0 / np.mean(np.maximum(bound, 1.0 / np.maximum(own, np.finfo(np.float64).tiny)))
         return self.rows[:m], unit * np.maximum(bound * own, 1.0)
 
 

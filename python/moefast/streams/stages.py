@@ -22,7 +22,7 @@ from moefast.search.report import FitReport
 from moefast.sources.batch import Columns, SourceError
 from moefast.sources.part import Source
 from moefast.streams.checkpoint import Checkpoint
-from moefast.streams.checkpoint_fields import LABELS, PARTIAL, Entry, Levels, sample
+from moefast.streams.checkpoint_fields import LABELS, PARTIAL, Entry, Levels, Sample
 from moefast.streams.copies import HeavyLook, HeavyRows, Weighed, WeighingLook, candidates_of, sample_of
 from moefast.streams.first_pass import BoundedLook, FirstLook, FirstPass
 from moefast.streams.kept import (
@@ -169,13 +169,15 @@ class Stages:
             self._checkpoint.note("first", kept.plain(found))
         if not found.sample.has_copies:
             return found
-        return replace(found, sample=found.sample.of_rows() if found.sample.complete else self._sample_of_copies())
+        return replace(
+            found, sample=found.sample.of_rows() if found.sample.complete else self._sample_of_copies(found)
+        )
 
-    def _sample_of_copies(self) -> PrioritySample:
+    def _sample_of_copies(self, first: FirstPass) -> PrioritySample:
         """Return the sample in which copies are drawn as one row of their weight together, by two passes."""
         self._n_passes += 2
         n_drawn, width = self._options.sample_rows, self._columns.width
-        saved = self._checkpoint.get("sample", sample(n_drawn, width))
+        saved = self._checkpoint.get("sample", Sample(n_drawn, (first.low, first.high)))
         if saved is not None:
             return PrioritySample(**saved)
         look = HeavyLook(self._columns, self._options.batch_rows, n_drawn)
