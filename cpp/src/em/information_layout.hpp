@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "moefast/information.hpp"
 
@@ -84,5 +85,9 @@ struct ThetaLayout {
     return total;
   }
 };
+
+// The products of all blocks, each by columns b and a, then by pairs of numbers, as full matrices.
+void unpack_products(const ThetaLayout& layout, const std::vector<double>& products, bool score_products,
+                     Information& out);
 
 }  // namespace moefast

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "em/coordinate_descent.hpp"
+#include "em/dispersion.hpp"
 #include "em/expert_ridge.hpp"
 
 namespace moefast {
@@ -13,14 +14,8 @@ namespace {
 
 using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// An expert with less than this share of the weight keeps its regression: there is nothing to fit it to.
-constexpr double kSmallestShare = 1e-12;
-
 // Shapes this near to a bound are at it, relatively: a logarithm and back leave them a rounding beside it.
 constexpr double kAtBound = 1e-12;
-
-// Of the logarithm of a shape.
-constexpr double kLongestShapeStep = 1;
 
 // Systems of this size poll while they are filled.
 constexpr index_t kPolled = 128;
@@ -97,9 +92,9 @@ void MStep::update_experts(MixtureParameters& p, const EmStatistics& stats, doub
   if (settings_.fits_scale() && p.several_responses()) {
     covariance_.update(p, squares_, stats.totals, kSmallestShare * weight_);
   } else if (settings_.fits_scale()) {
-    update_noise(p, squares_, stats.totals);
+    update_noise(p, settings_, squares_, stats.totals, weight_);
   }
-  if (settings_.fits_shape()) update_shape(p, stats);
+  if (settings_.fits_shape()) update_shape(p, settings_, stats, weight_);
 }
 
 void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double damping) {
@@ -374,41 +369,6 @@ void MStep::see_responses(const MixtureParameters& p, const EmStatistics& stats,
   }
   if (settings_.fits_scale() && settings_.shared_noise && !covariance_.at_floor(p, 0))
     see(covariance_.steepest(p, 0, sum, sum_of(stats.totals)));
-}
-
-void MStep::update_noise(MixtureParameters& p, const std::vector<double>& squares,
-                         const std::vector<double>& totals) const {
-  if (settings_.shared_noise) {
-    const double common = std::max(settings_.variance_floor, sum_of(squares) / weight_);
-    std::fill(p.variance.begin(), p.variance.end(), common);
-    return;
-  }
-  for (index_t i = 0; i < p.k; ++i) {
-    if (totals[i] > kSmallestShare * weight_) {
-      p.variance[i] = std::max(settings_.variance_floor, squares[i] / totals[i]);
-    }
-  }
-}
-
-// A Newton step in log shape where the log-likelihood is concave there, else up or down by the step's limit.
-void MStep::update_shape(MixtureParameters& p, const EmStatistics& stats) const {
-  const auto moved = [this](double shape, double slope, double curvature) {
-    if (slope == 0 || !std::isfinite(slope)) return shape;
-    const double up = curvature < 0 ? -slope / curvature : std::copysign(kLongestShapeStep, slope);
-    const double step = std::clamp(up, -kLongestShapeStep, kLongestShapeStep);
-    return std::clamp(shape * std::exp(step), settings_.family->least_shape(),
-                      settings_.family->largest_shape());
-  };
-  if (settings_.shared_noise) {
-    double slope = 0, curvature = 0;
-    for (index_t i = 0; i < p.k; ++i) slope += stats.shape_slopes[i], curvature += stats.shape_curvatures[i];
-    std::fill(p.shape.begin(), p.shape.end(), moved(p.shape[0], slope, curvature));
-    return;
-  }
-  for (index_t i = 0; i < p.k; ++i) {
-    if (stats.totals[i] > kSmallestShare * weight_)
-      p.shape[i] = moved(p.shape[i], stats.shape_slopes[i], stats.shape_curvatures[i]);
-  }
 }
 
 }  // namespace moefast

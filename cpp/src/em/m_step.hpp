@@ -70,9 +70,6 @@ class MStep {
   void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);
   void add_penalties(const MixtureParameters& p);  // to `squares_`
   bool is_common(index_t column) const;
-  void update_noise(MixtureParameters& p, const std::vector<double>& squares,
-                    const std::vector<double>& totals) const;
-  void update_shape(MixtureParameters& p, const EmStatistics& stats) const;
   template <class See>
   void see_responses(const MixtureParameters& p, const EmStatistics& stats, const See& see) const;
 

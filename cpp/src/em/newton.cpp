@@ -3,26 +3,22 @@
 //
 //     step p = M g,   decrement g'p / 2,   theta + t p for t = 1, 1/2, ... until f does not fall
 //
-// Coefficients that all experts have in common are one parameter. A log s_i or log shape_i at its bound that
-// would go beyond stays where it is and is left out, and so are directions in which nothing bends: linear
-// dependent columns, which g does not have either. With s = t p and q = g before
-// - g after, BFGS has M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
+// Parameters that are not free (theta.hpp) are left out, and so are directions in which nothing bends: linear
+// dependent columns, which g does not have either. With s = t p and q = g before - g after, BFGS has
+// M <- (I - s q' / s'q) M (I - q s' / s'q) + s s' / s'q.
 #include "moefast/newton.hpp"
 
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
 #include "em/decompositions.hpp"
 #include "em/e_step.hpp"
-#include "em/expert_ridge.hpp"
-#include "em/information_layout.hpp"
 #include "em/m_step.hpp"
 #include "em/stream_e_step.hpp"
+#include "em/theta.hpp"
 #include "moefast/information.hpp"
 
 namespace moefast {
@@ -66,9 +62,8 @@ class Newton {
         poll_(poll),
         e_step_(e_step),
         m_step_(data_, e_step.weight(), settings, poll),
-        layout_(start, settings, data_.one_design()),
-        stands_for_(representatives()),
-        now_(at(put_on_bounds(std::move(start)))) {
+        theta_(ThetaLayout(start, settings, data_.one_design()), settings, m_step_.covariance()),
+        now_(at(theta_.put_on_bounds(std::move(start)))) {
     result_.at.trace.push_back(now_.objective);
   }
 
@@ -79,7 +74,7 @@ class Newton {
         result_.at.status = Status::degenerate;
         break;
       }
-      if (stale || free_parameters() != free_) {
+      if (stale || theta_.free(now_.parameters, now_.gradient) != free_) {
         if (!take_metric()) break;
         stale = false, fresh = true;
       }
@@ -114,24 +109,6 @@ class Newton {
   }
 
  private:
-  // Where log s, or log shape, may lie.
-  std::pair<double, double> bounds(Kind kind) const {
-    if (kind == kNoise) return {settings_.variance_floor, std::numeric_limits<double>::infinity()};
-    return {settings_.family->least_shape(), settings_.family->largest_shape()};
-  }
-
-  // Variances that were at the floor before they were made standard deviations and back are there again, and
-  // so are shapes.
-  MixtureParameters put_on_bounds(MixtureParameters p) const {
-    for_dispersion(p, [&](Kind kind, index_t i) {
-      const auto [least, largest] = bounds(kind);
-      double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];
-      if (value < least * (1 + kFlat)) value = least;
-      if (value > largest * (1 - kFlat)) value = largest;
-    });
-    return p;
-  }
-
   int most_passes() const { return newton_.max_passes + (newton_.strict ? 0 : kMaxHalvings); }
   double gradient() const { return m_step_.gradient(now_.parameters, now_.stats); }
   double rounding() const { return kRounding * (std::abs(now_.objective) + m_step_.weight()); }
@@ -141,88 +118,8 @@ class Newton {
     Point point{std::move(p), {}, 0, {}};
     e_step_(point.parameters, {}, PassSums::gradient, poll_, point.stats);
     point.objective = m_step_.objective(point.parameters, point.stats);
-    point.gradient = gradient_of(point);
+    point.gradient = theta_.gradient(point.parameters, point.stats);
     return point;
-  }
-
-  // Calls see(parameter, kind, i, column) for the coefficients of every expert and free gate.
-  template <class See>
-  void for_coefficients(const See& see) const {
-    for (const Kind kind : {kExpert, kGate}) {
-      const index_t width = layout_.width(kind);
-      for (index_t i = 0; i < layout_.count[kind]; ++i)
-        for (index_t a = 0; a < width; ++a) see(layout_.parameter(kind) + i * width + a, kind, i, a);
-    }
-  }
-
-  // Calls see(kind, i) for what there is of log s_i and log shape_i of every expert, shared or not.
-  template <class See>
-  void for_dispersion(const MixtureParameters& p, const See& see) const {
-    for (const Kind kind : {kNoise, kShape}) {
-      if (kind == kNoise && p.several_responses()) continue;
-      for (index_t i = 0; layout_.count[kind] > 0 && i < layout_.n_experts; ++i) see(kind, i);
-    }
-  }
-
-  // Calls see(i) for every expert with a covariance that is fitted, shared or not.
-  template <class See>
-  void for_covariances(const MixtureParameters& p, const See& see) const {
-    for (index_t i = 0; p.several_responses() && layout_.count[kNoise] > 0 && i < layout_.n_experts; ++i)
-      see(i);
-  }
-
-  // The parameter that stands for each: of coefficients that all experts have in common the first expert's.
-  std::vector<index_t> representatives() const {
-    std::vector<index_t> found(size(layout_.n_parameters()));
-    std::iota(found.begin(), found.end(), index_t{0});
-    const index_t width = layout_.width(kExpert);
-    for (const index_t j : settings_.common_columns)
-      for (index_t i = 1; j < width && i < layout_.n_experts; ++i) found[size(i * width + j)] = j;
-    return found;
-  }
-
-  // Calls see(parameter, the one that stands for it) where they differ.
-  template <class See>
-  void for_tied(const See& see) const {
-    for (index_t a = 0; a < layout_.n_parameters(); ++a)
-      if (stands_for_[size(a)] != a) see(a, stands_for_[size(a)]);
-  }
-
-  VectorXd gradient_of(const Point& point) const {
-    const MixtureParameters& p = point.parameters;
-    VectorXd g = VectorXd::Zero(layout_.n_parameters());
-    std::vector<double> pull, penalties;
-    ridge_pull(p, settings_, pull);
-    penalty_squares(p, settings_, penalties);
-    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
-      if (kind == kExpert) {
-        const std::size_t from = size(i * p.expert_dim + a);
-        const double v = p.variance[size(i / layout_.n_predictors)];
-        if (p.several_responses()) return;
-        g[at] = (point.stats.residuals[from] - pull[from]) / v;
-      } else {
-        const double ridge = a + 1 < p.gate_dim ? settings_.gate_alpha : 0;
-        const index_t from = i * p.gate_dim + a;
-        double mean = 0;
-        for (index_t j = 0; j < p.k; ++j) mean += p.gates[size(j * p.gate_dim + a)];
-        mean /= static_cast<double>(p.k);
-        g[at] = point.stats.gate_slope[size(from)] - ridge * (p.gates[size(from)] - mean);
-      }
-    });
-    if (p.several_responses()) m_step_.covariance().add_gradient(p, point.stats, layout_, g);
-    for_dispersion(p, [&](Kind kind, index_t i) {
-      if (kind == kShape) {
-        g[layout_.of_expert(kind, i)] += point.stats.shape_slopes[size(i)];
-        return;
-      }
-      const double squares = point.stats.squares[size(i)] + penalties[size(i)];
-      g[layout_.of_expert(kind, i)] += squares / p.variance[size(i)] - point.stats.totals[size(i)];
-    });
-    for_tied([&](index_t a, index_t first) {
-      g[first] += g[a];
-      g[a] = 0;
-    });
-    return g;
   }
 
   // -H, with the ridges.
@@ -231,50 +128,10 @@ class Newton {
     const MixtureParameters& p = now_.parameters;
     const EmData& rows = metric_.data ? *metric_.data : data_;
     const Information found = information(rows, p, settings_, poll_, false);
-    const index_t P = layout_.n_parameters();
+    const index_t P = theta_.layout().n_parameters();
     MatrixXd bends = -metric_.factor * Eigen::Map<const MatrixXd>(found.hessian.data(), P, P);
-    const index_t width = layout_.width(kGate);
-    if (p.several_responses()) {
-      m_step_.covariance().add_ridge(p, layout_, bends);
-    } else {
-      add_ridge(p, settings_, layout_, bends);
-    }
-    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
-      if (kind == kGate && a + 1 < p.gate_dim) {
-        for (index_t j = 0; j < layout_.count[kGate]; ++j)
-          bends(at, at + (j - i) * width) +=
-              settings_.gate_alpha * ((i == j) - 1.0 / static_cast<double>(p.k));
-      }
-    });
-    for_tied([&](index_t a, index_t first) {
-      bends.row(first) += bends.row(a);
-      bends.col(first) += bends.col(a);
-    });
+    theta_.add_ridges(p, bends);
     return bends;
-  }
-
-  bool is_free(index_t parameter) const {
-    if (stands_for_[size(parameter)] != parameter) return false;
-    const MixtureParameters& p = now_.parameters;
-    bool free = true;
-    for_covariances(p, [&](index_t i) {
-      const index_t own = parameter - layout_.of_expert(kNoise, i);
-      if (own >= 0 && own < layout_.n_scales && m_step_.covariance().at_floor(p, i)) free = false;
-    });
-    for_dispersion(p, [&](Kind kind, index_t i) {
-      if (layout_.of_expert(kind, i) != parameter) return;
-      const auto [least, largest] = bounds(kind);
-      const double value = (kind == kNoise ? p.variance : p.shape)[size(i)], up = now_.gradient[parameter];
-      free = (value > least || up > 0) && (value < largest || up < 0);
-    });
-    return free;
-  }
-
-  std::vector<index_t> free_parameters() const {
-    std::vector<index_t> found;
-    for (index_t a = 0; a < layout_.n_parameters(); ++a)
-      if (is_free(a)) found.push_back(a);
-    return found;
   }
 
   VectorXd free_gradient() const {
@@ -294,7 +151,7 @@ class Newton {
   // Takes M from the second derivatives here. False where something bends upwards, a saddle is left then, and
   // where something is not finite.
   bool take_metric() {
-    free_ = free_parameters();
+    free_ = theta_.free(now_.parameters, now_.gradient);
     const MatrixXd all = bends();
     const Index m = static_cast<Index>(free_.size());
     MatrixXd A(m, m);
@@ -339,31 +196,9 @@ class Newton {
   }
 
   MixtureParameters moved(const VectorXd& direction, double t) const {
-    MixtureParameters p = now_.parameters;
-    VectorXd change = VectorXd::Zero(layout_.n_parameters());
+    VectorXd change = VectorXd::Zero(theta_.layout().n_parameters());
     for (std::size_t a = 0; a < free_.size(); ++a) change[free_[a]] = t * direction[static_cast<Index>(a)];
-    for_tied([&](index_t a, index_t first) { change[a] = change[first]; });
-    for_coefficients([&](index_t at, Kind kind, index_t i, index_t a) {
-      (kind == kExpert ? p.experts[size(i * p.expert_dim + a)] : p.gates[size(i * p.gate_dim + a)]) +=
-          change[at];
-    });
-    for_covariances(p, [&](index_t i) {
-      if (layout_.shared && i > 0) return;
-      std::vector<double> numbers(size(layout_.n_scales));
-      m_step_.covariance().read(p, i, numbers.data());
-      const double* by = change.data() + layout_.of_expert(kNoise, i);
-      const auto moves = [](double c) { return c != 0; };
-      if (!std::any_of(by, by + layout_.n_scales, moves)) return;
-      for (double& number : numbers) number += *by++;
-      m_step_.covariance().write(numbers.data(), i, p);
-    });
-    for_dispersion(p, [&](Kind kind, index_t i) {
-      const auto [least, largest] = bounds(kind);
-      const double log_ratio = change[layout_.of_expert(kind, i)];
-      double& value = (kind == kNoise ? p.variance : p.shape)[size(i)];
-      value = std::clamp(value * std::exp(kind == kNoise ? 2 * log_ratio : log_ratio), least, largest);
-    });
-    return p;
+    return theta_.moved(now_.parameters, std::move(change));
   }
 
   // Takes the step, halved until the objective does not fall; false where it always does.
@@ -429,8 +264,7 @@ class Newton {
   const Poll& poll_;
   AnyEStep& e_step_;
   const MStep m_step_;
-  const ThetaLayout layout_;
-  const std::vector<index_t> stands_for_;
+  const Theta theta_;
   NewtonResult result_;
   Point now_;
   std::vector<index_t> free_;  // the parameters that M is about

@@ -52,17 +52,23 @@ double BlockSums<Scalar>::workspace_bytes() const {
 }
 
 template <class Scalar>
-void BlockSums<Scalar>::start(const RowBlock<Scalar>& block, const Poll& poll) {
+void BlockSums<Scalar>::start(const RowBlock<Scalar>& block, MomentSums& out, const Poll& poll) {
   block_ = block;
+  out_ = &out;
   const std::size_t columns = static_cast<std::size_t>(shape_.dim());
   weight_ = 0;
   centre_.assign(columns, 0.0);
   magnitude_.assign(columns, 0.0);
   scale_.assign(columns, 1.0);
   channel_scale_.assign(static_cast<std::size_t>(shape_.n_channels()), 1.0);
-  fill_zeros(sums_, static_cast<std::size_t>(plan_.size * shape_.n_channels()), poll);
   find_centre();
   if constexpr (sizeof(Scalar) < sizeof(double)) find_scales();
+  out.shape = shape_;
+  out.count = block_.n();
+  out.weight = weight_;
+  out.centre = centre_;
+  out.magnitude = magnitude_;
+  fill_zeros(out.sums, static_cast<std::size_t>(shape_.n_channels() * shape_.layout().size()), poll);
 }
 
 // out[s] = w_s f_h(y_s), plain loops over s that the compiler turns into vectors.
@@ -132,15 +138,23 @@ void BlockSums<Scalar>::find_scales() {
 template <class Scalar>
 void BlockSums<Scalar>::sum(index_t first_piece, index_t last_piece, Workspace<Scalar>& workspace,
                             Checkpoint& checkpoint) {
-  // Channels outside, rows inside: the sums of one turn may stay in the cache for the whole block.
+  // Channels outside, rows inside: the sums of one turn stay in the cache for the whole block, and the next
+  // turn takes the same memory.
   const index_t channels = shape_.n_channels();
+  const index_t offset = plan_.offset(first_piece), size = plan_.offset(last_piece) - offset;
+  const Poll poll = [&checkpoint] { checkpoint.check(); };
   for (index_t h = 0; h < channels; h += channels_at_once_) {
-    const Turn turn{h, std::min(channels_at_once_, channels - h), first_piece, last_piece,
-                    sums_.data() + h * plan_.size};
+    const index_t count = std::min(channels_at_once_, channels - h);
+    AlignedVector<double>& sums = workspace.sums();
+    fill_zeros(sums, static_cast<std::size_t>(size * count), poll);
+    const Turn turn{h, count, first_piece, last_piece, sums.data(), offset};
     if (plan_.dot_form) {
       sum_dot(turn, workspace, checkpoint);
     } else {
       sum_outer(turn, workspace, checkpoint);
+    }
+    for (index_t i = 0; i < count; ++i) {
+      plan_.unpack(sums.data(), {first_piece, last_piece}, {i, count}, out_->channel(h + i), poll);
     }
   }
 }
@@ -203,7 +217,7 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, 
       const index_t n_columns = piece.n_columns * channels;
       kernel.dot_update(piece.b + 1, n_columns, length, Ut.data(), Ut.stride, Ut.row(piece.b),
                         columns.row(plan_.layout.first_col(piece.b) * channels), columns.stride,
-                        turn.sums + piece.offset * channels, n_columns);
+                        turn.of(piece), n_columns);
     }
   }
 }
@@ -261,38 +275,26 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
       kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.group, n, U.data(), U.stride,
                          piece.n_columns * channels,
                          columns.data() + plan_.layout.first_col(piece.b) * channels, columns.stride,
-                         P.data(), P.stride, turn.sums + piece.offset * channels, width);
+                         P.data(), P.stride, turn.of(piece), width);
     }
   }
 }
 
 template <class Scalar>
-void BlockSums<Scalar>::finish(MomentSums& out, const Poll& poll) const {
-  out.shape = shape_;
-  out.count = block_.n();
-  out.weight = weight_;
-  out.centre = centre_;
-  out.magnitude = magnitude_;
-  fill_zeros(out.sums, static_cast<std::size_t>(shape_.n_channels() * shape_.layout().size()), poll);
-  const index_t channels = shape_.n_channels();
-  for (index_t h = 0; h < channels; ++h) {
-    const index_t turn = h / channels_at_once_ * channels_at_once_;
-    const index_t count = std::min(channels_at_once_, channels - turn);
-    plan_.unpack(sums_.data() + turn * plan_.size, count, h - turn, out.channel(h), poll);
-  }
-  if constexpr (sizeof(Scalar) < sizeof(double)) unscale(out);
+void BlockSums<Scalar>::finish() {
+  if constexpr (sizeof(Scalar) < sizeof(double)) unscale();
 }
 
 // Takes the powers of two off again.
 template <class Scalar>
-void BlockSums<Scalar>::unscale(MomentSums& out) const {
+void BlockSums<Scalar>::unscale() {
   const PackedLayout layout = shape_.layout();
   const index_t dim = layout.dim;
   std::vector<double> inverse(scale_.size());
   for (index_t j = 0; j < dim; ++j) inverse[j] = 1 / scale_[j];
   std::vector<double> columns;  // of the pairs c <= e, c, or 1
   for (index_t h = 0; h < shape_.n_channels(); ++h) {
-    double* entry = out.channel(h);
+    double* entry = out_->channel(h);
     for (index_t b = 0; b < dim; ++b) {
       columns.clear();
       for (index_t c = b; c < dim && layout.order > 2; ++c) {

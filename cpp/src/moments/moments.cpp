@@ -90,7 +90,8 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
   const std::vector<index_t> parts =
       plan.split(wave > 1 ? 1 : std::max<index_t>(usable_threads(n_threads, n_threads), wanted + 1));
   const index_t n_parts = static_cast<index_t>(parts.size()) - 1;
-  MomentSums total = total_.copy(poll);
+  MomentSums total;
+  if (total_.count > 0) total = total_.copy(poll);  // else the first block takes its place
   std::vector<BlockSums<Scalar>> blocks(static_cast<std::size_t>(wave), BlockSums<Scalar>(shape(), plan));
   std::vector<MomentSums> sums(blocks.size());
   WorkspacePool<Scalar> workspaces;
@@ -102,7 +103,7 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
       if (first + i == 0) rows.head = pending_view();
       const index_t row = std::max<index_t>(0, (first + i) * kSuperBlock - waiting);
       rows.tail = slice(samples, row, kSuperBlock - rows.head.n);
-      blocks[i].start(rows, look);
+      blocks[i].start(rows, sums[i], look);
     };
     // Either many blocks, each on one thread, or one block whose panels the threads share.
     if (n_parts > 1) start(0, poll);
@@ -114,9 +115,9 @@ MomentSums MomentAccumulator<Scalar>::add_blocks(const SampleView<Scalar>& sampl
       workspaces.with([&](Workspace<Scalar>& workspace) {
         blocks[i].sum(parts[part], parts[part + 1], workspace, checkpoint);
       });
-      if (n_parts == 1) blocks[i].finish(sums[i], look);
+      if (n_parts == 1) blocks[i].finish();
     });
-    if (n_parts > 1) blocks[0].finish(sums[0], poll);
+    if (n_parts > 1) blocks[0].finish();
     for (index_t i = 0; i < n; ++i) {
       total.merge(sums[i], poll);
       total.check_finite(poll);
@@ -237,12 +238,12 @@ MomentSums MomentAccumulator<Scalar>::snapshot(const Poll& poll) const {
     const SumPlan plan = sum_plan<double>(shape());
     BlockSums<double> block(shape(), plan);
     MomentSums sums;
-    block.start(rows, poll);
+    block.start(rows, sums, poll);
     Workspace<double> workspace;
     parallel_for(1, 1, poll, [&](index_t, Checkpoint& checkpoint) {
       block.sum(0, plan.n_pieces(), workspace, checkpoint);
     });
-    block.finish(sums, poll);
+    block.finish();
     all.merge(sums, poll);
   }
   if (all.count > 0) all.recentre_to_mean(poll);

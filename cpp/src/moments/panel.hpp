@@ -54,8 +54,12 @@ class Workspace {
     return panel;
   }
 
+  // The sums of some pieces.
+  AlignedVector<double>& sums() { return sums_; }
+
  private:
   Panel<Scalar> panels_[n_purposes];
+  AlignedVector<double> sums_;
 };
 
 // As many workspaces as threads are at work at once, handed from task to task.

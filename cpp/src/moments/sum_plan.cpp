@@ -58,25 +58,28 @@ SumPlan::SumPlan(const MomentShape& shape, const kernels::Tuning& tuning, index_
   }
 }
 
-void SumPlan::unpack(const double* from, index_t n_channels, index_t channel, double* entries,
+void SumPlan::unpack(const double* sums, Range range, Channel channel, double* entries,
                      const Poll& poll) const {
+  const index_t start = offset(range.first);
   if (dot_form) {
-    in_parts(static_cast<std::size_t>(size), poll, [&](std::size_t first, std::size_t last) {
-      for (std::size_t i = first; i < last; ++i) {
-        entries[i] = from[i * static_cast<std::size_t>(n_channels) + static_cast<std::size_t>(channel)];
-      }
-    });
+    entries += start, sums += channel.number;
+    in_parts(static_cast<std::size_t>(offset(range.last) - start), poll,
+             [&](std::size_t first, std::size_t last) {
+               const std::size_t count = static_cast<std::size_t>(channel.count);
+               for (std::size_t i = first; i < last; ++i) entries[i] = sums[i * count];
+             });
     return;
   }
-  for (const Piece& piece : pieces) {
+  for (index_t p = range.first; p < range.last; ++p) {
+    const Piece& piece = pieces[p];
     if (poll) poll();
     for (index_t r = piece.first_run; r < piece.first_run + piece.group.n_runs; ++r) {
       const kernels::PairRun& run = pair_runs[r];
       const index_t cols = layout.cols(run.b), skipped = piece.n_columns - cols;
       double* to = entries + layout.offset(run.b) + run.a * cols;
-      const double* column =
-          from + piece.offset * n_channels + (skipped * n_channels + channel) * width + run.lane;
-      for (index_t c = 0; c < cols; ++c, column += n_channels * width) {
+      const double* column = sums + (piece.offset - start) * channel.count +
+                             (skipped * channel.count + channel.number) * width + run.lane;
+      for (index_t c = 0; c < cols; ++c, column += channel.count * width) {
         for (index_t i = 0; i < run.length; ++i) to[i * cols + c] = column[i];
       }
     }

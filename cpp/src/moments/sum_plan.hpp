@@ -33,14 +33,23 @@ struct SumPlan {
     kernels::PairGroup group = {};
   };
 
-  // Copies the pieces of one channel out of n_channels to that channel's packed entries.
-  void unpack(const double* pieces, index_t n_channels, index_t channel, double* entries,
-              const Poll& poll) const;
+  // Some pieces, and one channel out of several.
+  struct Range {
+    index_t first, last;
+  };
+  struct Channel {
+    index_t number, count;
+  };
+  // Copies the pieces of one channel to that channel's packed entries; sums: of these pieces, with all
+  // channels.
+  void unpack(const double* sums, Range range, Channel channel, double* entries, const Poll& poll) const;
 
   // Pieces with share `part` of `n_parts` of the work: from starts[part] to starts[part + 1].
   std::vector<index_t> split(index_t n_parts) const;
 
   index_t n_pieces() const { return static_cast<index_t>(pieces.size()); }
+  // Where a piece begins, or after the last one all of them end, in numbers of one channel.
+  index_t offset(index_t piece) const { return piece < n_pieces() ? pieces[piece].offset : size; }
 
   PackedLayout layout;
   bool dot_form;
