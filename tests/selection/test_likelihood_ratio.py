@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, lr_test
 from moefast.datasets import make_moe
 from moefast.em import fit_em
+from moefast.samples import Samples
 from moefast.selection import likelihood_ratio
 from moefast.selection.nested_fits import NestedFits
 
@@ -122,6 +123,14 @@ def test_the_seed_decides_and_processes_do_not():
     assert np.array_equal(one.replicates, two.replicates)
     assert one.statistic == two.statistic
     assert not np.array_equal(one.replicates, other.replicates)
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_the_same_weight_for_all_rows_is_so_many_rows(weight):
+    X, y, _ = simulated(30, 2, 0)
+    rows = likelihood_ratio._rows_of_weight_one(Samples(X, y, np.full(30, weight)))
+    assert rows.n_rows == 30 * weight
+    assert (rows.sample_weight == 1.0).all()
 
 
 def test_a_weight_is_so_many_rows():
