@@ -184,8 +184,8 @@ class SearchSettings:
         The share of the iterations for the search where its best optima go on on more rows. These have the rest.
     bumped, bumping_patience : int
         How many optima go on there, and after how many rounds of moves in vain each stops. Power plant with three
-        experts ends at the best known optimum for 20 of 24 seeds; for 8 where 5000 rows are searched and nothing
-        follows on more, for 5 where all are, in the same time and more.
+        experts ends at the best known optimum for 17 to 20 of 24 seeds; for 8 where 5000 rows are searched and
+        nothing follows on more, for 5 where all are, in the same time and more.
 
     finalists, finalist_iterations : int
         How many optima compete on all rows under the ridge asked for, and EM iterations there before the best of
