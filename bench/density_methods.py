@@ -56,9 +56,17 @@ def linear_tree(X, y, seed):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if not hasattr(BaseEstimator, "_validate_data"):
-        raise ImportError("a linear-tree that this scikit-learn can run")
-    return with_held_out_sigma(make_pipeline(StandardScaler(), LinearTreeRegressor(Ridge())), X, y, seed)
+    class Tree(LinearTreeRegressor):
+        """One that newer releases of scikit-learn can run, where checks are a function."""
+
+        if not hasattr(BaseEstimator, "_validate_data"):
+
+            def _validate_data(self, *data, force_all_finite=True, **checks):
+                from sklearn.utils.validation import validate_data
+
+                return validate_data(self, *data, ensure_all_finite=force_all_finite, **checks)
+
+    return with_held_out_sigma(make_pipeline(StandardScaler(), Tree(Ridge())), X, y, seed)
 
 
 def ngboost(X, y, seed):
