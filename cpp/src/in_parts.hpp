@@ -22,6 +22,7 @@ void in_parts(std::size_t n, const Poll& poll, const Work& work) {
 // n zeros.
 template <class Vector>
 void fill_zeros(Vector& values, std::size_t n, const Poll& poll) {
+  if (values.capacity() < n) Vector().swap(values);  // the old memory goes before the new is taken
   values.clear();
   values.reserve(n);
   in_parts(n, poll, [&](std::size_t, std::size_t last) { values.resize(last); });

@@ -42,13 +42,14 @@ BlockSums<Scalar>::BlockSums(const MomentShape& shape, const SumPlan& plan) : sh
 }
 
 template <class Scalar>
-double BlockSums<Scalar>::workspace_bytes() const {
+double BlockSums<Scalar>::workspace_bytes(double part_bytes) const {
   const index_t dim = shape_.dim(), channels = channels_at_once_;
   const index_t columns = plan_.layout.cols(0) * channels;
   const index_t others = plan_.dot_form ? dim + 2 * channels : plan_.width + dim * (1 + channels) + channels;
   // A tenth for the padding of rows.
-  return 1.1 * static_cast<double>(sizeof(Scalar)) * static_cast<double>(chunk_) *
-         static_cast<double>(columns + others);
+  return part_bytes * static_cast<double>(channels) + 1.1 * static_cast<double>(sizeof(Scalar)) *
+                                                          static_cast<double>(chunk_) *
+                                                          static_cast<double>(columns + others);
 }
 
 template <class Scalar>

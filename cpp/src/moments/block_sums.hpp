@@ -28,8 +28,8 @@ class BlockSums {
   void start(const RowBlock<Scalar>& block, MomentSums& out, const Poll& poll);
   // Sums the pieces first .. last - 1. Different ranges may run at the same time on different threads.
   void sum(index_t first_piece, index_t last_piece, Workspace<Scalar>& workspace, Checkpoint& checkpoint);
-  // Of one thread.
-  double workspace_bytes() const;
+  // Of one thread, whose sums of a channel are so many bytes at a time.
+  double workspace_bytes(double part_bytes) const;
   // Once all pieces are summed; an overflow is left in the result.
   void finish();
 

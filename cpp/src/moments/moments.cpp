@@ -71,7 +71,8 @@ double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads
   const double panels = static_cast<double>(plan.size) / static_cast<double>(plan.layout.size());
   return sums_bytes(shape) * (2 + std::max(2.2, 1.05 + panels) * blocks) + pending +
          static_cast<double>(usable_threads(n_threads, n_threads)) *
-             BlockSums<Scalar>(shape, plan).workspace_bytes();
+             BlockSums<Scalar>(shape, plan)
+                 .workspace_bytes(std::min(kPartBytes, 8.0 * static_cast<double>(plan.size)));
 }
 
 template <class Scalar>
