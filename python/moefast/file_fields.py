@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = [
+    "LARGEST",
     "Anything",
     "Choice",
     "Compound",
@@ -20,9 +21,11 @@ __all__ = [
     "Row",
     "Text",
     "Whole",
+    "short",
 ]
 
-_LARGEST = 1.7976931348623157e308
+LARGEST = 1.7976931348623157e308
+"""Of float64."""
 
 
 class Field(Protocol):
@@ -46,10 +49,11 @@ class _Simple:
 
     def check(self, name: str, value: object) -> None:
         if not self.fits(value):
-            raise ValueError(f"{name} must be {self}, got {_short(value)}")
+            raise ValueError(f"{name} must be {self}, got {short(value)}")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Show a value in at most 60 letters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
@@ -58,8 +62,8 @@ def _short(value: object) -> str:
 class Number(_Simple):
     """A finite number from `low` to `high`, or above `low`."""
 
-    low: float = -_LARGEST
-    high: float = _LARGEST
+    low: float = -LARGEST
+    high: float = LARGEST
     above: bool = False
 
     def fits(self, value: object) -> bool:
@@ -68,8 +72,8 @@ class Number(_Simple):
         return number and self.low <= value <= self.high and not (self.above and value == self.low)  # type: ignore[operator]
 
     def __str__(self) -> str:
-        parts = [f"above {self.low:g}" if self.above else f"not below {self.low:g}"] * (self.low > -_LARGEST)
-        parts += [f"at most {self.high:g}"] * (self.high < _LARGEST)
+        parts = [f"above {self.low:g}" if self.above else f"not below {self.low:g}"] * (self.low > -LARGEST)
+        parts += [f"at most {self.high:g}"] * (self.high < LARGEST)
         return " ".join(["a finite number", " and ".join(parts)]).strip()
 
 
@@ -214,7 +218,7 @@ class Row(Compound):
     def check(self, name: str, value: object) -> None:
         """Raise ValueError that names the entry to blame."""
         if not isinstance(value, (list, tuple)) or len(value) != len(self.entries):
-            raise ValueError(f"{name} must be {self}, got {_short(value)}")
+            raise ValueError(f"{name} must be {self}, got {short(value)}")
         for i, (rule, entry) in enumerate(zip(self.entries, value, strict=True)):
             rule.check(f"{name}[{i}]", entry)
 

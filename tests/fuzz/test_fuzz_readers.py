@@ -11,6 +11,8 @@ import strategies as some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from places import places
+
 TOKENS = [
     b"NaN",
     b"Infinity",
@@ -95,22 +97,13 @@ def damaged(draw, data):
     return bytes(data)
 
 
-def _places(value, path=()):
-    yield path
-    rows = enumerate(value) if isinstance(value, (list, tuple)) else ()
-    children = value.items() if isinstance(value, dict) else rows
-    for key, child in children:
-        yield from _places(child, (*path, key))
-
-
 @st.composite
 def forged(draw, data):
     """Draw the JSON of a model file with other content in some places."""
     document = copy.deepcopy(json.loads(data))
     for _ in range(draw(st.integers(1, 2))):
         rng = random.Random(draw(some.seeds))
-        places = list(_places(document["content"]))
-        *path, last = ("content", *rng.choice(places))
+        *path, last = ("content", *rng.choice(list(places(document["content"], range))))
         owner = document
         for step in path:
             owner = owner[step]
@@ -135,7 +128,7 @@ def forged_checkpoint(draw, data):
     def change(state):
         for _ in range(draw(st.integers(1, 2))):
             rng = random.Random(draw(some.seeds))
-            *path, last = rng.choice([place for place in _places(state) if place])
+            *path, last = rng.choice([place for place in places(state, range) if place])
             owner, owners = state, []
             for step in path:
                 owners.append((owner, step))

@@ -10,6 +10,7 @@ import pytest
 from moefast import MixtureOfExpertsRegressor, ModelFileError, load_model, save_model
 from moefast.datasets import make_moe
 from moefast.search.report import FitReport
+from places import places
 
 NAN, INF = float("nan"), float("inf")
 
@@ -45,16 +46,9 @@ def _at(content, place):
     return content
 
 
-def _places(value, path=()):
+def _places(value):
     """Every field and entry; of lists the first and the last."""
-    if path:
-        yield path
-    if isinstance(value, dict):
-        for key in value:
-            yield from _places(value[key], (*path, key))
-    elif isinstance(value, list) and value:
-        for i in sorted({0, len(value) - 1}):
-            yield from _places(value[i], (*path, i))
+    return [place for place in places(value, lambda n: sorted({0, n - 1}) if n else ()) if place]
 
 
 def _name(place):

@@ -59,9 +59,10 @@ template <class Scalar>
 MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape, const Poll& poll)
     : total_(shape, poll) {}
 
-// The state, the copy of it that makes the strong guarantee, and for every block in work its panels (a sixth
-// more than the sums, or with few features a third) and its sums; for every thread its workspace, and the
-// pending rows, twice while they are replaced.
+// The state, the copy of it that makes the strong guarantee, and for every block in work its sums, and as
+// much again (a sixth more, or with few features a third) for what the allocator keeps of the sums before;
+// for every thread its workspace with the sums of a part, and the pending rows, twice while they are
+// replaced.
 template <class Scalar>
 double MomentAccumulator<Scalar>::memory(const MomentShape& shape, int n_threads) {
   const double blocks = static_cast<double>(blocks_at_once(shape, n_threads, n_threads));

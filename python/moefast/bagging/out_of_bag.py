@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from moefast._typing import Floats
 from moefast.bagging.averaged import can_be_drawn_together
+from moefast.best_scale import best_scale
 from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 
@@ -127,13 +127,7 @@ class OutOfBag:
 
     def likeliest_spread(self, shrunk: float = 1.0) -> float:
         """Return the c for which the rows are likeliest."""
-        found = minimize_scalar(
-            lambda logarithm: -self.of_row(float(np.exp(logarithm)), shrunk),
-            bounds=(np.log(_LEAST), np.log(_MOST)),
-            method="bounded",
-            options={"xatol": _TOLERANCE},
-        )
-        return float(np.exp(found.x))
+        return best_scale(lambda c: -self.of_row(c, shrunk), _LEAST, _MOST)
 
     def covering_spread(self, shrunk: float = 1.0) -> float:
         """Return the c with which intervals of 90 % hold 90 % of the rows."""

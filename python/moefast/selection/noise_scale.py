@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from scipy.optimize import minimize_scalar
-
+from moefast.best_scale import best_scale
 from moefast.mixture import Mixture
 from moefast.samples import Samples
 from moefast.selection.cross_validation import unit_log_density
 
 __all__ = ["best_noise_scale", "with_noise_times"]
 
-# c lies between these, and is found to this in its logarithm.
-_LEAST, _MOST, _TOLERANCE = 0.5, 4.0, 0.01
+# c lies between these.
+_LEAST, _MOST = 0.5, 4.0
 
 
 def with_noise_times(mixture: Mixture, scale: float) -> Mixture:
@@ -42,15 +40,12 @@ def best_noise_scale(laws: Sequence[Mixture], held_out: Sequence[Samples]) -> fl
     if not laws[0].family.has_scale:
         return 1.0
 
-    def loss(logarithm: float) -> float:
-        scale = float(np.exp(logarithm))
+    def loss(scale: float) -> float:
         of_folds = (
             samples.unit_weight @ unit_log_density(with_noise_times(law, scale), samples)
             for law, samples in zip(laws, held_out, strict=True)
         )
         return -float(sum(of_folds))
 
-    found = minimize_scalar(
-        loss, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded", options={"xatol": _TOLERANCE}
-    )
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    scale = best_scale(loss, _LEAST, _MOST)
+    return scale if loss(scale) < loss(1.0) else 1.0

@@ -13,11 +13,11 @@ from moefast._typing import AnyFloats, Floats
 from moefast.samples import NO_TERMS, RowTerms
 from moefast.sources.columns import SourceError, label_numbers, labels_of, numbers
 
-__all__ = ["Batch", "Columns", "SourceError", "changed", "place"]
+__all__ = ["LARGEST_WEIGHT", "Batch", "Columns", "SourceError", "changed", "place"]
 
 
-# So that sums of weights, and of their products with squares, stay in range.
-_LARGEST_WEIGHT = 1e80
+LARGEST_WEIGHT = 1e80
+"""Of a row: sums of weights, and of their products with squares, stay in range."""
 
 
 def place(label: str, what: str, groups: Sequence[tuple[int, int]], row: int) -> str:
@@ -166,10 +166,10 @@ class Batch:
                 raise SourceError(
                     f"{where(row)}: weights {columns.weights!r} must not be negative, got {w[row]:g}"
                 )
-            if n and w.max() > _LARGEST_WEIGHT:
+            if n and w.max() > LARGEST_WEIGHT:
                 row = int(np.argmax(w))
                 raise SourceError(
-                    f"{where(row)}: weights {columns.weights!r} must be at most {_LARGEST_WEIGHT:g}, got "
+                    f"{where(row)}: weights {columns.weights!r} must be at most {LARGEST_WEIGHT:g}, got "
                     f"{w[row]:g}; scale them"
                 )
             keep = w > 0

@@ -8,15 +8,38 @@ from typing import Any
 
 import numpy as np
 
-from moefast.file_fields import Anything, Choice, Compound, Field, Listing, Number, Record, Text, Whole
+from moefast.file_fields import (
+    LARGEST,
+    Anything,
+    Choice,
+    Compound,
+    Field,
+    Listing,
+    Number,
+    Record,
+    Text,
+    Whole,
+    short,
+)
+from moefast.sources.batch import LARGEST_WEIGHT
 from moefast.streams.sum_tree import FAN_IN
 
-__all__ = ["LABELS", "LARGEST_PARAMETER", "PARTIAL", "Entry", "First", "Levels", "Like", "Sample", "heavy_rows"]
-__all__ += ["weighed"]
+__all__ = [
+    "LABELS",
+    "LARGEST_PARAMETER",
+    "PARTIAL",
+    "Entry",
+    "First",
+    "Levels",
+    "Like",
+    "Sample",
+    "heavy_rows",
+    "weighed",
+]
 
-_LARGEST = 1.7976931348623157e308
-# Of a row, as in sources/batch.py, and of a parameter in standard units: squares stay in range.
-_LARGEST_WEIGHT, LARGEST_PARAMETER = 1e80, 1e150
+LARGEST_PARAMETER = 1e150
+"""In standard units: squares stay in range."""
+
 # Of the rows that are drawn from more; and the sum of all weights.
 _LEAST_WEIGHT, _LARGEST_TOTAL = 1e-200, 1e100
 
@@ -26,8 +49,8 @@ class _Values(Compound):
     """An array of numbers from `low` to `high`; None in its shape is any length."""
 
     shape: tuple[int | None, ...]
-    low: float = -_LARGEST
-    high: float = _LARGEST
+    low: float = -LARGEST
+    high: float = LARGEST
     dtype: str = "float64"
 
     def check(self, name: str, value: object) -> None:
@@ -42,7 +65,7 @@ class _Values(Compound):
 
     def __str__(self) -> str:
         shape = ", ".join("any" if length is None else str(length) for length in self.shape)
-        ends = "" if self.low == -_LARGEST else f" not below {self.low:g}"
+        ends = "" if self.low == -LARGEST else f" not below {self.low:g}"
         return f"an array ({shape}) of {self.dtype}{ends}"
 
 
@@ -79,7 +102,7 @@ class Like(Compound):
     """
 
     value: Any
-    high: float = _LARGEST
+    high: float = LARGEST
     low: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, name: str, value: object) -> None:
@@ -106,7 +129,7 @@ class Like(Compound):
     def _numbers(self, name: str, wanted: Any, got: Any, low: float) -> None:
         finite = low > -np.inf
         if isinstance(wanted, np.ndarray):
-            rule = _Values(wanted.shape, low, min(self.high, _LARGEST), str(wanted.dtype))
+            rule = _Values(wanted.shape, low, min(self.high, LARGEST), str(wanted.dtype))
             if finite:
                 rule.check(name, got)
             elif not isinstance(got, np.ndarray) or (got.shape, got.dtype) != (wanted.shape, wanted.dtype):
@@ -224,7 +247,7 @@ class Sample(Compound):
             "n_drawn": Whole(self.n_drawn, self.n_drawn),
             "hashes": _Values((None,), dtype="uint64"),
             "rows": _Values((None, len(self.ends[0]))),
-            "weight": _Values((None,), 5e-324, _LARGEST_WEIGHT),
+            "weight": _Values((None,), 5e-324, LARGEST_WEIGHT),
             "count": _Values((None,), 1.0, 2.0**63),
         }
         _Table(Record(fields), ("hashes", "rows", "weight", "count")).check(name, value)
@@ -309,5 +332,4 @@ def _kind(value: object) -> str:
         return f"an array {value.shape} of {value.dtype}"
     if isinstance(value, Mapping):
         return f"the fields {', '.join(map(str, value))}"[:80]
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return short(value)

@@ -17,8 +17,16 @@ from moefast.streams.labels import Labels
 from moefast.streams.passes import PartSums, RowSums
 from moefast.streams.priority_sample import PrioritySample
 
-__all__ = ["Kept", "mixtures_like", "parameters_of", "some_labels", "the_first_pass", "the_heavy_rows"]
-__all__ += ["the_part_sums", "the_weights"]
+__all__ = [
+    "Kept",
+    "mixtures_like",
+    "parameters_of",
+    "some_labels",
+    "the_first_pass",
+    "the_heavy_rows",
+    "the_part_sums",
+    "the_weights",
+]
 
 T = TypeVar("T")
 

@@ -28,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.legendre import leggauss
 from scipy.interpolate import CubicSpline
-from scipy.optimize import minimize_scalar
 from scipy.special import eval_hermitenorm, roots_hermitenorm
 
 from moefast._typing import Floats
+from moefast.best_scale import best_scale
 from moefast.links import Link, get_link
 from moefast.standardisation import location_and_scale
 from moefast.transforms.polynomial import check_sigma, for_hashable, link_spread, mean_slope, refuse_vanishing
@@ -211,14 +211,12 @@ def marginal_sigma(
     if largest <= smallest:
         return smallest
 
-    def loss(log_sigma: float) -> float:
-        sigma = float(np.exp(log_sigma))
+    def loss(sigma: float) -> float:
         table = _table(link, sigma)
         _, log_density = _posteriors(link, sigma, table, 0)
         return -float(share @ np.interp(y, table, log_density))
 
-    ends = (float(np.log(smallest)), float(np.log(largest)))
-    return float(np.exp(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 0.01}).x))
+    return best_scale(loss, smallest, largest)
 
 
 def _clamped(spline: CubicSpline, y: Floats) -> Floats:

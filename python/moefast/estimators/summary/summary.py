@@ -242,9 +242,11 @@ def _law(model: MixtureEstimator) -> str:
     """Say what the coefficients of experts are of, and which class the first is, that others are held against."""
     if not model.mixture_.link.is_linear:
         return "Experts"
-    first, *others = map(str, getattr(model, "classes_", ["", ""]))
-    against = f" of {others[0]}" * (len(others) == 1) + f" against {first}" if first else ""
-    return f"Experts: {model.mixture_.family.predicts}{against} = a.x + b"
+    predicts = model.mixture_.family.predicts
+    if hasattr(model, "classes_"):
+        first, *others = map(str, model.classes_)
+        predicts += f" of {others[0]} against {first}" if len(others) == 1 else f" against {first}"
+    return f"Experts: {predicts} = a.x + b"
 
 
 def _kind(model: MixtureEstimator) -> str:
