@@ -7,6 +7,7 @@ out.
 
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -149,7 +150,11 @@ def ours(model, X, y, seed):
             raise AssertionError("the densities of the model are not those of its parameters")
         if not np.allclose(found.mean, model.predict(rows)):
             raise AssertionError("the predictions of the model are not those of its parameters")
-        return found
+        intervals = model.predict_interval(rows)
+        tails = np.stack([found.cdf(intervals[:, 0]), 1 - found.cdf(intervals[:, 1])])
+        if not np.allclose(tails, tails[0, 0], atol=1e-7):
+            raise AssertionError("the intervals of the model do not leave as much out on all sides of all rows")
+        return replace(found, intervals=intervals)
 
     return laws
 

@@ -3,9 +3,9 @@
 The splits are in kind those of the UCI benchmark of Hernandez-Lobato and Adams (2015) and of the NGBoost paper:
 20, or 5 above 5000 rows, the same for every method. Of each split: negative log-likelihood a row, in the units of
 the data, and continuous ranked probability score (lower is better), root mean squared error, the share of
-responses in the 90 % interval with equal tails, and CPU seconds of fitting and predicting, one thread. Means over
-the splits with standard errors; differences are those of the splits, paired. Packages and tables that are not
-installed are left out.
+responses in the 90 % interval (of ours that of ``predict_interval``, else the one of the law with equal tails),
+and CPU seconds of fitting and predicting, one thread. Means over the splits with standard errors; differences are
+those of the splits, paired. Packages and tables that are not installed are left out.
 
     python bench/held_out_density.py [--data FILE.csv ...] [--tables diabetes engel ...] [--splits 20]
         [--methods mixture NGBoost ...] [--also "five=MixtureOfExpertsRegressor(5, gate_alpha=1e-3)" ...]

@@ -63,6 +63,8 @@ def test_one_normal_a_row_and_the_scores_of_a_split():
     assert found["nll"] == pytest.approx(-norm.logpdf(y, [0, 1], 2).mean())
     assert found["rmse"] == pytest.approx(np.sqrt((1 + 16) / 2))
     assert found["coverage"] == 0.5  # 4 is beyond 1.645 * 2
+    wide = NormalMixtures(one.proportions, one.means, one.sigma, np.array([[-5.0, 5.0], [-4.0, 6.0]]))
+    assert scores(wide, y) == {**found, "coverage": 1.0}
 
 
 def data(n=150):
@@ -102,6 +104,10 @@ def test_a_model_that_says_something_else_than_its_parameters_is_told(monkeypatc
     laws = density_methods.ours(MixtureOfExpertsRegressor(2), X, y, 0)
     monkeypatch.setattr(MixtureOfExpertsRegressor, "score_samples", lambda self, X, y: np.zeros(len(X)))
     with pytest.raises(AssertionError, match="densities"):
+        laws(X)
+    monkeypatch.undo()
+    monkeypatch.setattr(MixtureOfExpertsRegressor, "predict_interval", lambda self, X: np.zeros((len(X), 2)))
+    with pytest.raises(AssertionError, match="intervals"):
         laws(X)
 
 

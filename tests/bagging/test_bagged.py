@@ -42,10 +42,10 @@ def test_the_law_is_the_average_of_the_replicates(fitted):
     assert fitted.score_samples(X, y) == pytest.approx(expected, rel=1e-12)
     assert fitted.log_likelihood(X, y) == pytest.approx(expected.sum(), rel=1e-12)
     assert fitted.predict(X) == pytest.approx(mean)
-    low, high = fitted.predict_interval(X, 0.8).T
+    low, high = fitted.predict_interval(X, 0.8, calibrated=False).T
     assert fitted.cdf(X, low) == pytest.approx(0.1, rel=1e-8)
     assert fitted.cdf(X, high) == pytest.approx(0.9, rel=1e-8)
-    assert fitted.predict_quantile(X, 0.1) == pytest.approx(low)
+    assert fitted.predict_quantile(X, 0.1, calibrated=False) == pytest.approx(low)
 
 
 @pytest.mark.parametrize("unit", [1e-200, 1e156])
@@ -98,14 +98,16 @@ def test_out_of_bag_is_of_rows_that_replicates_have_not_seen(fitted):
     found = OutOfBag(fitted.mixture_.parts, np.array([draw.left_out for draw in draws]), check_samples(X, y))
     shrunk = np.sqrt(1 - between.mean() * (1 / 2 - 1 / 10) / np.mean(errors**2))
     assert found.shrunk(10) == pytest.approx(shrunk, rel=1e-9)
-    # No other c makes them likelier, and with another as many are in the intervals as should be.
-    likeliest, covering = found.likeliest_spread(shrunk), found.covering_spread(shrunk)
-    assert found.best_spread(10) == c == pytest.approx(np.sqrt(likeliest * covering), rel=1e-12)
-    tried = [found.log_density(likeliest * factor, shrunk).mean() for factor in (0.7, 0.97, 1.0, 1.03, 1.4)]
+    # No other c makes them likelier.
+    assert found.best_spread(10) == c
+    tried = [found.log_density(c * factor, shrunk).mean() for factor in (0.7, 0.97, 1.0, 1.03, 1.4)]
     assert np.argmax(tried) == 2
-    assert found.coverage(covering / 1.02, shrunk) < 0.9 < found.coverage(1.02 * covering, shrunk) + 1e-3
-    assert found.coverage(covering, shrunk) == pytest.approx(0.9, abs=0.01)
     assert found.score(10) == pytest.approx(found.log_density(c, shrunk).mean())
+    # An interval that should leave out a share reaches to where so many of the shrunken rows lie beyond.
+    below = found.cdf(c, shrunk)
+    own = np.quantile(2 * np.minimum(below, 1 - below), 0.1, method="weibull")
+    expected = fitted.predict_quantile(X, [0.5 * own, 1 - 0.5 * own], calibrated=False)
+    np.testing.assert_allclose(fitted.predict_interval(X, 0.9), expected, rtol=1e-9)
 
 
 def test_weights_are_those_of_the_bootstrap():
@@ -176,7 +178,7 @@ def test_spread_makes_intervals_cover():
     model = BaggedMixtureOfExperts(estimator, n_replicates=20, random_state=0).fit(*wave(600, seed=0))
     plain = clone(model).set_params(spread=1.0).fit(*wave(600, seed=0))
     low, high = model.predict_interval(new).T
-    wide = plain.predict_interval(new)
+    wide = plain.predict_interval(new, calibrated=False)
     assert np.mean((wide[:, 0] < seen) & (seen < wide[:, 1])) > 0.94
     assert np.mean((low < seen) & (seen < high)) == pytest.approx(0.9, abs=0.03)
     assert model.log_likelihood(new, seen) > plain.log_likelihood(new, seen)
@@ -251,6 +253,7 @@ def test_families_and_their_terms():
     assert rate[1] / rate[0] == pytest.approx(np.exp(0.5), rel=0.1)
     assert model.predict([[0.0]], offset=np.log(2)) == pytest.approx(2 * rate[:1])
     assert np.isfinite(model.score_samples(X, y, offset=np.log(exposure))).all()
+    assert model.calibration_ is None
     assert model.predict_interval(X[:3]).shape == (3, 2)
 
 
@@ -380,6 +383,7 @@ def test_a_failed_fit_leaves_the_earlier_one(fitted):
 
 def test_without_folds_nothing_is_left_out():
     model = bagged(n_replicates=4, n_folds=None).fit(*data(80))
+    assert model.calibration_ is None
     assert model.spread_ == 1.0
     assert np.isnan(model.out_of_bag_log_likelihood_)
     assert np.isnan(model.out_of_bag_score_samples_).all()

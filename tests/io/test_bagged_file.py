@@ -40,6 +40,7 @@ def test_round_trip_is_exact(saved, tmp_path):
     X, y = data()
     model, again = fitted().fit(X, y), load_model(saved)
     assert (again.predict_quantile(X, [0.1, 0.5]) == model.predict_quantile(X, [0.1, 0.5])).all()
+    assert (again.calibration_.by_law == model.calibration_.by_law).all()
     assert (again.score_samples(X, y) == model.score_samples(X, y)).all()
     assert (again.mean_prediction(X).se_mean == model.mean_prediction(X).se_mean).all()
     assert str(again.agreement(X, y)) == str(model.agreement(X, y))
@@ -74,6 +75,8 @@ def test_functions_of_gates(tmp_path):
     ("change", "message"),
     [
         (lambda c: c.update(spread=-1.0), "spread"),
+        (lambda c: c.pop("calibration"), "calibration"),
+        (lambda c: c.update(calibration=[1.0]), "calibration"),
         (lambda c: c.update(replicates=[]), "replicates"),
         (lambda c: c.update(replicates=[1, 2]), "damaged"),
         (lambda c: c.update(feature_names=["a"]), "feature_names must be 2 names"),

@@ -79,8 +79,8 @@ def test_unfitted_and_own_functions_are_refused(tmp_path):
 
 
 def test_another_version_is_refused_with_both_numbers(saved):
-    _rewrite(saved, lambda d: d.update(version=5))
-    with pytest.raises(ModelFileError, match=r"version 5.*version 4"):
+    _rewrite(saved, lambda d: d.update(version=6))
+    with pytest.raises(ModelFileError, match=r"version 6.*version 5"):
         load_model(saved)
 
 

@@ -12,7 +12,6 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
 from moefast.datasets import make_moe
 from moefast.selection import regressor_cv
-from moefast.selection.cross_validation import HeldOut
 from moefast.selection.grid import default_counts, default_work
 from moefast.selection.grid_search import Scored, Walk, rival, scores_along_path
 
@@ -284,7 +283,7 @@ def test_richer_gates_end_where_linear_ones_of_as_many_experts_are_better(monkey
 
 def test_rivals_are_paths_of_linear_gates_or_the_same():
     def walk(k, mean, **setting):
-        scored = Scored({"n_experts": k, **setting}, np.array([mean]), HeldOut(mean, 0.1))
+        scored = Scored({"n_experts": k, **setting}, [np.array([mean])], [np.ones(1)])
         return Walk(setting, [scored], k, False, False)
 
     walks = [

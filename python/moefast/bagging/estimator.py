@@ -79,9 +79,8 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     n_folds : int or None
         In how many parts the rows are divided, of which each replicate leaves out one. None leaves none out.
     spread : float or "out-of-bag"
-        c. "out-of-bag" takes the middle between the one for which the rows are likeliest and the one with which
-        intervals of 90 % hold 90 % of them, each predicted by the replicates that have not seen it; 1 with
-        ``n_folds=None`` and for families other than "gaussian" and "student_t".
+        c. "out-of-bag" takes the one for which the rows are likeliest, each predicted by the replicates that have
+        not seen it; 1 with ``n_folds=None`` and for families other than "gaussian" and "student_t".
     random_state : int, Generator, RandomState or None
     n_jobs : int or None
         Processes among which replicates are shared, as in joblib. The result does not depend on it.
@@ -99,6 +98,9 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         ``responsibilities`` have a column for each expert of each replicate.
     spread_ : float
         c.
+    calibration_ : Calibration or None
+        How far intervals and quantiles reach to have as many of the rows left out as they say, each under the
+        replicates that have not seen it; None with ``n_folds=None``, for counts, and for responses with a limit.
     out_of_bag_log_likelihood_ : float
         Mean of log P(y | x) over the rows, with their weights, each under the average of the replicates that have
         not seen it. NaN with ``n_folds=None``.
@@ -245,6 +247,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         else:
             self.spread_ = found.best_spread(int(self.n_replicates)) if known else 1.0
         self.mixture_ = AveragedMixture(found.parts, self.spread_)
+        self.calibration_ = found.calibration(self.spread_, int(self.n_replicates))
         self.out_of_bag_score_samples_ = found.log_density(self.spread_)
         self.out_of_bag_log_likelihood_ = found.of_row(self.spread_) if known else np.nan
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +13,14 @@ from scipy.special import logsumexp
 from moefast._typing import Floats
 from moefast.bagging.averaged import can_be_drawn_together
 from moefast.best_scale import best_scale
+from moefast.calibration import Calibration
 from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 
 __all__ = ["OutOfBag"]
 
-# Of the interval that is to hold as many rows.
-_LEVEL = 0.9
-# c lies between these, and is found to this in its logarithm.
-_LEAST, _MOST, _TOLERANCE = 0.3, 2.0, 0.01
+# c lies between these.
+_LEAST, _MOST = 0.3, 2.0
 # Rows from which c is learnt, at most.
 _ROWS = 3000
 
@@ -97,24 +95,12 @@ class OutOfBag:
 
     def of_row(self, spread: float = 1.0, shrunk: float = 1.0) -> float:
         """Return the mean of log P(y | x) over the rows that some mixture has not seen, with their weights."""
-        return self._weighted_mean(self.log_density(spread, shrunk))
-
-    def coverage(self, spread: float = 1.0, shrunk: float = 1.0) -> float:
-        """Return the share of these rows in the interval of probability 0.9 with equal tails."""
-        below, tail = self.cdf(spread, shrunk), 0.5 * (1.0 - _LEVEL)
-        return self._weighted_mean((tail <= below) & (below <= 1.0 - tail))
-
-    def _weighted_mean(self, values: npt.NDArray[Any]) -> float:
         known = self.times > 0
         weights = self.samples.sample_weight[known]
-        return float(values[known] @ weights / weights.sum())
+        return float(self.log_density(spread, shrunk)[known] @ weights / weights.sum())
 
     def best_spread(self, n_replicates: int) -> float:
-        r"""Return the c that serves the rows best, for an average of so many mixtures.
-
-        It is in the middle, by its logarithm, between the one for which they are likeliest, on which single rows
-        far out have much to say, and the one with which intervals of 90 % hold 90 % of them, on which these have
-        none.
+        r"""Return the c for which the rows are likeliest, for an average of so many mixtures.
 
         A row is predicted here by the few mixtures that have not seen it, a new one by all. The errors of a mean
         of m mixtures have the variance :math:`s^2 + v / m`, with v that between mixtures: those seen here are
@@ -123,22 +109,19 @@ class OutOfBag:
         if not can_be_drawn_together(self.parts[0].family):
             return 1.0
         some, shrunk = self._some(), self.shrunk(n_replicates)
-        return float(np.sqrt(some.likeliest_spread(shrunk) * some.covering_spread(shrunk)))
+        return best_scale(lambda c: -some.of_row(c, shrunk), _LEAST, _MOST)
 
-    def likeliest_spread(self, shrunk: float = 1.0) -> float:
-        """Return the c for which the rows are likeliest."""
-        return best_scale(lambda c: -self.of_row(c, shrunk), _LEAST, _MOST)
+    def calibration(self, spread: float, n_replicates: int) -> Calibration | None:
+        """Return how far intervals of an average with this c of so many mixtures should reach.
 
-    def covering_spread(self, shrunk: float = 1.0) -> float:
-        """Return the c with which intervals of 90 % hold 90 % of the rows."""
-        low, high = np.log(_LEAST), np.log(_MOST)
-        while high - low > _TOLERANCE:
-            middle = 0.5 * (low + high)
-            if self.coverage(float(np.exp(middle)), shrunk) < _LEVEL:
-                low = middle
-            else:
-                high = middle
-        return float(np.exp(0.5 * (low + high)))
+        None where responses are whole numbers, or may be at a limit, so that no interval holds any given share of
+        them; and where all mixtures have seen all rows.
+        """
+        family, known = self.parts[0].family, self.times > 0
+        if family.is_discrete or family.may_be_sure or not known.any():
+            return None
+        below = self.cdf(spread, self.shrunk(n_replicates))
+        return Calibration.of(below[known], self.samples.sample_weight[known])
 
     def score(self, n_replicates: int) -> float:
         """Return what :meth:`of_row` would be with that c and so many mixtures, about."""

@@ -9,19 +9,35 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.calibration import Calibration
 from moefast.estimators.dataset_predictions import DatasetPredictions
 from moefast.estimators.prediction import MixturePredictions, in_range
 from moefast.families import Gaussian
+from moefast.mixture import GatedExperts
 from moefast.power_of_two import over_power_of_two
 from moefast.randomness import RandomState, get_generator
 from moefast.repeated import draw_groups
-from moefast.validation import check_levels, check_number, check_response, check_responses, check_weights
+from moefast.validation import (
+    check_flag,
+    check_levels,
+    check_number,
+    check_response,
+    check_responses,
+    check_weights,
+)
 
 __all__ = ["NumberPredictions"]
 
 
 class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):  # type: ignore[misc]  # scikit-learn is untyped
     """The methods of a fitted regressor."""
+
+    calibration_: Calibration | None = None
+
+    def _set_parameters(self, mixture: GatedExperts, calibration: Calibration | None = None) -> None:
+        """Set the fitted parameters, and what rows held out say of the intervals of their law."""
+        super()._set_parameters(mixture)
+        self.calibration_ = calibration
 
     def predict(self, X: Any, return_std: bool = False, *, offset: Any = None, n_trials: Any = None) -> Any:
         """Return E[y | x], and with `return_std` the standard deviation of y given x.
@@ -52,7 +68,9 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
         X, terms = self._checked_rows(X, offset, n_trials)
         return in_range(self.mixture_.expert_means, X, terms=terms)
 
-    def predict_quantile(self, X: Any, q: Any, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def predict_quantile(
+        self, X: Any, q: Any, *, offset: Any = None, n_trials: Any = None, calibrated: bool = True
+    ) -> Floats:
         """Return quantiles of y given x, exact for the mixture.
 
         Parameters
@@ -62,6 +80,10 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
             Probabilities above 0 and below 1.
         offset, n_trials : float or array-like of shape (n,), optional
             As in :meth:`predict`.
+        calibrated : bool
+            Whether those at q and 1 - q have between them as many rows held out as they should, where the fit has
+            held rows out (``calibration_``). Otherwise, and always without such rows, they are those of the law
+            itself, of which :meth:`cdf` is the inverse. The median is the same.
 
         Returns
         -------
@@ -76,20 +98,27 @@ class NumberPredictions(DatasetPredictions, RegressorMixin, MixturePredictions):
             When q is no probability.
         """
         levels = check_levels("q", q)
+        check_flag("calibrated", calibrated)
         X, terms = self._checked_rows(X, offset, n_trials)
-        values = in_range(lambda rows: self.mixture_.quantile(rows, np.atleast_1d(levels), terms), X)
+        own = np.atleast_1d(levels)
+        if calibrated and self.calibration_ is not None:
+            own = self.calibration_.levels(own)
+        values = in_range(lambda rows: self.mixture_.quantile(rows, own, terms), X)
         return values if levels.ndim else values[:, 0]
 
-    def predict_interval(self, X: Any, level: float = 0.9, *, offset: Any = None, n_trials: Any = None) -> Floats:
+    def predict_interval(
+        self, X: Any, level: float = 0.9, *, offset: Any = None, n_trials: Any = None, calibrated: bool = True
+    ) -> Floats:
         """Return the interval that leaves the same probability out on both sides, shape (n, 2).
 
-        `level` is the probability of the interval. Where the law of y has two humps it reaches over both and what
-        lies between: ``log_density`` on a grid shows it.
+        `level` is the probability of the interval, with `calibrated` by the rows held out, where the fit has held
+        some out, otherwise by the law itself: it is from one :meth:`predict_quantile` to another. Where the law of
+        y has two humps it reaches over both and what lies between: ``log_density`` on a grid shows it.
         """
         check_number("level", level)
         check_levels("level", level)
         levels = [0.5 * (1.0 - level), 0.5 * (1.0 + level)]
-        return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials)
+        return self.predict_quantile(X, levels, offset=offset, n_trials=n_trials, calibrated=calibrated)
 
     def cdf(self, X: Any, y: Any = None, *, offset: Any = None, n_trials: Any = None) -> Floats:
         """Return P(Y <= y | x) for each row, (n,): uniform on continuous responses that follow the model."""

@@ -24,6 +24,7 @@ from moefast.file_fields import (
     Text,
     Whole,
 )
+from moefast.io.calibration_file import calibration_content, calibration_fields, calibration_of
 from moefast.io.formula_file import FORMULA, formula_content, formula_of
 
 __all__ = ["bagged_content", "bagged_of", "is_bagged"]
@@ -39,11 +40,12 @@ _PARAMETERS: dict[str, Field] = {
 }
 
 
-def _rules(formula: Field) -> Record:
+def _rules(formula: Field, calibration: Field) -> Record:
     return Record(
         {
             "parameters": Record(_PARAMETERS),
             "spread": Number(0.0, above=True),
+            "calibration": calibration,
             "out_of_bag_log_likelihood": Either(Number(), Nothing()),
             "n_features": Whole(1),
             "feature_names": Either(Nothing(), Listing(Text())),
@@ -71,6 +73,7 @@ def bagged_content(
     return {
         "parameters": parameters,
         "spread": model.spread_,
+        "calibration": calibration_content(model.calibration_),
         "out_of_bag_log_likelihood": float(model.out_of_bag_log_likelihood_) if known else None,
         "n_features": int(model.n_features_in_),
         "feature_names": None if names is None else [str(n) for n in names],
@@ -88,7 +91,8 @@ def bagged_of(content: Mapping[str, Any], restore: Callable[[Any], Any]) -> Bagg
     ValueError
         For content that is none.
     """
-    _rules(Nothing() if content.get("formula") is None else FORMULA).check("", content)
+    formula: Field = Nothing() if content.get("formula") is None else FORMULA
+    _rules(formula, calibration_fields(content)).check("", content)
     replicates = [restore(one) for one in content["replicates"]]
     first = replicates[0]
     names, d = content["feature_names"], content["n_features"]
@@ -102,6 +106,7 @@ def bagged_of(content: Mapping[str, Any], restore: Callable[[Any], Any]) -> Bagg
     model.estimators_, model.estimator_, model.spread_ = replicates, estimator, float(content["spread"])
     model.candidates_, model.candidate_scores_ = [], []
     model.mixture_ = AveragedMixture([mixture_of(one) for one in replicates], model.spread_)
+    model.calibration_ = calibration_of(content["calibration"])
     score = content["out_of_bag_log_likelihood"]
     model.out_of_bag_log_likelihood_ = np.nan if score is None else float(score)
     model.n_features_in_, model.formula_ = d, formula_of(content["formula"])

@@ -38,6 +38,7 @@ from moefast.file_fields import (
 )
 from moefast.gate_basis import GATE_BASES
 from moefast.io.bagged_file import bagged_content, bagged_of, is_bagged
+from moefast.io.calibration_file import calibration_content, calibration_fields, calibration_of
 from moefast.io.classifier_file import classifier_content, classifier_of, is_classifier
 from moefast.io.fit_fields import (
     PARAMETERS,
@@ -56,7 +57,7 @@ from moefast.mixture import Mixture, check_mixture
 __all__ = ["load_model", "save_model"]
 
 _FORMAT = "moefast model"
-_VERSION = 4
+_VERSION = 5
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
 # Above it even the draws of an expert would leave the range of float64.
 _LARGEST_SIGMA = 1e307
@@ -80,10 +81,11 @@ _PARAMETERS: dict[str, Field] = {
 }
 
 
-def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | None) -> Record:
+def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | None, calibration: Field) -> Record:
     """Return the rules for a model of k experts, d features and q responses.
 
-    `formula` is the rule for its formula, `n_functions` the number of functions of the gates, if there are any.
+    `formula` and `calibration` are the rules for these, `n_functions` is the number of functions of the gates, if
+    there are any.
     """
     k, d, q = sizes
     width = d if n_functions is None else d + n_functions
@@ -103,6 +105,7 @@ def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | Non
             "response_std": of_responses(Number(0.0, above=True)),
             "covariance": covariance,
             "gate_basis": Nothing() if n_functions is None else gate_basis_fields(d, n_functions),
+            "calibration": calibration,
             "arrays": Record(
                 {
                     "coef_": Listing(of_responses(Listing(Number(), width)), k),
@@ -140,7 +143,7 @@ def _check(content: Mapping[str, Any]) -> None:
         _KEPT.check("", content)
         n_functions = len(content["gate_basis"]["kept"])
     sizes = len(content["arrays"]["coef_"]), content["n_features"], content["n_responses"]
-    _content(sizes, formula, n_functions).check("", content)
+    _content(sizes, formula, n_functions, calibration_fields(content)).check("", content)
     SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
 
 
@@ -153,7 +156,8 @@ def save_model(
 
     Of its parameters a `random_state` that is no integer and a `start` that is no name are not kept: the model
     that is read has None and "auto" in their places. Of one chosen by cross-validation the fit that was chosen is
-    kept. Of an average of replicates these are, and what rows left out said of the average, not of each row.
+    kept, with the noise and the calibration of its predictions. Of an average of replicates these are, and what
+    rows left out said of the average, not of each row.
 
     Parameters
     ----------
@@ -225,6 +229,7 @@ def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[st
         "response_std": np.asarray(model.response_std_).tolist(),
         "covariance": None if model.covariance_ is None else model.covariance_.tolist(),
         "gate_basis": gate_basis_content(model.gate_basis_),
+        "calibration": calibration_content(model.calibration_),
         "arrays": {name: getattr(model, name).tolist() for name in _ARRAYS},
     }
     return readable(content, _check)
@@ -312,7 +317,7 @@ def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
     if covariance is not None:
         mixture = replace(mixture, covariance=np.array(covariance, dtype=np.float64))
         check_mixture("the model", mixture, mixture.n_features, model.n_responses_)
-    model._set_parameters(mixture)
+    model._set_parameters(mixture, calibration_of(content["calibration"]))
     model.response_std_ = float(std) if covariance is None else np.array(std, dtype=np.float64)
     names = content["response_names"]
     model.response_names_ = None if names is None else tuple(names)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.stats import rankdata
 from moefast._typing import Floats
 from moefast.mixture import Mixture
 from moefast.selection.cross_validation import HeldOut
-from moefast.selection.noise_scale import best_noise_scale
+from moefast.selection.held_out_laws import HeldOutLaws
 from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
 
@@ -26,6 +27,7 @@ __all__ = [
     "Walk",
     "best_setting",
     "differs_in",
+    "laws_others_choose",
     "results_table",
     "rival",
     "scores_along_path",
@@ -75,25 +77,42 @@ class Scored:
     ----------
     setting : mapping of str to object
         Parameters of the estimator.
-    by_fold : ndarray of shape (number of folds,)
-        Mean log P(y | x) for each unit of weight.
-    held_out : HeldOut
-        Of all folds together.
-    laws : tuple of Mixture
+    log_density : sequence of ndarray
+        log P(y | x) of each row, or group of rows, that a fold holds out.
+    weights : sequence of ndarray
+        Of these.
+    laws : sequence of Mixture
         The fit of each fold, in the units of the data.
     folds : sequence of Fold
     """
 
     setting: Mapping[str, Any]
-    by_fold: Floats
-    held_out: HeldOut
-    laws: tuple[Mixture, ...] = ()
+    log_density: Sequence[Floats]
+    weights: Sequence[Floats]
+    laws: Sequence[Mixture] = ()
     folds: Sequence[Fold] = ()
 
+    @cached_property
+    def by_fold(self) -> Floats:
+        """The mean log P(y | x) for each unit of weight, shape (number of folds,)."""
+        return np.array([HeldOut.of(v, w).mean for v, w in zip(self.log_density, self.weights, strict=True)])
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The same of all folds together."""
+        return HeldOut.of(np.concatenate(self.log_density), np.concatenate(self.weights))
+
     @property
-    def noise_scale(self) -> float:
-        """How many times their noise the laws should have; see :mod:`moefast.selection.noise_scale`."""
-        return best_noise_scale(self.laws, [fold.held_out for fold in self.folds])
+    def held_out_laws(self) -> HeldOutLaws:
+        """The laws beside what they have not seen."""
+        return HeldOutLaws(self.laws, [fold.held_out for fold in self.folds])
+
+    def without(self, fold: int) -> Scored:
+        """Return what the other folds say."""
+        others = [i for i in range(len(self.weights)) if i != fold]
+        return replace(
+            self, log_density=[self.log_density[i] for i in others], weights=[self.weights[i] for i in others]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,18 +185,16 @@ class _Path:
 
     def _scored(self, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:
         """Return the score of a setting from log P of what each fold holds out."""
-        branch = self._branch
-        ridges, weights = branch.ridges, [fold.held_out.unit_weight for fold in branch.folds]
+        branch, ridges = self._branch, self._branch.ridges
         setting = {
             "n_experts": n_experts,
             "alpha": ridges.alphas[pair[0]],
             "gate_alpha": ridges.gate_alphas[pair[1]],
             **branch.setting,
         }
-        by_fold = np.array([HeldOut.of(v, w).mean for v, w in zip(values, weights, strict=True)])
-        held_out = HeldOut.of(np.concatenate(values), np.concatenate(weights))
-        laws = tuple(fits.laws[pair] for fits in self._fits if fits is not None)
-        return Scored(setting, by_fold, held_out, laws, branch.folds)
+        weights = [fold.held_out.unit_weight for fold in branch.folds]
+        laws = [fits.laws[pair] for fits in self._fits if fits is not None]
+        return Scored(setting, values, weights, laws, branch.folds)
 
     def has_collapsed(self, pair: Pair) -> bool:
         """Whether half of the folds have collapsed experts under a pair of ridges."""
@@ -259,6 +276,22 @@ def best_setting(scored: Sequence[Scored], *, one_standard_error: bool) -> int:
     counts = np.array([one.setting["n_experts"] for one in scored])
     fewest = near & (counts == counts[near].min())
     return int(np.argmax(np.where(fewest, means, -np.inf)))
+
+
+def laws_others_choose(scored: Sequence[Scored], *, one_standard_error: bool) -> HeldOutLaws:
+    """Return the laws of each fold under the setting that the other folds would choose, beside what it holds out.
+
+    Of some hundred settings the best on some rows is partly so by luck, and its intervals hold too many of them.
+    Here no row has a say in the choice of the setting by whose fit it is predicted: nested cross-validation
+    but for the fits of the folds, of which there are no more.
+    """
+    laws, held_out = [], []
+    for i in range(len(scored[0].weights)):
+        others = scored if len(scored[0].weights) == 1 else [one.without(i) for one in scored]
+        chosen = scored[best_setting(others, one_standard_error=one_standard_error)]
+        laws.append(chosen.laws[i])
+        held_out.append(chosen.folds[i].held_out)
+    return HeldOutLaws(laws, held_out)
 
 
 def results_table(scored: Sequence[Scored]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from moefast.selection.grid_search import (
     Walk,
     best_setting,
     differs_in,
+    laws_others_choose,
     results_table,
     rival,
     scores_along_path,
@@ -87,7 +88,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     noise_scale : float or "held-out"
         By what the noise of the predictions is multiplied. "held-out": the number for which rows held out are
         likeliest under the fits of their folds, 1 for families without a scale. 1 is maximum likelihood, whose
-        intervals are too narrow where there are few rows for each parameter.
+        laws are too narrow where there are few rows for each parameter.
     family, covariance_type, formula, expert_features, gate_features, common_features
         As for :class:`MixtureOfExpertsRegressor`.
     fit_intercept, fit_gate_intercept, max_iter, tol
@@ -112,6 +113,11 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         ``summary``. ``sigma_``, ``mixture_`` and all that is predicted have its noise times ``noise_scale_``.
     noise_scale_ : float
         How many times the noise of ``best_estimator_`` predictions have.
+    calibration_ : Calibration or None
+        How far intervals and quantiles reach to have as many rows held out as they say, each under the fit of its
+        fold with the setting that the other folds would choose (:class:`moefast.calibration.Calibration`); None
+        for counts, responses with a limit and several responses. ``predict_interval(X, calibrated=False)`` has the
+        intervals of the law itself.
     best_params_ : dict
         The chosen setting.
     best_index_ : int
@@ -248,7 +254,9 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         for name in ("n_experts", "alpha", "gate_alpha", "noise"):
             setattr(self, f"{name}_", self.best_params_[name])
         of_folds = isinstance(self.noise_scale, str)
-        self.noise_scale_ = scored[self.best_index_].noise_scale if of_folds else float(self.noise_scale)
+        best = scored[self.best_index_].held_out_laws
+        self.noise_scale_ = best.noise_scale() if of_folds else float(self.noise_scale)
+        others = laws_others_choose(scored, one_standard_error=self.one_standard_error)
         chosen = self._regressor(**self.best_params_)
         if not isinstance(self.random_state, (int, np.integer)):
             chosen.set_params(random_state=int(rng.integers(2**31)))
@@ -260,7 +268,8 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.best_estimator_ = chosen
         parameters = chosen.get_params(deep=False)
         self.__dict__.update({name: value for name, value in vars(chosen).items() if name not in parameters})
-        self._set_parameters(with_noise_times(chosen.mixture_, self.noise_scale_))
+        law = with_noise_times(chosen.mixture_, self.noise_scale_)
+        self._set_parameters(law, others.calibration(self.noise_scale_))
         return [warning.message for warning in caught if isinstance(warning.message, Warning)]
 
     def _check_noise_scale(self) -> None:
@@ -318,7 +327,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     def _as_regressor(self) -> MixtureOfExpertsRegressor:
         """Return the chosen fit with the noise of the predictions."""
         found = copy(self.best_estimator_)
-        found._set_parameters(self.mixture_)
+        found._set_parameters(self.mixture_, self.calibration_)
         return found
 
     def inference(self, *args: Any, **kwargs: Any) -> InferenceResult:
