@@ -18,6 +18,8 @@ namespace {
 using Labels = PlainArray<std::int32_t>;
 // experts, gates, dispersion, responsibilities, labels; mirrored in _core.pyi.
 using StartTuple = std::tuple<Array, Array, Array, std::optional<Array>, std::optional<Labels>>;
+// max_iter, shared_noise, inverse_temperature
+using StageTuple = std::tuple<int, bool, double>;
 
 // A row for every pair of `dim` columns.
 py::array make_products(const std::vector<double>& products, index_t dim) {
@@ -91,10 +93,16 @@ py::dict run_stream(const BoundStream& stream, const StartTuple& given, const Em
   return to_dict(result);
 }
 
-py::list run(const BoundData& data, const std::vector<StartTuple>& given, const EmSettings& settings) {
+py::list run(const BoundData& data, const std::vector<StartTuple>& given, const EmSettings& settings,
+             const std::vector<std::vector<StageTuple>>& before) {
+  if (!before.empty() && before.size() != given.size())
+    throw py::value_error("before must have the stages of each start, or be empty");
   std::vector<EmStart> starts;
   starts.reserve(given.size());
   for (const StartTuple& start : given) starts.push_back(make_start(data, start));
+  for (std::size_t i = 0; i < before.size(); ++i)
+    for (const auto& [max_iter, shared_noise, inverse_temperature] : before[i])
+      starts[i].before.push_back({max_iter, shared_noise, inverse_temperature});
   const Poll poll = make_poll();
   std::vector<EmResult> results;
   {
@@ -106,18 +114,22 @@ py::list run(const BoundData& data, const std::vector<StartTuple>& given, const 
   return out;
 }
 
+// A copy of settings with others of these names.
+py::object with_settings(const EmSettings& settings, const py::kwargs& given) {
+  py::object changed = py::cast(EmSettings(settings));  // of settings that Python has, it would be these
+  for (const auto& [name, value] : given) py::setattr(changed, name, value);
+  changed.cast<const EmSettings&>().check();
+  return changed;
+}
+
 }  // namespace
 
 void bind_em(py::module_& m) {
   // Settings are attributes, and arguments of the constructor by the same names; what is left out has the
   // value that em.hpp gives it.
   py::class_<EmSettings>(m, "EmSettings", "Settings of EM by name; see em.hpp.")
-      .def(py::init([](const py::kwargs& given) {
-        const py::object settings = py::cast(EmSettings());
-        for (const auto& [name, value] : given) py::setattr(settings, name, value);
-        settings.cast<const EmSettings&>().check();
-        return settings.cast<EmSettings>();
-      }))
+      .def(py::init([](const py::kwargs& given) { return with_settings({}, given).cast<EmSettings>(); }))
+      .def("but", &with_settings, "A copy with other settings of these names.")
       .def_readwrite("max_iter", &EmSettings::max_iter)
       .def_readwrite("tol", &EmSettings::tol)
       .def_readwrite("gradient_tol", &EmSettings::gradient_tol)
@@ -176,12 +188,16 @@ void bind_em(py::module_& m) {
         py::arg("sums") = "all",
         "The statistics of one E-step, by name, at a tuple as of em_run. `sums` are 'gradient', 'experts' "
         "(with the products of experts) or 'all' (with those of gates too); what is not wanted is empty.");
-  m.def("em_run", &run, py::arg("data"), py::arg("starts").noconvert(), py::arg("settings"),
-        "EM from each start until it settles, the runs in parallel: parameters, trace, n_iter, status, by "
-        "name. A "
-        "start is a tuple (experts, gates, variances (k,) or with the shapes of a family (k, 2) or of q "
-        "responses the Cholesky factors of their covariances (k, q, q), "
-        "responsibilities or None, int32 labels or None).");
+  m.def(
+      "em_run", &run, py::arg("data"), py::arg("starts").noconvert(), py::arg("settings"),
+      py::arg("before") = std::vector<std::vector<StageTuple>>(),
+      "EM from each start until it settles, the runs in parallel: parameters, trace, n_iter, status, by "
+      "name. A "
+      "start is a tuple (experts, gates, variances (k,) or with the shapes of a family (k, 2) or of q "
+      "responses the Cholesky factors of their covariances (k, q, q), "
+      "responsibilities or None, int32 labels or None). `before`: for each start tuples (max_iter, "
+      "shared_noise, inverse_temperature), iterations under other settings that come first; n_before counts "
+      "them.");
 }
 
 }  // namespace moefast::bindings

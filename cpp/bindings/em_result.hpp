@@ -18,6 +18,7 @@ inline py::dict to_dict(const EmResult& result) {
   out["log_likelihood"] = result.log_likelihood;
   out["trace"] = make_array(result.trace, {static_cast<py::ssize_t>(result.trace.size())});
   out["n_iter"] = result.n_iter;
+  out["n_before"] = result.n_before;
   out["gradient"] = result.gradient;
   out["status"] = to_string(result.status);
   return out;

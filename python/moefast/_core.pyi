@@ -44,6 +44,7 @@ class _RunResult(TypedDict):
     log_likelihood: float
     trace: _Floats
     n_iter: int
+    n_before: int
     gradient: float
     status: str
 
@@ -92,6 +93,7 @@ class EmSettings:
     @property
     def shape_bounds(self) -> tuple[float, float]: ...
     def __init__(self, **kwargs: object) -> None: ...
+    def but(self, **kwargs: object) -> EmSettings: ...
 
 class EmData:
     def __init__(
@@ -128,7 +130,12 @@ def link_values(name: str, t: _Floats) -> tuple[_Floats, _Floats, _Floats]: ...
 def e_step(
     data: EmData, at: _EmStart, settings: EmSettings, sums: Literal["gradient", "experts", "all"] = "all"
 ) -> _EmStatistics: ...
-def em_run(data: EmData, starts: list[_EmStart], settings: EmSettings) -> list[_EmResult]: ...
+def em_run(
+    data: EmData,
+    starts: Sequence[_EmStart],
+    settings: EmSettings,
+    before: Sequence[Sequence[tuple[int, bool, float]]] = (),
+) -> list[_EmResult]: ...
 def em_run_stream(stream: RowStream, start: _EmStart, settings: EmSettings) -> _EmResult: ...
 def information(
     data: EmData, parameters: _Parameters, settings: EmSettings

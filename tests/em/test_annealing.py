@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from test_em_kernel import assert_agrees, settings
 
+from moefast import _core
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
+from moefast.em.fit import Stage, StagedStart
+from moefast.families import GAUSSIAN, MultivariateGaussian, StudentT
+from moefast.mixture import Mixture
 from moefast.samples import Samples
 from moefast.search.assignments import KINDS
-from moefast.search.detours import ANNEALED, DETOURS, DIRECT, OTHER_NOISE, take_detours
+from moefast.search.detours import ANNEALED, DETOURS, OTHER_NOISE, with_detours
 from moefast.search.move_choice import MoveChoice
 from moefast.search.moves import MOVES
 from moefast.search.random_starts import RandomStarts
@@ -46,7 +50,7 @@ def test_iterations_at_a_temperature_climb_its_objective():
     X, y, _ = make_moe(500, 3, 3, noise=0.4, random_state=0)
     problem = EmProblem(Samples(X, y, np.ones(500)), EmOptions(gate_alpha=0.0))
     start = random_parameters(problem, 3, np.random.default_rng(0))
-    (fit,) = problem.run_many([start], max_iter=60, inverse_temperature=0.4)
+    fit = annealed(problem, start, 60, 0.4)
     assert np.diff(fit.trace).min() >= -1e-9 * abs(fit.trace).max()
     m = fit.mixture
     p = em_oracles.Parameters(
@@ -65,40 +69,62 @@ def test_a_temperature_below_one_is_refused(beta):
 
 
 @pytest.mark.parametrize("noise", ["per_expert", "shared"])
-def test_detours(noise, monkeypatch):
-    """Each start takes its own: where it is then is what the same iterations make of it alone."""
+@pytest.mark.parametrize(
+    "family", [GAUSSIAN, StudentT(), MultivariateGaussian(2), MultivariateGaussian(2, "diag")], ids=str
+)
+def test_runs_after_detours_are_runs_one_after_the_other(family, noise):
+    """Bit for bit where the noise is a variance; shapes and covariances are averaged by other functions."""
+    rng = np.random.default_rng(1)
     X, y, _ = make_moe(300, 3, 2, noise=0.4, random_state=1)
-    problem = EmProblem(Samples(X, y, np.ones(300)), EmOptions(noise, n_threads=1))
-    rng = np.random.default_rng(2)
+    if family.has_covariance:
+        y = np.column_stack([y, X[:, 0] + 0.3 * y + rng.normal(size=300)])
+    problem = EmProblem(Samples(X, y, np.ones(300)), EmOptions(noise, n_threads=1), family=family)
     detours = [*DETOURS, *DETOURS[::-1]]
     starts = [random_assignment_start(problem, 2, rng).make() for _ in detours]
-    temperatures, charged, run_many = [], [], EmProblem.run_many
-
-    def recorded(self, starts, *, max_iter, inverse_temperature=1.0):
-        if inverse_temperature < 1:
-            temperatures.append((max_iter, inverse_temperature))
-        return run_many(self, starts, max_iter=max_iter, inverse_temperature=inverse_temperature)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EmProblem, "run_many", recorded)
-        rng = np.random.default_rng(3)
-        after = take_detours(problem, starts, detours, rng, charged.extend, SearchSettings())
-    assert len(charged) == 2 * (1 + len(temperatures))
-    assert 0.2 <= temperatures[0][1] < temperatures[-1][1] < 1.0
+    starts[0] = starts[3] = problem.run(responsibilities=np.eye(2)[starts[0].labels], max_iter=3).mixture
+    staged = with_detours(starts, detours, problem.options, rng, SearchSettings())
+    temperatures = [stage.inverse_temperature for stage in staged[2].stages]
+    assert 0.2 <= temperatures[0] < temperatures[-1] < 1.0
     assert temperatures == sorted(temperatures)
+    assert staged[0] is starts[0]
     other = problem.with_noise("shared" if noise == "per_expert" else "per_expert")
-    for start, detour, end in zip(starts, detours, after, strict=True):
-        wanted = start
+    for start, detour, found in zip(starts, detours, problem.run_many(staged, max_iter=5), strict=True):
+        fits = []
         if detour == OTHER_NOISE:
-            wanted = other.run_many([start], max_iter=20)[0].mixture
-        if detour == ANNEALED:
-            for n_iter, beta in temperatures:
-                wanted = problem.run_many([wanted], max_iter=n_iter, inverse_temperature=beta)[0].mixture
-        if detour == DIRECT:
-            assert end is start
-        else:
-            np.testing.assert_array_equal(end.coef, wanted.coef)
-            np.testing.assert_array_equal(end.gate_coef, wanted.gate_coef)
+            fits = other.run_many([start], max_iter=20)
+        for beta in temperatures if detour == ANNEALED else ():
+            fits.append(annealed(problem, fits[-1].mixture if fits else start, 8, beta))
+        (wanted,) = problem.run_many([fits[-1].mixture if fits else start], max_iter=5)
+        assert found.n_before == sum(fit.n_iter + 1 for fit in fits)
+        assert found.cost == wanted.cost + sum(fit.cost for fit in fits)
+        assert (found.n_iter, found.status) == (wanted.n_iter, wanted.status)
+        rtol = 0.0 if family is GAUSSIAN else 1e-9
+        for name in ("coef", "gate_coef", "sigma", "shape"):
+            np.testing.assert_allclose(
+                getattr(found.mixture, name), getattr(wanted.mixture, name), rtol=rtol, atol=1e3 * rtol
+            )
+        np.testing.assert_allclose(found.trace, wanted.trace, rtol=rtol)
+
+
+def annealed(problem, start, n_iter, beta):
+    """Iterations at an inverse temperature by themselves."""
+    responsibilities = None if isinstance(start, Mixture) else np.eye(2)[start.labels]
+    blank, parameters = problem._parameters(start if isinstance(start, Mixture) else problem._blank(2))
+    run = (*parameters, responsibilities, None)
+    (end,) = _core.em_run(problem._data(), [run], problem._settings(n_iter, inverse_temperature=beta))
+    return problem._fit(blank, end)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_stages_have_bounds_and_their_number_is_that_of_the_starts(n_threads):
+    X, y, _ = make_moe(50, 3, 2, random_state=1)
+    problem = EmProblem(Samples(X, y, np.ones(50)), EmOptions(n_threads=n_threads))
+    start = random_assignment_start(problem, 2, np.random.default_rng(0)).make()
+    with pytest.raises(ValueError, match="inverse_temperature must lie in"):
+        problem.run_many([start, StagedStart(start, (Stage(3, "shared", 1.5),))])
+    _, parameters = problem._parameters(problem._blank(2))
+    with pytest.raises(ValueError, match="before must have the stages of each start"):
+        _core.em_run(problem._data(), [(*parameters, None, start.labels)], problem._settings(3), [[], []])
 
 
 def test_all_detours_have_their_turn():

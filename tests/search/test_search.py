@@ -285,12 +285,12 @@ def test_the_result_is_under_the_ridge_asked_for(gate_alpha):
 
 
 def test_every_iteration_is_counted(monkeypatch):
-    """The pass at the start of a run counts as one."""
+    """The pass at the start of a run, and of each stage before it, counts as one."""
     run_many, passes = EmProblem.run_many, []
 
     def counted(self, starts, **options):
         fits = run_many(self, starts, **options)
-        passes.extend(fit.n_iter + 1 for fit in fits)
+        passes.extend(fit.n_iter + 1 + fit.n_before for fit in fits)
         return fits
 
     def counted_newton(*arguments, **options):

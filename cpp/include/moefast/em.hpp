@@ -196,6 +196,7 @@ struct EmResult {
   // Largest component of the gradient of the mean objective at the result, by a_i / s_i, W and log s_i.
   double gradient = 0;
   int n_iter = 0;
+  int n_before = 0;  // of the stages before the run (em_batch.hpp), the pass at the start of each counted
   Status status = Status::iteration_limit;
 };
 

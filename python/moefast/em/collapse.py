@@ -24,10 +24,18 @@ def collapsed_experts(
     however many copies of it there are. `responsibilities` is called only where `totals` leave it open.
     """
     least, weight = samples.expert_design.width + 2, samples.sample_weight
-    group = samples.row_group
-    group_weight = weight if group is None else np.bincount(group, weight)
-    few = totals < least * group_weight.max()
-    if few.any() and not np.allclose(group_weight[group_weight > 0], group_weight.max()):
+    group, group_weight = samples.row_group, samples.distinct_weight
+    enough = least * samples.largest_weight
+    # Nearly always so, and lists of a few numbers take the least time.
+    one_scale = mixture.family.shape_name is None and not mixture.family.has_covariance
+    if (
+        one_scale
+        and min(totals.tolist()) >= enough
+        and min(mixture.sigma.tolist()) ** 2 > samples.largest_at_floor
+    ):
+        return ()
+    few = totals < enough
+    if few.any() and not np.allclose(group_weight[group_weight > 0], samples.largest_weight):
         of_rows = group_weight if group is None else group_weight[group]
         share = weight / np.maximum(of_rows, 1e-300)
         few &= share @ responsibilities() < least

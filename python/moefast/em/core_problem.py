@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,21 @@ class CoreProblem(StandardSamples):
             self.options = replace(self.options, alpha=max(float(options.alpha), least))
 
     def _settings(self, max_iter: int | None = None, update_noise: bool = True, **of_search: Any) -> Any:
-        o = self.options
+        max_iter = int(self.options.max_iter if max_iter is None else max_iter)
+        return self._lasting_settings.but(max_iter=max_iter, update_noise=bool(update_noise), **of_search)
+
+    @cached_property
+    def _lasting_settings(self) -> Any:
+        """What all runs have in common."""
+        o, link = self.options, self.link
+
+        def call_link(t: Floats) -> tuple[Floats, Floats]:
+            return link(t), link.slope(t)
+
         return _core.EmSettings(
-            max_iter=int(o.max_iter if max_iter is None else max_iter),
             tol=float(o.tol),
             fit_intercept=bool(o.fit_intercept),
             fit_gate_intercept=bool(o.fit_gate_intercept),
-            update_noise=bool(update_noise),
             shared_noise=o.noise == "shared",
             common_columns=self.expert_design.positions(o.common_columns),
             variance_floor=self.variance_floor,
@@ -78,9 +87,8 @@ class CoreProblem(StandardSamples):
             gate_alpha=o.gate_ridge,
             accelerate=bool(o.accelerate),
             n_threads=self._n_threads,
-            link=self.link.name if self.link.is_built_in else (self._call_link, self.link.curvature),
+            link=link.name if link.is_built_in else (call_link, link.curvature),
             family=self.family.core,
-            **of_search,
         )
 
     @property
@@ -100,11 +108,15 @@ class CoreProblem(StandardSamples):
             return EXPERT_ALPHA_LEAST * self.weight_per_row if self.family.may_be_sure else 0.0
         return float(self.options.alpha * (1.0 - self.options.l1_ratio))
 
-    def _call_link(self, t: Floats) -> tuple[Floats, Floats]:
-        return self.link(t), self.link.slope(t)
-
     def _data(self, means: Floats | None = None, log_densities: Floats | None = None) -> Any:
+        if means is None and log_densities is None:
+            return self._lasting_data
         return self._core_data(self.sample_weight, means, log_densities)
+
+    @cached_property
+    def _lasting_data(self) -> Any:
+        """The rows, of which no run takes a copy."""
+        return self._core_data(self.sample_weight)
 
     def _core_data(
         self, sample_weight: Floats, means: Floats | None = None, log_densities: Floats | None = None
@@ -147,12 +159,14 @@ class CoreProblem(StandardSamples):
         )
 
     def _parameters(
-        self, start: Mixture, update_noise: bool = True
+        self, start: Mixture, update_noise: bool = True, noise: str | None = None
     ) -> tuple[Mixture, tuple[Floats, Floats, Floats]]:
         """Return the start with its last gate row 0, and experts, gates, dispersions within the options.
 
-        Experts and gates are those of the core: of the columns that they see.
+        Experts and gates are those of the core: of the columns that they see. `noise` stands for that of the
+        options.
         """
+        shared = (noise or self.options.noise) == "shared"
         k = start.n_experts
         start = self._of_this_problem(start)
         intercept = start.intercept if self.options.fit_intercept else np.zeros_like(start.intercept)
@@ -160,9 +174,11 @@ class CoreProblem(StandardSamples):
         variance, shape = np.maximum(start.sigma**2, self.variance_floor if update_noise else 1e-300), start.shape
         if not self.family.has_scale or start.covariance is not None:
             variance = np.ones(k)
-        if self.options.noise == "shared" and update_noise:
+        if shared and update_noise:
             variance, shape = np.full(k, variance.mean()), np.full(k, np.exp(np.log(shape).mean()))
-        dispersion = _beside(variance[:, None], shape) if start.covariance is None else self._cholesky(start)
+        dispersion = (
+            _beside(variance[:, None], shape) if start.covariance is None else self._cholesky(start, shared)
+        )
         coef = self.expert_design.take(start.coef)
         common = self.expert_design.positions(self.options.common_columns)
         if common:
@@ -179,12 +195,12 @@ class CoreProblem(StandardSamples):
             return start
         return replace(start.ordered(np.arange(start.n_experts)), link=self.link, family=self.family)
 
-    def _cholesky(self, start: Mixture) -> Floats:
+    def _cholesky(self, start: Mixture, shared: bool) -> Floats:
         """Return the Cholesky factors of the covariances of several responses, within the options."""
         covariance, k = start.covariance, start.n_experts
         assert covariance is not None
         assert self.least_covariance is not None
-        if self.options.noise == "shared":
+        if shared:
             covariance = np.broadcast_to(covariance.mean(axis=0), covariance.shape)
         covariance = raised(covariance, self.least_covariance, diagonal=self._is_diagonal)
         return np.ascontiguousarray(np.linalg.cholesky(covariance)).reshape(k, *covariance.shape[1:])

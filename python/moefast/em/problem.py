@@ -33,7 +33,7 @@ from moefast._typing import Floats
 from moefast.em.collapse import collapsed_experts
 from moefast.em.core_problem import CoreProblem
 from moefast.em.finite import refuse_infinite
-from moefast.em.fit import EmFit, EmStart, HardAssignment
+from moefast.em.fit import EmFit, EmStart, HardAssignment, StagedStart
 from moefast.em.grouped_information import grouped_derivatives
 from moefast.em.response_covariance import numbers_by_scales
 from moefast.mixture import Mixture
@@ -133,10 +133,9 @@ class EmProblem(CoreProblem):
         update_noise: bool = True,
         max_iter: int | None = None,
         to_beat: float | None = None,
-        inverse_temperature: float = 1.0,
         gradient_tol: float = np.inf,
     ) -> list[EmFit]:
-        r"""Run EM from every start, in parallel.
+        """Run EM from every start, in parallel.
 
         Each fit is bit for bit that of :meth:`run`, for any number of threads. A run goes on from where it
         stopped when given the mixture of its fit, though not as if it had not: it begins with a new Hessian of the
@@ -144,9 +143,9 @@ class EmProblem(CoreProblem):
 
         Parameters
         ----------
-        starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k)
+        starts : sequence of Mixture, HardAssignment or ndarray of shape (n, k), or StagedStart of them
             In standard units; experts may differ in number. Of rows in groups the mean assignment of each group
-            counts.
+            counts. A run after stages is what runs one after the other make, and takes less time.
         update_noise : bool
             False keeps the noise of the starts, which is 1 for an assignment.
         max_iter : int, optional
@@ -154,10 +153,6 @@ class EmProblem(CoreProblem):
         to_beat : float, optional
             An objective, as in :attr:`EmFit.trace`. A run whose gains fall, and would stay below it even if
             they added up to five times what their fall promises, stops with the status "beaten".
-        inverse_temperature : float
-            beta, at most 1. Below 1 the responsibilities are in proportion to :math:`(p_i N_i)^\beta`, and in
-            place of the log-likelihood EM climbs :math:`\sum_n w_n \log(\sum_i (p_i N_i)^\beta) / \beta`, which
-            is smoother: deterministic annealing (Ueda and Nakano, Neural Networks 1998).
         gradient_tol : float
             A run goes on until :attr:`EmFit.gradient` is no larger than this, besides what `tol` asks, or nothing
             above rounding is left to gain.
@@ -167,10 +162,15 @@ class EmProblem(CoreProblem):
         list of EmFit
             In standard units, in the order of the starts.
         """
-        mixtures, tuples = [], []
+        mixtures, tuples, before = [], [], []
         blank = cache(lambda k: self._parameters(self._blank(k), update_noise))
         for start in starts:
-            responsibilities = labels = None
+            responsibilities = labels = noise = None
+            stages = []
+            if isinstance(start, StagedStart):
+                noise = start.stages[0].noise
+                stages = [(s.n_iter, s.noise == "shared", s.inverse_temperature) for s in start.stages]
+                start = start.start
             if self.groups is not None and isinstance(start, HardAssignment):
                 start = np.eye(start.n_experts)[start.labels]
             if isinstance(start, HardAssignment):
@@ -180,17 +180,17 @@ class EmProblem(CoreProblem):
                 responsibilities = np.ascontiguousarray(self.of_groups(start), dtype=np.float64)
                 mixture, parameters = blank(start.shape[1])
             else:
-                mixture, parameters = self._parameters(start, update_noise)
+                mixture, parameters = self._parameters(start, update_noise, noise)
             mixtures.append(mixture)
             tuples.append((*parameters, responsibilities, labels))
+            before.append(stages)
         settings = self._settings(
             max_iter,
             update_noise,
             to_beat=-np.inf if to_beat is None else to_beat,
-            inverse_temperature=inverse_temperature,
             gradient_tol=gradient_tol,
         )
-        ends = _core.em_run(self._data(), tuples, settings)
+        ends = _core.em_run(self._data(), tuples, settings, before)
         return [self._fit(start, end) for start, end in zip(mixtures, ends, strict=True)]
 
     def _fit(
@@ -206,13 +206,14 @@ class EmProblem(CoreProblem):
 
         return EmFit(
             mixture=mixture,
-            log_likelihood=float(out["log_likelihood"]),
+            log_likelihood=out["log_likelihood"],
             trace=out["trace"],
             totals=out["totals"],
-            n_iter=int(out["n_iter"]),
-            gradient=float(out["gradient"]),
-            status=str(out["status"]),
+            n_iter=out["n_iter"],
+            gradient=out["gradient"],
+            status=out["status"],
             collapsed=collapsed_experts(self, mixture, out["totals"], responsibilities),
+            n_before=out["n_before"],
         )
 
     def derivatives(self, mixture: Mixture) -> tuple[Floats, Floats, Floats]:

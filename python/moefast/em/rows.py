@@ -53,7 +53,7 @@ def row_phase(samples: StandardRows, rng: np.random.Generator) -> Floats:
     phase = samples.features.linear_form(wave[:d])
     phase += t * wave[d] if t.ndim == 1 else (t * wave[d:]).sum(axis=1)
     phase += rng.uniform()
-    np.mod(phase, 1.0, out=phase)
+    phase -= np.floor(phase)  # as np.mod, which takes ten times as long
     if samples.groups is not None:
         phase = samples.groups.spread(np.mod(samples.groups.sums(phase), 1.0))
     return phase

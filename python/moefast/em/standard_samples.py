@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -155,6 +156,12 @@ class StandardSamples:
         self.row_group = row_groups(self)
         self.weight_per_row = self.total_weight / self.n_distinct
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies what was made of the rest: copies are made to be changed."""
+        cls = type(self)
+        made = {name for name in self.__dict__ if isinstance(getattr(cls, name, None), cached_property)}
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
     def _gram(self, share: Floats) -> Floats:
         """Return sum_n share_n u_n u_n' with u = (z, 1), of shape (D + 1, D + 1): the products of one expert."""
         d = self.features.shape[1]
@@ -174,9 +181,14 @@ class StandardSamples:
     def at_floor(self, mixture: GatedExperts) -> npt.NDArray[np.bool_]:
         """Whether the noise of each expert is at its floor, (k,); the mixture is in standard units."""
         if self.least_covariance is None:
-            return np.asarray(mixture.sigma**2 <= self.variance_floor * (1 + _AT_FLOOR))
+            return np.asarray(mixture.sigma**2 <= self.largest_at_floor)
         assert mixture.covariance is not None
         return at_floor(mixture.covariance, self.least_covariance, diagonal=self._is_diagonal)
+
+    @property
+    def largest_at_floor(self) -> float:
+        """The variance of one response up to which it counts as at the floor."""
+        return self.variance_floor * (1 + _AT_FLOOR)
 
     @property
     def Z(self) -> Floats:
@@ -212,7 +224,7 @@ class StandardSamples:
         """The number of samples."""
         return len(self.t)
 
-    @property
+    @cached_property
     def total_weight(self) -> float:
         """The sum of the weights, which counts as the number of rows."""
         return float(self.sample_weight.sum())
@@ -264,6 +276,17 @@ class StandardSamples:
     def _take(self, rows: npt.NDArray[Any]) -> None:
         """Keep some of the features and responses."""
         self.features, self.response = self.features.subset(rows), self.response[rows]
+
+    @cached_property
+    def distinct_weight(self) -> Floats:
+        """The weights of the different rows, of all copies together."""
+        weight, group = self.sample_weight, self.row_group
+        return weight if group is None else np.asarray(np.bincount(group, weight), dtype=np.float64)
+
+    @cached_property
+    def largest_weight(self) -> float:
+        """Of a different row."""
+        return float(self.distinct_weight.max())
 
     @property
     def n_distinct(self) -> int:

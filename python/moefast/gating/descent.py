@@ -82,7 +82,8 @@ def descend_gates(problem: EmProblem, start: Mixture, means: Floats) -> EmFit:
             "trace": np.array(trace) * problem.total_weight,
             "totals": totals,
             "n_iter": len(trace) - 1,
-            "gradient": np.abs(slope).max(),
+            "n_before": 0,
+            "gradient": float(np.abs(slope).max()),
             "status": status,
         },
         means,
@@ -116,7 +117,7 @@ class _Objective:
 
     def log_likelihood(self, gates: Floats, value: float) -> float:
         """Return the log-likelihood from the value at the gates."""
-        return value * self._problem.total_weight + self._ridge(gates)
+        return float(value * self._problem.total_weight + self._ridge(gates))
 
 
 def _climb(

@@ -134,7 +134,7 @@ class Precision:
         on_fixed = np.abs(slopes[:, self.fixed]).max(axis=1, initial=0.0) > _ON_FIXED * size
         spread = slopes @ self.inverse
         variance = np.einsum("mp,mp->m", spread, slopes)
-        of_ridge = np.einsum("mp,pq,mq->m", spread, self.separation_metric, spread, optimize=True)
+        of_ridge = np.einsum("mq,mq->m", spread @ self.separation_metric, spread)
         separated = (of_ridge > _RIDGE_SHARE_OF_FUNCTION * variance) & self._wide(slopes, variance)
         return np.asarray(~(on_fixed | self.in_flat(slopes) | separated))
 

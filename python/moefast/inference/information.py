@@ -99,10 +99,12 @@ def ridge_hessian(problem: EmProblem, mixture: Mixture, layout: ParameterLayout)
     K = np.zeros((layout.n_parameters, layout.n_parameters))
     K[layout.gates, layout.gates] = problem.options.gate_ridge * layout.ridge_metric(intercepts=False)
     to_zero, to_mean = problem.ridge_to_zero, problem.ridge_to_mean
+    if to_zero == 0 and to_mean == 0:
+        return K
     slopes = [at for at, j in enumerate(layout.expert_columns) if j < layout.n_features]
     used = [layout.expert_columns[at] for at in slopes]
     if mixture.covariance is not None:
-        return K + _ridges_of_responses(to_zero, mixture, layout) if to_zero > 0 else K
+        return K + _ridges_of_responses(to_zero, mixture, layout)
     pi = 1.0 / mixture.sigma**2
     mean = np.average(mixture.coef, axis=0, weights=pi)
     of_mean = np.zeros((len(layout.predictors) * len(slopes), layout.n_parameters))  # by the mean and theta

@@ -32,11 +32,13 @@ _LOCAL_RIDGE = 1e-3
 def _random_rows(problem: EmProblem, n: int, rng: np.random.Generator) -> list[int]:
     """Return n rows of different values, or all that there are."""
     phase, found = rounded_phase(problem, rng), []
-    for _ in range(n):
+    while True:
         row = int(phase.argmin())
         if phase[row] == np.inf:
             break
         found.append(row)
+        if len(found) == n:
+            break
         phase[phase == phase[row]] = np.inf
     return found
 

@@ -80,7 +80,7 @@ class Budget:
 
     def charge(self, fits: Sequence[FitResult], n_rows: int) -> None:
         """Count what has been run on so many rows."""
-        n_iter = sum(fit.n_iter + 1 for fit in fits)
+        n_iter = sum(fit.cost for fit in fits)
         self.spent += n_iter
         self.work += n_rows / self.n_rows * n_iter
         self._bar.update(n_iter)

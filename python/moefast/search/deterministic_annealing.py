@@ -1,49 +1,33 @@
 """Deterministic annealing EM: the objective is smooth at first and becomes the likelihood step by step.
 
 Ueda and Nakano, Neural Networks 1998. The responsibilities are in proportion to ``(p_i N_i)**beta``, see
-:meth:`moefast.em.EmProblem.run_many`; the inverse temperature beta rises to 1. It finds on some data what hardly
+:class:`moefast.em.fit.Stage`; the inverse temperature beta rises to 1. It finds on some data what hardly
 anything else does (concrete with shared noise: more than half of all starts reach one good optimum), on others
 (airfoil) it ends where all experts are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import Literal
 
-from moefast.em.fit import EmStart, FitResult
-from moefast.em.problem import EmProblem
+from moefast.em.fit import Stage
 
-__all__ = ["anneal"]
+__all__ = ["annealing"]
 
 
-def anneal(
-    problem: EmProblem,
-    starts: Sequence[EmStart],
-    inverse_temperatures: Sequence[float],
-    n_iter: int,
-    charge: Callable[[Sequence[FitResult]], object],
-) -> list[EmStart]:
-    """Run EM at one inverse temperature after the other.
+def annealing(
+    lowest: float, n_steps: int, n_iter: int, noise: Literal["per_expert", "shared"]
+) -> tuple[Stage, ...]:
+    """Return the stages of a run at inverse temperatures that rise by one factor from `lowest` to below 1.
 
     Parameters
     ----------
-    problem : EmProblem
-    starts : sequence of EmStart
-    inverse_temperatures : sequence of float
-        Rising, each at most 1.
+    lowest : float
+        The first inverse temperature, at most 1.
+    n_steps : int
+        How many there are.
     n_iter : int
         EM iterations at each.
-    charge : callable
-        Is told of all fits.
-
-    Returns
-    -------
-    list of EmStart
-        Where the runs are at the end.
+    noise : {"per_expert", "shared"}
     """
-    now = list(starts)
-    for beta in inverse_temperatures:
-        fits = problem.run_many(now, max_iter=n_iter, inverse_temperature=beta)
-        charge(fits)
-        now = [fit.mixture for fit in fits]
-    return now
+    return tuple(Stage(n_iter, noise, lowest ** (1 - step / n_steps)) for step in range(n_steps))

@@ -33,6 +33,8 @@ class LearntChoice:
         self._priors, self._prior_trials = (prior_rates, prior_detour_rates), prior_trials
         self.tried = {(name, detour): 0 for name in prior_rates for detour in prior_detour_rates}
         self.gained = dict.fromkeys(self.tried, 0)
+        # Of each name, and of each detour: tried, gained.
+        self._counts = tuple({name: [0, 0] for name in priors} for priors in self._priors)
 
     def draw(self, n: int, rng: np.random.Generator, without: str = "") -> list[tuple[str, str]]:
         """Draw n names and their detours, none of the name `without`."""
@@ -45,15 +47,17 @@ class LearntChoice:
         """Count a trial, and whether it has helped."""
         self.tried[choice] += 1
         self.gained[choice] += gained
+        for counts, name in zip(self._counts, choice, strict=True):
+            counts[name][0] += 1
+            counts[name][1] += gained
 
     def _rates(self, part: int) -> dict[str, float]:
         """Return how often each name (part 0) or detour (part 1) has helped, its prior rate among the trials."""
-        n_prior, rates = self._prior_trials, {}
-        for name, prior in self._priors[part].items():
-            same = [choice for choice in self.tried if choice[part] == name]
-            tried, gained = (sum(counts[choice] for choice in same) for counts in (self.tried, self.gained))
-            rates[name] = (gained + prior * n_prior) / (tried + n_prior)
-        return rates
+        n_prior, counts = self._prior_trials, self._counts[part]
+        return {
+            name: (counts[name][1] + prior * n_prior) / (counts[name][0] + n_prior)
+            for name, prior in self._priors[part].items()
+        }
 
     def n_tried(self) -> int:
         """Return the number of trials."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from moefast._typing import Floats
-from moefast.em.fit import EmStart, FitResult
+from moefast.em.fit import FitResult, PlainStart
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
@@ -35,8 +35,6 @@ class LocalOptimum:
     Attributes
     ----------
     responsibilities : ndarray of shape (n, k)
-    residuals : ndarray of shape (n, k)
-        Of every expert on every row.
     """
 
     def __init__(
@@ -49,7 +47,11 @@ class LocalOptimum:
         self.problem, self.mixture, self.n_experts = problem, mixture, mixture.n_experts
         self.charge, self.others = charge, others
         self.responsibilities = problem.responsibilities(mixture)
-        self.residuals = problem.residuals(mixture)
+
+    @cached_property
+    def residuals(self) -> Floats:
+        """Of every expert on every row, (n, k), made when asked for."""
+        return self.problem.residuals(self.mixture)
 
     @cached_property
     def joint(self) -> Floats:
@@ -71,5 +73,5 @@ def joint_log_density(problem: EmProblem, mixture: Mixture) -> Floats:
     return problem.of_groups(np.nan_to_num(joint, nan=-_FAR, posinf=_FAR, neginf=-_FAR))
 
 
-Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], EmStart]
+Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], PlainStart]
 """Returns responsibilities of shape (n, k), or a mixture, from which EM starts again."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from moefast.em.fit import EmStart
+from moefast.em.fit import PlainStart
 from moefast.em.problem import EmProblem
 from moefast.em.rows import row_phase
 from moefast.families import GAUSSIAN
@@ -72,7 +72,7 @@ def spectral_start(problem: EmProblem, n_experts: int, rng: np.random.Generator,
         samples = Samples(whole.X[rows], whole.y[rows], whole.sample_weight[rows])
         return first_pass(samples, n_experts, options), samples
 
-    def make() -> EmStart:
+    def make() -> PlainStart:
         everything = np.ones_like(keep)
         scores, samples = first_look(keep if keep.sum() > 1 else everything)
         if scores.rank < n_experts:  # too few different rows in this half
@@ -87,12 +87,12 @@ def conditional_start(problem: EmProblem, n_experts: int, rng: np.random.Generat
     """Experts from the moments of their own columns given the gates'; see :mod:`moefast.spectral.given_gates`."""
     seed = int(rng.integers(2**31))
 
-    def make() -> EmStart:
+    def make() -> PlainStart:
         roles, em = _column_roles(problem), problem.options
         samples = Samples(problem.Z, problem.t, problem.sample_weight)
         scores = ConditionalScores.of(samples, roles.own, roles.gates, em.n_threads)
         if scores.rank < n_experts:  # some of these columns are combinations of the gates' columns
-            instead: EmStart = spectral_start(problem, n_experts, np.random.default_rng(seed)).make()
+            instead: PlainStart = spectral_start(problem, n_experts, np.random.default_rng(seed)).make()
             return instead
         found = recover_given_gates(samples, scores, roles, n_experts, em.fit_intercept, seed)
         return _with_gates(problem, replace(found, coef=problem.expert_design.take(found.coef)), seed)
@@ -115,7 +115,7 @@ def l4_start(problem: EmProblem, n_experts: int, rng: np.random.Generator) -> St
     """Experts that minimise the L4 loss, gates as in :func:`spectral_start`; see :mod:`moefast.l4`."""
     seed = int(rng.integers(2**31))
 
-    def make() -> EmStart:
+    def make() -> PlainStart:
         found = l4.recover_from_samples(
             problem.expert_samples, n_experts, _moment_options(problem), random_state=seed
         )

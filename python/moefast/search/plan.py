@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from moefast.em.fit import EmFit, EmStart, FitResult
+from moefast.em.fit import EmFit, EmStart, FitResult, PlainStart
 from moefast.em.problem import EmProblem
 from moefast.search.account import Account, Climb
 from moefast.search.budget import Budget
-from moefast.search.detours import take_detours
+from moefast.search.detours import with_detours
 from moefast.search.few_rows_first import FewRowsFirst
 from moefast.search.iterated_local_search import IteratedLocalSearch
 from moefast.search.random_starts import RandomStarts
@@ -58,8 +58,8 @@ class Plan:
             def charge(fits: Sequence[FitResult]) -> None:
                 budget.charge(fits, rows.n_rows)
 
-            def detours(made: Sequence[EmStart], detours: Sequence[str]) -> list[EmStart]:
-                return take_detours(rows, made, detours, rng, charge, settings)
+            def detours(made: Sequence[PlainStart], detours: Sequence[str]) -> list[EmStart]:
+                return with_detours(made, detours, rows.options, rng, settings)
 
             return ShortRuns[EmFit](rows, charge, detours)
 

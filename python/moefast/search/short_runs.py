@@ -49,18 +49,18 @@ class ShortRuns(Generic[Fit]):
     problem : Problem
     charge : callable, optional
         Is told of the fits of all runs, for the account of iterations.
-    take_detours : callable, optional
-        ``take_detours(made, detours)`` returns where runs are after their detours.
+    with_detours : callable, optional
+        ``with_detours(made, detours)`` returns starts of runs that take these detours.
     """
 
     def __init__(
         self,
         problem: Problem[Fit],
         charge: Callable[[Sequence[FitResult]], object] | None = None,
-        take_detours: Callable[[Sequence[Any], Sequence[str]], list[Any]] | None = None,
+        with_detours: Callable[[Sequence[Any], Sequence[str]], list[Any]] | None = None,
     ) -> None:
         self.problem = problem
-        self._charge, self._take_detours = charge, take_detours
+        self._charge, self._with_detours = charge, with_detours
 
     def begin(
         self,
@@ -76,8 +76,8 @@ class ShortRuns(Generic[Fit]):
                 break
             made.append(start.make())
         starts = starts[: len(made)]
-        if self._take_detours is not None:
-            made = self._take_detours(made, [start.detour for start in starts])
+        if self._with_detours is not None:
+            made = self._with_detours(made, [start.detour for start in starts])
         fits = self._run(made, n_iter, to_beat)
         constant = self.problem.constant_response
         return [

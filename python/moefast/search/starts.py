@@ -37,7 +37,7 @@ class Start:
     ----------
     kind : str
     make : callable
-        Returns what the problem's ``run_many`` takes: an EmStart for the flat model. It may take a while.
+        Returns what the problem's ``run_many`` takes: a PlainStart for the flat model. It may take a while.
     detour : str
         What comes before EM as the model is to be, see :mod:`moefast.search.detours`.
     """
