@@ -1,14 +1,19 @@
 """Tables from pipes, and tables that are not quite what was said: explained, with advice that is right."""
 
+import io
 import os
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from as_a_process import process
+from click.testing import CliRunner
 
 from moefast import load_model
+from moefast.cli import main
+from moefast.cli.csv_file import CsvFile
 from moefast.io.table_layout import TableLayout
 from moefast.io.tables import TableError, read_table
 
@@ -18,11 +23,39 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @posix
 def test_a_table_from_standard_input(csv_file, tmp_path):
-    done = process(
-        "fit /dev/stdin --target yield --no-plot --model m.json", tmp_path, "", input=csv_file.read_text()
-    )
+    text = csv_file.read_text()
+    done = process("fit - --target yield --no-plot", tmp_path, "", input=text)
     assert done.returncode == 0, done.stderr
-    assert load_model(tmp_path / "m.json").n_samples_fit_ == 400
+    assert done.stdout.startswith("standard input: 400 rows")
+    assert load_model(tmp_path / "stdin.moefast.json").n_samples_fit_ == 400
+    model, outputs = str(tmp_path / "stdin.moefast.json"), []
+    for arguments in ((str(csv_file),), ("-",), ("-", "--output", "-")):
+        outputs.append(CliRunner().invoke(main, ["predict", model, *arguments], input=text).stdout)
+    assert len(outputs[0].splitlines()) == 401
+    assert outputs == outputs[:1] * 3
+
+
+def test_standard_input_that_is_no_table(run, csv_file):
+    for text, arguments, message in (
+        ("", (), "standard input is empty"),
+        ("a;yield\n1;2\n3;4\n", (), 'give --sep ";"'),
+        ("a,b\n1,2\n3,4\n", (), "standard input has no column 'yield'"),
+        (b"\xff\xfe", (), "standard input is not UTF-8 text"),
+        ("a,yield\n1,2\n", ("--model", "-"), "- stands for standard output"),
+        ("a,yield\n1,2\n", ("--plot", "-"), "- stands for standard output"),
+    ):
+        result = CliRunner().invoke(main, ["fit", "-", "--target", "yield", *arguments], input=text)
+        assert result.exit_code == 1
+        assert message in result.stderr, result.output
+
+
+def test_standard_input_that_is_closed(monkeypatch):
+    for stream in (None, io.StringIO()):
+        monkeypatch.setattr(sys, "stdin", stream)
+        if stream:
+            stream.close()
+        with pytest.raises(OSError, match=r"standard input is closed.*give the name of a file"):
+            CsvFile(None).read(TableLayout())
 
 
 @posix

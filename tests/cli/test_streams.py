@@ -4,6 +4,7 @@ import io
 import os
 import sys
 
+import click
 import pytest
 from as_a_process import process
 
@@ -30,12 +31,33 @@ def test_standard_error_may_be_closed_or_full(csv_file, table, tmp_path, redirec
 def test_predictions_that_nobody_gets_are_an_error(run, csv_file, tmp_path, redirection):
     assert run("fit", csv_file, "--target", "yield", "--no-plot", "--model", "../m.json").exit_code == 0
     done = process("predict m.json data.csv", tmp_path, redirection)
-    assert done.returncode != 0
-    assert "Error: " in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "the predictions" in done.stderr
+    assert done.stderr.count("\n") == 1
     written = process("predict m.json data.csv --output p.csv", tmp_path, redirection)
     assert written.returncode == 0
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 401
+
+
+def test_what_could_not_be_printed_is_said(run, csv_file, monkeypatch):
+    assert run("fit", csv_file, "--target", "yield", "--no-plot", "--model", "m.json").exit_code == 0
+    echo = click.echo
+
+    def full(text, err=False, **options):
+        if not err:
+            raise OSError(28, "No space left on device")
+        echo(text, err=err, **options)
+
+    monkeypatch.setattr(click, "echo", full)
+    for arguments, what in (
+        (("summary", "m.json"), "the summary"),
+        (("predict", "m.json", csv_file), "the predictions"),
+        (("demo", "--samples", 100), "the results"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: {what} could not be printed: No space left on device\n"
 
 
 @posix

@@ -17,15 +17,18 @@ from tabulate import tabulate
 
 from moefast import __version__
 from moefast.atomic import replacing
+from moefast.cli.csv_file import CsvFile
 from moefast.cli.data_files import DataFiles, PassOptions, TableOrFiles, fit_files, pass_options
 from moefast.cli.model_options import ModelOptions, model_options
 from moefast.cli.options import (
+    STANDARD_STREAM,
     Outputs,
     check_outputs,
     closed,
     helpful,
     output_options,
     plainly,
+    say,
     table_options,
     tell,
 )
@@ -37,7 +40,7 @@ from moefast.estimators.number_predictions import NumberPredictions
 from moefast.experiments import EXPERIMENTS, DataFile, Plan, run_experiment
 from moefast.io.model_file import load_model, save_model
 from moefast.io.table_layout import TableLayout
-from moefast.io.tables import CsvTable, read_table
+from moefast.io.tables import CsvTable
 from moefast.plotting import picture_format, plot_experts, save_figure
 
 __all__ = ["main"]
@@ -66,7 +69,7 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
     X, y, truth = make_moe(
         samples, features, experts, noise=0.2, expert_intercept=0.5, gate_intercept=0.5, random_state=seed
     )
-    click.echo(f"{samples} rows, {features} features, {experts} linear experts with softmax gates, sigma 0.2")
+    say(f"{samples} rows, {features} features, {experts} linear experts with softmax gates, sigma 0.2")
     model = MixtureOfExpertsRegressor(experts, random_state=seed, verbose=1).fit(X, y)
     # Labels are arbitrary: put the true experts in the order of the found ones that lie nearest.
     distance = np.linalg.norm(model.coef_[:, None] - truth.coef[None], axis=2)
@@ -82,11 +85,11 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
         ]
         return tabulate(rows, headers=header, floatfmt=".3f")
 
-    click.echo("\nExperts: y = a.x + b")
-    click.echo(side_by_side([*labels, "sigma"], true, found))
+    say("\nExperts: y = a.x + b")
+    say(side_by_side([*labels, "sigma"], true, found))
     if experts > 1:
-        click.echo(f"\nGates: log-odds against expert {experts - 1}")
-        click.echo(
+        say(f"\nGates: log-odds against expert {experts - 1}")
+        say(
             side_by_side(
                 labels,
                 np.column_stack([truth.gate_coef, truth.gate_intercept]),
@@ -94,9 +97,9 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
             )
         )
     at_truth = float(truth.log_density(X, y).sum())
-    click.echo(f"\nlargest error of an expert's coefficient: {np.abs(true - found)[:, :-1].max():.4f}")
-    click.echo(f"log-likelihood: {model.log_likelihood_:.2f} found, {at_truth:.2f} at the truth")
-    click.echo(
+    say(f"\nlargest error of an expert's coefficient: {np.abs(true - found)[:, :-1].max():.4f}")
+    say(f"log-likelihood: {model.log_likelihood_:.2f} found, {at_truth:.2f} at the truth")
+    say(
         f"{'converged' if model.converged_ else 'NOT converged'} after {model.n_iter_} iterations, "
         f"best of {len(model.fit_report_.starts)} start(s)"
     )
@@ -115,7 +118,7 @@ def demo(samples: int, features: int, experts: int, seed: int, plot: Path) -> No
 @table_options
 @output_options
 def fit(
-    file: Path | DataFiles,
+    file: CsvFile | DataFiles,
     target: str | None,
     ignore: tuple[str, ...],
     wanted: ModelOptions,
@@ -126,6 +129,7 @@ def fit(
 ) -> None:
     """Fit a mixture of experts to the CSV table FILE, or to Parquet or Arrow IPC files of any size.
 
+    FILE may be - for a CSV table from standard input; the model is called stdin.moefast.json then.
     Every column but the target, ignored ones and those of --weights, --offset, --trials and --groups is a feature,
     unless a formula says otherwise. Model and picture are written to the current folder. Files of columns may be a
     folder or a glob in quotes, 'data/*.parquet'; of these there is no picture.
@@ -138,7 +142,7 @@ def fit(
         raise click.UsageError("give the response either by --target or by --formula")
     model_path = outputs.model_path or Path(f"{file.stem}.moefast.json")
     plot = outputs.plot or Path(f"{file.stem}.moefast.png")
-    check_outputs([model_path] if outputs.no_plot else [model_path, plot], [file])
+    check_outputs([model_path] if outputs.no_plot else [model_path, plot], file.paths)
     if not outputs.no_plot:
         _check_picture(plot)
     others = [*rows.names, *ignore]
@@ -147,7 +151,7 @@ def fit(
             f"column {target!r} cannot be the target and be ignored, a weight, an offset, trials or a group too"
         )
     with helpful(layout):
-        table = read_table(file, layout)
+        table = file.read(layout)
         apart = [name for name in (target, *others) if name is not None]
         for name in apart:
             if name not in table.columns:
@@ -193,7 +197,7 @@ def fit(
 @table_options
 def predict(
     model: Path,
-    file: Path | DataFiles,
+    file: CsvFile | DataFiles,
     output: Path | None,
     details: bool,
     offset: str | None,
@@ -202,14 +206,16 @@ def predict(
 ) -> None:
     """Predict the rows of the CSV table FILE with a saved MODEL; prints CSV.
 
+    FILE may be - for standard input, and --output - is standard output.
     Columns are matched by name, whatever their order; others are ignored. Of Parquet or Arrow IPC files, a folder
     or a glob in quotes, the predictions go to a Parquet file, --output.
     """
     if isinstance(file, DataFiles):
         _predict_files(model, file, output, details, RowColumns(None, offset, trials, None))
         return
+    output = None if output == STANDARD_STREAM else output
     if output is not None:
-        check_outputs([output], [file, model])
+        check_outputs([output], [*file.paths, model])
     elif closed(sys.stdout):
         raise OSError("standard output is closed, so the predictions cannot be printed; give --output")
     fitted = load_model(model)
@@ -217,13 +223,13 @@ def predict(
     if names is None:
         raise ValueError(f"{model} was fitted without column names, so the columns of {file} cannot be matched")
     with helpful(layout):
-        table = read_table(file, layout)
+        table = file.read(layout)
         X = table.frame if fitted.formula_ is not None else table.numeric([str(n) for n in names])
         of_rows = RowColumns(None, offset, trials, None).read(table)
     result = prediction_table(fitted, X, of_rows, details)
     text = result.to_csv(index=False, lineterminator="\n")
     if output is None:
-        click.echo(text, nl=False)
+        say(text, "the predictions")
         return
     with replacing(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -241,7 +247,7 @@ def summary(model: Path) -> None:
             f"{model} is an average of {len(fitted.estimators_)} mixtures, which has no summary; in Python "
             "agreement(X, y) says on what they agree"
         )
-    click.echo(fitted.summary().to_text(shutil.get_terminal_size().columns))
+    say(fitted.summary().to_text(shutil.get_terminal_size().columns), "the summary")
 
 
 @main.command()
@@ -278,7 +284,7 @@ def reproduce(name: str, quick: bool, output: Path, jobs: int, seeds: int | None
         except KeyboardInterrupt:
             tell(f"stopped; what was done is kept in {output}, the same command goes on from there")
             raise click.exceptions.Exit(130) from None
-        click.echo(report)
+        say(report, f"the report, which is in {output},")
 
 
 def _fit_files(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from moefast.cli.csv_file import CsvFile
 from moefast.cli.model_options import ModelOptions
 from moefast.cli.options import gathered
 from moefast.cli.row_columns import RowColumns
@@ -49,21 +50,23 @@ class DataFiles:
 
 
 class TableOrFiles(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
-    """The path of a CSV table, or files of columns."""
+    """A CSV table, `-` for standard input, or files of columns."""
 
     name = "file"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path | DataFiles:
+    def convert(self, value: Any, param: Any, ctx: Any) -> CsvFile | DataFiles:
         """Tell them by their names."""
-        if isinstance(value, (Path, DataFiles)):
+        if isinstance(value, (CsvFile, DataFiles)):
             return value
         text = str(value)
+        if text == "-":
+            return CsvFile(None)
         is_glob = any(mark in text for mark in "*?[") and not Path(text).exists()
         within = Path(text).rglob("*") if Path(text).is_dir() else ()
         if text.lower().endswith(_ENDINGS) or is_glob or any(path.suffix in _ENDINGS for path in within):
             return DataFiles(text)
         table = click.Path(exists=True, dir_okay=False, path_type=Path).convert(value, param, ctx)
-        return Path(table)
+        return CsvFile(Path(table))
 
 
 @dataclass(frozen=True)

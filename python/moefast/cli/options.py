@@ -18,6 +18,7 @@ from moefast.io.table_layout import TableLayout
 from moefast.io.tables import TableError
 
 __all__ = [
+    "STANDARD_STREAM",
     "Option",
     "Outputs",
     "check_outputs",
@@ -26,6 +27,7 @@ __all__ = [
     "helpful",
     "output_options",
     "plainly",
+    "say",
     "table_options",
     "tell",
 ]
@@ -63,6 +65,16 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
                 raise click.ClickException(str(error)) from None
 
     return run
+
+
+def say(text: str, what: str = "the results") -> None:
+    """Print; where standard output fails, say what could not be printed. Who no longer listens is told nothing."""
+    try:
+        click.echo(text, nl=not text.endswith("\n"))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"{what} could not be printed: {error.strerror or error}") from None
 
 
 def gathered(
@@ -128,6 +140,8 @@ class Outputs:
     no_plot: bool
 
 
+STANDARD_STREAM = Path("-")
+"""What stands for standard input and output in place of a file."""
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 output_options = gathered(
     Outputs,
@@ -176,11 +190,13 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     Raises
     ------
     ValueError
-        When an output is an input, or another output.
+        When an output is an input, another output or standard output.
     OSError
         When one cannot be written.
     """
     for output in outputs:
+        if output == STANDARD_STREAM:
+            raise ValueError("- stands for standard output, which is for what is printed; give the name of a file")
         check_writable(output)
         for path in inputs:
             # What is no file, such as a terminal, can be both.

@@ -132,7 +132,9 @@ class CsvTable:
         )
 
 
-def read_table(path: str | os.PathLike[str], layout: TableLayout | None = None) -> CsvTable:
+def read_table(
+    path: str | os.PathLike[str], layout: TableLayout | None = None, data: bytes | None = None
+) -> CsvTable:
     """Read a CSV file with one header row, once: it may be a pipe.
 
     Parameters
@@ -141,6 +143,8 @@ def read_table(path: str | os.PathLike[str], layout: TableLayout | None = None) 
         Compressed files are known by their ending.
     layout : TableLayout, optional
         How it is written.
+    data : bytes, optional
+        What it holds, where that was read already; `path` is its name then.
 
     Raises
     ------
@@ -150,9 +154,10 @@ def read_table(path: str | os.PathLike[str], layout: TableLayout | None = None) 
         When it cannot be read or is a directory.
     """
     path, layout = Path(path), layout or TableLayout()
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory, not a CSV file")
-    data = path.read_bytes()
+    if data is None:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a directory, not a CSV file")
+        data = path.read_bytes()
     lines: tuple[str, ...] = ()
     try:
         lines = _first_lines(data, path)
