@@ -160,11 +160,20 @@ def _finite_table(X: Any, convert: Callable[..., Any] | None, dtype: Any) -> Any
     refuse_misread(X, "X")
     refuse_categories(X)
     try:
+        if convert is not None and names is not None and not hasattr(X, "__dataframe__"):
+            X = _with_names(X, names)
         table = (convert or partial(check_array, input_name="X"))(X, dtype=dtype, ensure_all_finite=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise explain_conversion(X, error) from None
     check_finite(table, names)
     return table
+
+
+def _with_names(X: Any, names: Sequence[str]) -> Any:
+    """Return a table whose names scikit-learn sees: its older versions want a protocol that polars 2 has not."""
+    import pandas as pd  # `import moefast` does without
+
+    return X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X), columns=pd.Index(names))
 
 
 def check_samples(

@@ -254,7 +254,7 @@ def test_features_of_all_sizes_side_by_side():
 
 
 def test_one_huge_value_is_blamed_on_its_own_column():
-    table = pd.DataFrame(X, columns=NAMES)
+    table = pd.DataFrame(X.copy(), columns=NAMES)
     table.loc[5, "dose"] = 1e300
     assert np.isfinite(fit(table).coef_).all()
     with pytest.raises(OverflowError, match="X column 'dose': its products"):

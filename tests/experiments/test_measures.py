@@ -25,8 +25,9 @@ def test_chord_errors_are_those_of_matched_unit_vectors():
 def test_the_bootstrap_agrees_with_scipy():
     samples = np.random.default_rng(1).normal(size=50)
     low, high = bootstrap_interval(samples, lambda s: s.mean(axis=1), resamples=20_000)
-    other = bootstrap((samples,), np.mean, method="percentile", n_resamples=20_000, rng=0).confidence_interval
-    np.testing.assert_allclose([low, high], other, atol=0.01)
+    how = {"method": "percentile", "n_resamples": 20_000, "random_state": np.random.default_rng(0)}
+    other = bootstrap((samples,), np.mean, **how)
+    np.testing.assert_allclose([low, high], other.confidence_interval, atol=0.01)
 
 
 def test_slope_of_errors_with_a_known_rate():
@@ -38,7 +39,7 @@ def test_slope_of_errors_with_a_known_rate():
     slope, low, high = fit_slope(errors)
     assert low < -0.5 < high
     assert high - low < 0.15
-    assert slope == pytest.approx(np.polyfit(np.log(sizes[1:]), np.log(errors.median()[1:]), 1)[0])
+    assert slope == pytest.approx(np.polyfit(np.log(sizes[1:]), np.log(errors.median().iloc[1:]), 1)[0])
     assert np.isnan(fit_slope(errors * 100)).all()
 
 

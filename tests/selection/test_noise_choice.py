@@ -104,3 +104,22 @@ def test_noise_of_rounding(unit):
     assert norm.pdf(0, scale=samples.rounded_noise * spread) == pytest.approx(1.0, rel=1e-12)
     assert Samples(np.ones((13, 1)), np.arange(13) * unit, weights).rounded_noise == 0.0
     assert Samples(np.ones((13, 1)), np.full(13, unit), weights).rounded_noise == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::moefast.DegenerateDataWarning")
+def test_the_rounding_of_responses_stays():
+    """Without that the density of two values grows, and with it that of rows held out, as the noise falls."""
+    model = fitted(X, (Y > 0).astype(float), n_experts=(1, 2), noise_floor=(0.02, 0.002))
+    assert model.noise_scale_ >= 1.0
+    assert model.sigma_.min() >= 0.999 / np.sqrt(2.0 * np.pi)
+
+
+@pytest.mark.parametrize("n_responses", [1, 2])
+def test_noise_out_of_range_is_refused_and_the_old_fit_stays(n_responses):
+    y = Y if n_responses == 1 else np.column_stack([Y, Y**2])
+    model = fitted(X, y, noise_scale=1e6, n_experts=1)
+    before = dict(vars(model))
+    far = 1e304 if n_responses == 1 else 1e149
+    with pytest.raises(OverflowError, match=r"times the noise leaves the range of float64.*rescale y"):
+        model.fit(X, far * y)
+    assert all(vars(model)[name] is value for name, value in before.items())

@@ -125,7 +125,7 @@ def test_ridges_go_to_where_no_neighbour_is_better():
     grid, y = 10.0 ** np.arange(-3, 4), np.random.default_rng(0).normal(size=300)
     model = fitted(X, y, n_experts=1, alphas=grid, gate_alphas=1.0)
     alphas, means = model.cv_results_["param_alpha"], model.cv_results_["mean_test_score"]
-    assert list(alphas) == [0.1, 1.0, 10.0, 100.0, 1000.0]
+    assert list(alphas) == list(grid[2:])
     every = {alpha: fitted(X, y, n_experts=1, alphas=alpha, gate_alphas=1.0).best_score_ for alpha in grid}
     np.testing.assert_allclose(means, [every[alpha] for alpha in alphas], rtol=1e-9)
     assert model.best_score_ == pytest.approx(max(every.values()), rel=1e-12)
@@ -329,6 +329,8 @@ def test_a_failed_fit_leaves_the_one_before(model):
         ({"noise": ("normal",)}, "noise must be"),
         ({"noise_scale": "oob"}, "noise_scale must be"),
         ({"noise_scale": 0.0}, "noise_scale must be"),
+        ({"noise_scale": 1e-300}, "noise_scale must be a finite number not below 1e-06"),
+        ({"noise_scale": 1e200}, "noise_scale must be a finite number not below 1e-06 and at most 1e\\+06"),
         ({"noise_scale": 1.1, "family": "poisson"}, "noise_scale must be 1 for family='poisson', got 1.1"),
         ({"gate_basis": ("cubic",)}, "gate_basis must be"),
         ({"cv": 1}, "cv must be"),

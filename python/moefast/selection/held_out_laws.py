@@ -31,8 +31,12 @@ class HeldOutLaws:
     held_out: Sequence[Samples]
 
     def noise_scale(self) -> float:
-        """Return how many times their noise the laws should have; see :mod:`moefast.selection.noise_scale`."""
-        return best_noise_scale(self.laws, self.held_out)
+        """Return how many times their noise the laws should have; see :mod:`moefast.selection.noise_scale`.
+
+        Not less than once where responses are rounded: their density knows no bounds, and their noise has a floor.
+        """
+        found = best_noise_scale(self.laws, self.held_out)
+        return max(found, 1.0) if any(samples.is_rounded for samples in self.held_out) else found
 
     def calibration(self, noise_scale: float) -> Calibration | None:
         """Return how far intervals of laws with so many times their noise should reach.

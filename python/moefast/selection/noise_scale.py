@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from moefast.best_scale import best_scale
 from moefast.mixture import Mixture
 from moefast.samples import Samples
 from moefast.selection.cross_validation import unit_log_density
 
-__all__ = ["best_noise_scale", "with_noise_times"]
+__all__ = ["best_noise_scale", "refuse_noise_out_of_range", "with_noise_times"]
 
 # c lies between these.
 _LEAST, _MOST = 0.5, 4.0
@@ -23,8 +25,18 @@ _LEAST, _MOST = 0.5, 4.0
 
 def with_noise_times(mixture: Mixture, scale: float) -> Mixture:
     """Return a mixture of families with a scale whose experts have so many times their noise."""
-    covariance = None if mixture.covariance is None else scale**2 * mixture.covariance
-    return replace(mixture, sigma=scale * mixture.sigma, covariance=covariance)
+    with np.errstate(over="ignore"):
+        covariance = None if mixture.covariance is None else scale**2 * mixture.covariance
+        return replace(mixture, sigma=scale * mixture.sigma, covariance=covariance)
+
+
+def refuse_noise_out_of_range(mixture: Mixture, scale: float) -> None:
+    """Raise OverflowError where so many times its noise left nothing, or more than float64 holds."""
+    variances = (
+        mixture.sigma if mixture.covariance is None else np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
+    )
+    if not (np.isfinite(variances).all() and (variances > 0).all()):
+        raise OverflowError(f"{scale:g} times the noise leaves the range of float64 in the units of y; rescale y")
 
 
 def best_noise_scale(laws: Sequence[Mixture], held_out: Sequence[Samples]) -> float:

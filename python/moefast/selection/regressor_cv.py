@@ -46,12 +46,15 @@ from moefast.selection.grid_search import (
     rival,
     scores_along_path,
 )
-from moefast.selection.noise_scale import with_noise_times
+from moefast.selection.noise_scale import refuse_noise_out_of_range, with_noise_times
 from moefast.selection.ridge_path import Fold, Ridges
 from moefast.tasks import check_jobs
 from moefast.validation import check_choice, check_flag, check_number, check_verbose, check_weights
 
 __all__ = ["MixtureOfExpertsRegressorCV"]
+
+# And its inverse is the most: what is beyond is a slip, and variances have to stay in range.
+_LEAST_NOISE_SCALE = 1e-6
 
 
 class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
@@ -265,18 +268,19 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
             chosen.set_params(verbose=self.verbose).fit(
                 X, y, sample_weight, offset=offset, n_trials=n_trials, groups=groups
             )
+        for_predictions = with_noise_times(chosen.mixture_, self.noise_scale_)
+        refuse_noise_out_of_range(for_predictions, self.noise_scale_)
         self.best_estimator_ = chosen
         parameters = chosen.get_params(deep=False)
         self.__dict__.update({name: value for name, value in vars(chosen).items() if name not in parameters})
-        law = with_noise_times(chosen.mixture_, self.noise_scale_)
-        self._set_parameters(law, others.calibration(self.noise_scale_))
+        self._set_parameters(for_predictions, others.calibration(self.noise_scale_))
         return [warning.message for warning in caught if isinstance(warning.message, Warning)]
 
     def _check_noise_scale(self) -> None:
         if isinstance(self.noise_scale, str):
             check_choice("noise_scale", self.noise_scale, ("held-out",))
             return
-        check_number("noise_scale", self.noise_scale, low=0.0, open_low=True)
+        check_number("noise_scale", self.noise_scale, low=_LEAST_NOISE_SCALE, high=1.0 / _LEAST_NOISE_SCALE)
         family = get_family(self.family)
         if self.noise_scale != 1 and not family.has_scale:
             raise ValueError(f"noise_scale must be 1 for family={family.name!r}, got {self.noise_scale!r}")

@@ -43,8 +43,8 @@ class Membership:
     >>> from moefast.datasets import make_moe
     >>> X, y, _ = make_moe(500, 2, 2, random_state=0)
     >>> membership = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).membership_
-    >>> membership.size.sum(), (membership.ratio <= 1).all()
-    (np.float64(500.0), np.True_)
+    >>> float(membership.size.sum()), bool((membership.ratio <= 1).all())
+    (500.0, True)
     """
 
     prior: Floats
