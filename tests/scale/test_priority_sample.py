@@ -151,3 +151,18 @@ def test_rows_are_drawn_alike():
     assert abs(found.rows.mean()) < 5 / np.sqrt(5000)
     assert abs(found.rows.std() - 1) < 5 / np.sqrt(10_000)
     np.testing.assert_array_equal(found.drawn()[1], 1.0)
+
+
+@pytest.mark.parametrize("small", [5e-324, 1e-310, 1e-260])
+@pytest.mark.parametrize("n_large", [0, 1, 40])
+def test_weights_next_to_nothing(small, n_large):
+    """They stand behind all others, and drawn weights are numbers in the right proportions."""
+    rng = np.random.default_rng(0)
+    weight = np.where(np.arange(100) < n_large, 1e80, 1.0)
+    weight[50:] = small
+    found, stands_for = drawn(rng.normal(size=(100, 2)), weight, 60, [100]).drawn()
+    assert len(found) == 60
+    assert np.isfinite(stands_for).all()
+    order = np.sort(stands_for)[::-1]
+    np.testing.assert_allclose(order[:50] / order[0], np.sort(weight)[::-1][:50] / weight.max(), rtol=1e-12)
+    assert 0.0 < order[50] <= 1e-250 * order[49]

@@ -83,6 +83,14 @@ def test_a_checkpoint_goes_on_with_more_passes(tmp_path):
     assert more.log_likelihood_ == pytest.approx(at_once.log_likelihood_, abs=0.02)
 
 
+def test_rows_of_hardly_any_weight_do_not_make_it_a_strange_one(tmp_path):
+    rows = table(600)
+    rows = rows.append_column("w", pa.array(np.where(np.arange(600) % 2, 5e-324, 1.0)))
+    how = {"weights": "w", "sample_rows": 400, "checkpoint": tmp_path / "c"}
+    one, again = (model().fit_dataset(lambda: [rows], "y", ["a", "b"], **how) for _ in range(2))
+    assert one.log_likelihood_ == again.log_likelihood_
+
+
 def test_fragments_that_were_rewritten_are_other_data(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(table(), path)

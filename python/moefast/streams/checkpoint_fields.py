@@ -40,8 +40,8 @@ __all__ = [
 LARGEST_PARAMETER = 1e150
 """In standard units: squares stay in range."""
 
-# Of the rows that are drawn from more; and the sum of all weights.
-_LEAST_WEIGHT, _LARGEST_TOTAL = 1e-200, 1e100
+# Of the sum of all weights.
+_LARGEST_TOTAL = 1e100
 
 
 @dataclass(frozen=True)
@@ -255,8 +255,6 @@ class Sample(Compound):
         rows, (low, high) = value["rows"], self.ends
         if ((rows < low) | (rows > high)).any():
             raise ValueError(f"{name}.rows must be among the values that the first pass has seen")
-        if len(rows) > self.n_drawn and value["weight"].min() < _LEAST_WEIGHT:
-            raise ValueError(f"{name}.weight must not be below {_LEAST_WEIGHT:g}, has {value['weight'].min()}")
 
     def __str__(self) -> str:
         return "a sample"

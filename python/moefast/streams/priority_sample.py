@@ -21,13 +21,15 @@ from moefast._typing import AnyFloats, Floats
 
 __all__ = ["PrioritySample", "SampleMaker", "ranks"]
 
+# What weighs less is drawn as if it weighed this: sums of inverse weights stay in range.
+_LEAST_WEIGHT = 1e-280
+
 Hashes = npt.NDArray[np.uint64]
 
 
 def ranks(hashes: Hashes, weight: Floats) -> Floats:
     """Return u / w of rows, (n,)."""
-    with np.errstate(over="ignore"):  # a weight next to 0: behind all others
-        return np.asarray((hashes.astype(np.float64) + 1.0) * 2.0**-64 / weight)
+    return np.asarray((hashes.astype(np.float64) + 1.0) * 2.0**-64 / np.maximum(weight, _LEAST_WEIGHT))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +124,9 @@ class PrioritySample:
         if self.complete:
             return self.rows, self.weight * self.count
         m, bound = self.n_drawn, self.ranks[-1]
-        own = self.weight[:m]
-        unit = 1.0 / np.mean(np.maximum(bound, 1.0 / np.maximum(own, np.finfo(np.float64).tiny)))
-        return self.rows[:m], unit * np.maximum(bound * own, 1.0)
+        own = np.maximum(self.weight[:m], _LEAST_WEIGHT)
+        unit = 1.0 / np.mean(np.maximum(bound, 1.0 / own))
+        return self.rows[:m], np.maximum((unit * bound) * own, unit)
 
 
 class SampleMaker:
