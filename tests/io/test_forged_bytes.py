@@ -152,7 +152,7 @@ def test_every_field_of_a_checkpoint_is_refused_by_name(finished, tmp_path, kind
         (("sample", "count"), np.zeros(1), r"sample.count must be .* not below 1"),
         (("sample", "count"), np.ones(1), "sample must have as many hashes"),
         (("optima", "mixtures", 0, "sigma"), np.array([-1.0, 1.0]), r"optima\.mixtures\[0\]\.sigma must be"),
-        (("first", "sample", "weight"), 0.0, r"first\.sample\.weight must not be below"),
+        (("first", "sample", "weight"), 0.0, r"first\.sample\.weight must be an array .* not below"),
         (("first", "sample", "rows"), 1e300, r"first\.sample\.rows must be among the values"),
         (("sample", "rows"), 1e300, r"sample\.rows must be among the values"),
         (("passes", 0, "sums", "totals"), 0.0, r"passes\[0\]\.sums\.totals must be weights of rows"),
