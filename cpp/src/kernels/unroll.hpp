@@ -6,6 +6,8 @@
 // is taken apart at once.
 #pragma once
 
+#include <utility>
+
 #include "kernels/vectors.hpp"
 
 #ifdef __GNUC__
@@ -23,21 +25,25 @@ struct Index {
   constexpr operator int() const { return I; }
 };
 
+template <int... I, class Body>
+MOEFAST_ALWAYS_INLINE inline void call_each(std::integer_sequence<int, I...>, const Body& body) {
+  (body(Index<I>()), ...);
+}
+template <int Columns, int... I, class Body>
+MOEFAST_ALWAYS_INLINE inline void call_each_place(std::integer_sequence<int, I...>, const Body& body) {
+  (body(Index<I / Columns>(), Index<I % Columns>()), ...);
+}
+
 // body(Index<0>), .., body(Index<N - 1>)
 template <int N, class Body>
 MOEFAST_ALWAYS_INLINE inline void unroll(const Body& body) {
-  if constexpr (N > 0) {
-    unroll<N - 1>(body);
-    body(Index<N - 1>());
-  }
+  call_each(std::make_integer_sequence<int, N>(), body);
 }
 
 // body(row, column) for all of Rows x Columns, row by row
 template <int Rows, int Columns, class Body>
 MOEFAST_ALWAYS_INLINE inline void unroll(const Body& body) {
-  unroll<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE {
-    unroll<Columns>([&](auto c) MOEFAST_ALWAYS_INLINE { body(r, c); });
-  });
+  call_each_place<Columns>(std::make_integer_sequence<int, Rows * Columns>(), body);
 }
 
 // The loops over a register tile: unrolled where instructions have three operands. With the two of SSE2 the
