@@ -28,6 +28,24 @@ def test_sizes_that_an_accumulator_does_not_have(field, value):
         MomentAccumulator.from_bytes(bytes(data))
 
 
+def test_sums_that_no_rows_have():
+    """Any number of the sums may be another; variances below 0 are refused by the column."""
+    rng = np.random.default_rng(0)
+    good = MomentAccumulator(2).update(rng.normal(size=(4096, 2)), rng.normal(size=4096)).to_bytes()
+    refused = set()
+    for at in range(72, len(good) - 11, 8):  # past the header
+        data = bytearray(good)
+        struct.pack_into("<d", data, at, -1e6)
+        data[-4:] = zlib.crc32(data[:-4]).to_bytes(4, "little")
+        try:
+            found = MomentAccumulator.from_bytes(bytes(data)).score_moments()
+        except ValueError as error:
+            refused.add(str(error).split(" has a variance")[0])
+        else:
+            assert np.isfinite(found.whitening).all()
+    assert {"X column 0", "X column 1"} <= refused
+
+
 @pytest.mark.parametrize(
     "body",
     [

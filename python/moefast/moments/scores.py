@@ -90,7 +90,14 @@ class ScoreMoments:
         self.y_mean = float(centre[d])
         self.y_variance = float(self._mean(0, self._power(2)))
         self.covariance: Floats = self._mean(2, self._power(0))[:d, :d]
-        scale = np.sqrt(np.diag(self.covariance))
+        variances = np.diag(self.covariance)
+        if not (variances >= 0.0).all():
+            column = int(np.argmin(variances >= 0.0))
+            raise ValueError(
+                f"X column {column} has a variance of {variances[column]:g}: these are the sums of no rows, as of "
+                "bytes that were changed"
+            )
+        scale = np.sqrt(variances)
         inverse = np.divide(1.0, scale, out=np.zeros(d), where=scale > 0)
         values, vectors = np.linalg.eigh(inverse[:, None] * self.covariance * inverse)
         keep = values > _RANK_TOLERANCE * max(1.0, float(values[-1]))
