@@ -38,6 +38,12 @@ def test_levels_grow_inside_zero_and_one_and_the_median_stays():
     assert levels[200] == found.levels(np.array([0.5]))[0] == 0.5
 
 
+def test_what_left_the_range_is_farthest_out():
+    q = np.array([0.01, 0.2, 0.9])
+    lost, out = (Calibration.of(np.array([0.4, far, 0.7]), np.ones(3)) for far in (np.nan, 0.0))
+    np.testing.assert_array_equal(lost.levels(q), out.levels(q))
+
+
 def test_beyond_the_rows_the_law_has_the_word():
     """What is left out is in proportion to what the law leaves out, as much as for the row farthest out."""
     found = Calibration.of(np.array([0.3, 0.01, 0.8]), np.ones(3))
@@ -61,6 +67,10 @@ def test_weights_count_as_copies_in_any_unit():
     )
     for unit in (1e-300, 1e-3, 1e300):
         assert Calibration.of(below, unit * weights).levels(q) == pytest.approx(found.levels(q), rel=1e-9)
+    # Weights of 2 and 1 say as much as 3^2 / (2^2 + 1^2) = 1.8 rows of one weight.
+    two = Calibration.of(np.array([0.1, 0.4]), np.array([2.0, 1.0]))
+    assert two.left_out == pytest.approx([(1.8 / 3 + 0.5) / 2.8, (1.8 * 2.5 / 3 + 0.5) / 2.8], rel=1e-12)
+    assert two.by_law == pytest.approx([0.2, 0.8], rel=1e-12)
     same = Calibration.of(below, np.full(60, 7.0))
     assert same.levels(q) == pytest.approx(Calibration.of(below, np.ones(60)).levels(q), rel=1e-12)
 

@@ -55,7 +55,7 @@ class Calibration:
         Parameters
         ----------
         below : ndarray of shape (n,)
-            F(y | x) of each.
+            F(y | x) of each; NaN where it left the range of float64, which counts as farthest out.
         weights : ndarray of shape (n,)
             Above 0. Their unit does not matter.
 
@@ -68,7 +68,7 @@ class Calibration:
         >>> found.levels(np.array([0.05, 0.5, 0.95])).round(3)  # of +-1.645, twice as far
         array([0.001, 0.5  , 0.999])
         """
-        outside = np.clip(2.0 * np.minimum(below, 1.0 - below), _LEAST, 1.0)
+        outside = np.clip(np.nan_to_num(2.0 * np.minimum(below, 1.0 - below), nan=0.0), _LEAST, 1.0)
         order = np.argsort(outside, kind="stable")
         weights = weights[order] / weights.max()
         total = weights.sum()

@@ -11,6 +11,7 @@ from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor, MixtureOf
 from moefast.bagging.agreement import Agreement
 from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicates import drawn
+from moefast.calibration import Calibration
 from moefast.mixture import Mixture
 from moefast.plotting import plot_calibration, plot_coefficients, plot_gates, plot_search
 from moefast.validation import check_samples
@@ -108,6 +109,18 @@ def test_out_of_bag_is_of_rows_that_replicates_have_not_seen(fitted):
     own = np.quantile(2 * np.minimum(below, 1 - below), 0.1, method="weibull")
     expected = fitted.predict_quantile(X, [0.5 * own, 1 - 0.5 * own], calibrated=False)
     np.testing.assert_allclose(fitted.predict_interval(X, 0.9), expected, rtol=1e-9)
+
+
+def test_intervals_count_rows_by_their_weights_and_leave_out_those_that_all_have_seen(fitted):
+    rng = np.random.default_rng(0)
+    X, y = data(80)
+    unseen, w = rng.uniform(size=(10, 80)) < 0.3, rng.uniform(0.2, 3.0, size=80)
+    unseen[:, :5] = False
+    found = OutOfBag(fitted.mixture_.parts, unseen, check_samples(X, y, w))
+    known, q = unseen.any(axis=0), np.array([0.05, 0.3, 0.95])
+    expected = Calibration.of(found.cdf(1.0, found.shrunk(10))[known], w[known])
+    np.testing.assert_array_equal(found.calibration(1.0, 10).levels(q), expected.levels(q))
+    assert OutOfBag(found.parts, np.zeros((10, 80), dtype=bool), found.samples).calibration(1.0, 10) is None
 
 
 def test_weights_are_those_of_the_bootstrap():
