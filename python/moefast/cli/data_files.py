@@ -12,7 +12,7 @@ import click
 
 from moefast.cli.csv_file import CsvFile
 from moefast.cli.model_options import ModelOptions
-from moefast.cli.options import gathered
+from moefast.cli.options import STANDARD_STREAM, gathered
 from moefast.cli.row_columns import RowColumns
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.sources import Source, open_source
@@ -59,7 +59,7 @@ class TableOrFiles(click.ParamType):  # type: ignore[type-arg]  # generic only i
         if isinstance(value, (CsvFile, DataFiles)):
             return value
         text = str(value)
-        if text == "-":
+        if text == str(STANDARD_STREAM):
             return CsvFile(None)
         is_glob = any(mark in text for mark in "*?[") and not Path(text).exists()
         within = Path(text).rglob("*") if Path(text).is_dir() else ()
