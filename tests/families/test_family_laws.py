@@ -9,6 +9,7 @@ from moefast.families import (
     BERNOULLI,
     GAUSSIAN,
     Binomial,
+    CustomFamily,
     Gamma,
     NegativeBinomial,
     Poisson,
@@ -80,6 +81,23 @@ def test_quantiles(name):
     family, law = LAWS[name]
     for level in LEVELS:
         np.testing.assert_allclose(family.quantile(at(name), level), law.ppf(level), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*LAWS, "tobit"])
+def test_laws_are_continuous_where_no_draw_has_a_probability_of_its_own(name):
+    family = Tobit() if name == "tobit" else LAWS[name][0]
+    rng, of = np.random.default_rng(0), ONE_TRIAL if name in ("bernoulli", "tobit") else OF
+    jumps = []
+    for _ in range(20):
+        y = family.draw(of, rng)
+        jumps.append(family.cdf(of, y) - family.cdf(of, np.nextafter(y, -np.inf)))
+    assert family.is_continuous == (np.max(jumps) < 1e-9)
+
+
+def test_whole_numbers_of_a_family_of_ones_own_are_not_continuous():
+    functions = (lambda y, eta: y * eta,) * 3 + (np.log, np.exp)
+    found = [CustomFamily("of my own", *functions, discrete=whole).is_continuous for whole in (False, True)]
+    assert found == [True, False]
 
 
 @pytest.mark.parametrize("name", LAWS)

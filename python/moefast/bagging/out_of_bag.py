@@ -118,7 +118,7 @@ class OutOfBag:
         them; and where all mixtures have seen all rows.
         """
         family, known = self.parts[0].family, self.times > 0
-        if family.is_discrete or family.may_be_sure or not known.any():
+        if not (family.is_continuous and known.any()):
             return None
         below = self.cdf(spread, self.shrunk(n_replicates))
         return Calibration.of(below[known], self.samples.sample_weight[known])

@@ -120,6 +120,14 @@ class Family(ABC):
         return f"{type(self).__name__}()"
 
     @property
+    def is_continuous(self) -> bool:
+        """Whether no y has a probability of its own: y is no whole number, and at no limit.
+
+        Then P(Y <= y | x) is uniform on responses of the law, and intervals hold any share of them.
+        """
+        return not (self.is_discrete or self.may_be_sure)
+
+    @property
     def shape_name(self) -> str | None:
         """What the field calls the shape; None where there is none to fit."""
         return None

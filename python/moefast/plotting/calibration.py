@@ -114,7 +114,7 @@ def probability_below(mixture: GatedExperts, X: Floats, y: Floats, terms: RowTer
     Stat. 1996).
     """
     upper = mixture.cdf(X, y, terms)
-    if not (mixture.family.is_discrete or mixture.family.may_be_sure):
+    if mixture.family.is_continuous:
         return upper
     lower = mixture.cdf(X, y - 1.0 if mixture.family.is_discrete else np.nextafter(y, -np.inf), terms)
     return np.asarray(lower + np.random.default_rng(0).uniform(size=len(y)) * (upper - lower))

@@ -45,7 +45,7 @@ class HeldOutLaws:
         them, and for several responses.
         """
         family = self.laws[0].family
-        if family.is_discrete or family.may_be_sure or family.has_covariance:
+        if not family.is_continuous or family.has_covariance:
             return None
         below, weights = [], []
         for law, samples in zip(self.laws, self.held_out, strict=True):
