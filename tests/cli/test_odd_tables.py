@@ -132,6 +132,25 @@ def test_texts_and_thousands_beside_decimal_commas(tmp_path):
         table.numeric(["b"])
 
 
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("exponent", ["92493538084", "+0092493538084"])
+def test_exponents_that_no_int_holds_are_no_numbers(tmp_path, decimal, exponent):
+    """They end the process where pandas reads them: found by fuzzing."""
+    path, layout = tmp_path / "t.csv", TableLayout(";", decimal)
+    path.write_text(f"a;y\n1;2\n0{decimal}7E{exponent};3\n")
+    with pytest.raises(TableError, match=r"'a' is not numeric: '0.7E.* in data row 2"):
+        read_table(path, layout).numeric(["a"])
+
+
+def test_numbers_are_read_to_the_last_bit(tmp_path):
+    values = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.arange(-300, 300, 0.6)
+    for decimal in ".,":
+        texts = [repr(v).replace(".", decimal) for v in values.tolist()]
+        (tmp_path / "t.csv").write_text("\n".join(["y", *texts, ""]))
+        found = read_table(tmp_path / "t.csv", TableLayout(";", decimal)).numeric(["y"])["y"]
+        np.testing.assert_array_equal(found, values)
+
+
 def test_options_that_clash(run, csv_file):
     for arguments, word in {
         ("--decimal", "1"): "decimal",
