@@ -1,5 +1,6 @@
 """Moves by few rows, and the optima of a search on more rows than it saw."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from moefast.datasets import make_moe
 from moefast.em import EmOptions, EmProblem
 from moefast.samples import Samples
 from moefast.search import SearchSettings, best_optimum, search
+from moefast.search.beginning import Beginning
 from moefast.search.budget import Budget, Deadline
 from moefast.search.bumping import fewer_rows
 from moefast.search.local_optimum import LocalOptimum
@@ -89,6 +91,23 @@ def test_a_search_on_few_rows_ends_where_one_on_all_does(monkeypatch):
     assert len(seen) == 3
     search(PROBLEM, 3, np.random.default_rng(0), settings=SearchSettings(max_rows=2000))
     assert len(seen) == 3
+
+
+def test_more_rows_get_the_rest_of_the_work_and_of_the_time(monkeypatch):
+    left = []
+
+    def spy(more, candidates, budget, *rest):
+        left.append((budget.n_iter - budget.work, budget.deadline))
+        return candidates
+
+    monkeypatch.setattr(best_optimum, "bump_on_more_rows", spy)
+    few = SearchSettings(max_rows=300, more_rows=1000)
+    deadline = Deadline(1.0, itertools.count(step=0.01).__next__)
+    for end in (None, deadline):
+        _, report = search(PROBLEM, 3, np.random.default_rng(0), settings=few, deadline=end)
+    n_iter = Beginning().iterations(few, 3, report.n_rows, 3)
+    assert left[0][0] == pytest.approx((1.0 - few.share_of_some_rows) * n_iter, rel=1e-12)
+    assert left[1][1] is deadline
 
 
 def test_time_is_left_for_more_rows():
