@@ -1,6 +1,7 @@
 """The certification ends at maxima, by Newton's method, from a sample where there is one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ PROBLEM = EmProblem(Samples(X, Y, np.ones(3000)), EmOptions(n_threads=1))
 SETTINGS = SearchSettings()
 
 
-def certified(fits, problem=PROBLEM, sample=None, deadline=None):
+def certified(fits, problem=PROBLEM, sample=None, deadline=None, settings=SETTINGS):
     budget = Budget(0, problem.n_rows, deadline or Deadline(), tqdm(disable=True))
     runs = [Run("a", "", fit, fit.n_iter) for fit in fits]
-    return Certification(problem, budget, SETTINGS, sample).best(runs)
+    return Certification(problem, budget, settings, sample).best(runs)
 
 
 def early():
@@ -66,6 +67,63 @@ def test_a_sample_spares_passes_over_all_rows(monkeypatch):
     certified([early()], sample=sample)
     assert rows
     assert max(rows) == sample.n_rows
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Where steps began, on how many rows and after how many iterations they ended; `steps.lost` changes some."""
+    run_many, newton_end = EmProblem.run_many, certification.newton_end
+    seen = SimpleNamespace(begun=[], n_iter=[], lost={})
+
+    def em(self, starts, **options):
+        fits = run_many(self, starts, **options)
+        seen.begun.append(("EM", self.n_rows, starts[0]))
+        seen.n_iter.append(fits[0].n_iter)
+        return fits
+
+    def newton(problem, start, **options):
+        end = newton_end(problem, start, **options)
+        seen.begun.append(("Newton", problem.n_rows, start))
+        seen.n_iter.append(end.fit.n_iter)
+        # The first on all rows alone.
+        changed = seen.lost if problem.n_rows == 3000 else {}
+        seen.lost = {} if changed else seen.lost
+        return replace(end, fit=replace(end.fit, **changed))
+
+    monkeypatch.setattr(EmProblem, "run_many", em)
+    monkeypatch.setattr(certification, "newton_end", newton)
+    return seen
+
+
+def test_iterations_on_the_sample_count(steps):
+    start = early()
+    sample = PROBLEM.subset(np.random.default_rng(1).uniform(size=3000) < 0.4)
+    best = certified([start], sample=sample, settings=replace(SETTINGS, finalist_iterations=5))
+    ways = [(way, n_rows == 3000) for way, n_rows, _ in steps.begun]
+    assert ways == [("EM", False), ("Newton", False), ("Newton", True)]
+    assert min(steps.n_iter) > 0
+    assert best.n_iter == start.n_iter + sum(steps.n_iter)
+    assert best.fit.n_iter == sum(steps.n_iter)
+
+
+@pytest.mark.parametrize(
+    ("lost", "kept"),
+    [({"status": "iteration_limit"}, True), ({"collapsed": (0,)}, False)],
+    ids=["short", "collapsed"],
+)
+def test_what_newton_gained_from_a_sample_is_kept_unless_experts_collapsed(steps, lost, kept):
+    """Where it does not arrive on all rows EM ends the run: from there, or from where it was before the sample."""
+    start = early()
+    sample = PROBLEM.subset(np.random.default_rng(1).uniform(size=3000) < 0.4)
+    steps.lost = lost
+    best = certified([start], sample=sample, settings=replace(SETTINGS, finalist_iterations=5))
+    way, n_rows, begun = steps.begun[3]
+    assert (way, n_rows) == ("EM", 3000)
+    gained = np.abs(begun.coef - start.mixture.coef).max()
+    assert (gained > 1e-3) == kept
+    assert best.n_iter == start.n_iter + sum(steps.n_iter if kept else steps.n_iter[3:])
+    assert best.fit.converged
+    assert best.fit.gradient <= SETTINGS.gradient_tol
 
 
 def test_em_ends_the_run_where_newton_does_not(monkeypatch):
