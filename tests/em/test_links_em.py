@@ -198,3 +198,14 @@ def test_an_even_link_starts_at_random():
     assert fit.log_likelihood_ > fit_em(X, y, truth).log_likelihood - 0.01
     with pytest.raises(ValueError, match=r"E\[g'\] = .* is about zero"):
         MixtureOfExpertsRegressor(2, link=np.square, start="spectral").fit(X, y)
+
+
+# ---- units -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("link", "mean_square"), [("relu", 0.5), ("leaky_relu", 0.505)])
+def test_a_linear_form_of_variance_1_has_it_in_standard_units(link, mean_square):
+    """The unit of y is what its root mean square would be after the link: E g(Z)^2 is half of 1, or of 1.01."""
+    y = 7.0 * LINKS[link](np.random.default_rng(0).normal(size=500))
+    problem = EmProblem(Samples(np.ones((500, 1)), y, np.ones(500)), EmOptions(), LINKS[link])
+    assert problem.standardisation.y_scale == pytest.approx(np.sqrt(np.mean(y**2) / mean_square), rel=1e-12)
