@@ -1,8 +1,13 @@
 #include <pybind11/stl.h>
 
+#include <functional>
 #include <limits>
+#include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <tuple>
+#include <utility>
 
 #include "array_args.hpp"
 #include "bound_data.hpp"
@@ -114,50 +119,80 @@ py::list run(const BoundData& data, const std::vector<StartTuple>& given, const 
   return out;
 }
 
-// A copy of settings with others of these names.
-py::object with_settings(const EmSettings& settings, const py::kwargs& given) {
-  py::object changed = py::cast(EmSettings(settings));  // of settings that Python has, it would be these
-  for (const auto& [name, value] : given) py::setattr(changed, name, value);
-  changed.cast<const EmSettings&>().check();
-  return changed;
-}
+// Settings for Python: attributes to read, and arguments of the constructor and of `but` by the same names.
+// They are values. A run reads them while it does not hold Python's lock, so nothing may change them then.
+class SettingsByName {
+ public:
+  // `set` takes what Python gives as a T.
+  template <class T, class Set>
+  void add(const char* name, const Set& set) {
+    set_[name] = [name, set](EmSettings& to, const py::handle& value) {
+      py::detail::make_caster<T> caster;
+      if (!caster.load(value, true)) {
+        throw py::type_error("EmSettings: " + std::string(name) + " cannot be " +
+                             py::repr(value).cast<std::string>());
+      }
+      set(to, py::detail::cast_op<T>(std::move(caster)));
+    };
+  }
+
+  EmSettings changed(EmSettings settings, const py::kwargs& given) const {
+    for (const auto& [key, value] : given) {
+      const std::string name = key.cast<std::string>();
+      const auto found = set_.find(name);
+      if (found == set_.end()) throw py::attribute_error("EmSettings has no setting '" + name + "'");
+      found->second(settings, value);
+    }
+    settings.check();
+    return settings;
+  }
+
+ private:
+  std::map<std::string, std::function<void(EmSettings&, const py::handle&)>> set_;
+};
 
 }  // namespace
 
 void bind_em(py::module_& m) {
-  // Settings are attributes, and arguments of the constructor by the same names; what is left out has the
-  // value that em.hpp gives it.
-  py::class_<EmSettings>(m, "EmSettings", "Settings of EM by name; see em.hpp.")
-      .def(py::init([](const py::kwargs& given) { return with_settings({}, given).cast<EmSettings>(); }))
-      .def("but", &with_settings, "A copy with other settings of these names.")
-      .def_readwrite("max_iter", &EmSettings::max_iter)
-      .def_readwrite("tol", &EmSettings::tol)
-      .def_readwrite("gradient_tol", &EmSettings::gradient_tol)
-      .def_readwrite("fit_intercept", &EmSettings::fit_intercept)
-      .def_readwrite("fit_gate_intercept", &EmSettings::fit_gate_intercept)
-      .def_readwrite("update_noise", &EmSettings::update_noise)
-      .def_readwrite("shared_noise", &EmSettings::shared_noise)
-      .def_readwrite("common_columns", &EmSettings::common_columns)
-      .def_readwrite("variance_floor", &EmSettings::variance_floor)
-      .def_readwrite("least_covariance", &EmSettings::least_covariance)
-      .def_readwrite("alpha", &EmSettings::alpha)
-      .def_readwrite("alpha_mean", &EmSettings::alpha_mean)
-      .def_readwrite("alpha_l1", &EmSettings::alpha_l1)
-      .def_readwrite("gate_alpha", &EmSettings::gate_alpha)
-      .def_readwrite("to_beat", &EmSettings::to_beat)
-      .def_readwrite("inverse_temperature", &EmSettings::inverse_temperature)
-      .def_readwrite("accelerate", &EmSettings::accelerate)
-      .def_readwrite("n_threads", &EmSettings::n_threads)
-      .def_property_readonly("shape_bounds",
-                             [](const EmSettings& settings) {
-                               const Family* const family = settings.family.get();
-                               return family ? py::make_tuple(family->least_shape(), family->largest_shape())
-                                             : py::make_tuple(0.0, 0.0);
-                             })
-      .def_property("link", py::cpp_function(),
-                    [](EmSettings& settings, const py::object& link) { settings.link = make_link(link); })
-      .def_property("family", py::cpp_function(), [](EmSettings& settings, const py::object& family) {
-        settings.family = make_family(family);
+  // What is left out has the value that em.hpp gives it.
+  py::class_<EmSettings> settings(m, "EmSettings", "Settings of EM by name; see em.hpp.");
+  const auto by_name = std::make_shared<SettingsByName>();
+  const auto add = [&]<class T>(const char* name, T EmSettings::* member) {
+    settings.def_readonly(name, member);
+    by_name->add<T>(name, [member](EmSettings& to, T value) { to.*member = std::move(value); });
+  };
+  add("max_iter", &EmSettings::max_iter);
+  add("tol", &EmSettings::tol);
+  add("gradient_tol", &EmSettings::gradient_tol);
+  add("fit_intercept", &EmSettings::fit_intercept);
+  add("fit_gate_intercept", &EmSettings::fit_gate_intercept);
+  add("update_noise", &EmSettings::update_noise);
+  add("shared_noise", &EmSettings::shared_noise);
+  add("common_columns", &EmSettings::common_columns);
+  add("variance_floor", &EmSettings::variance_floor);
+  add("least_covariance", &EmSettings::least_covariance);
+  add("alpha", &EmSettings::alpha);
+  add("alpha_mean", &EmSettings::alpha_mean);
+  add("alpha_l1", &EmSettings::alpha_l1);
+  add("gate_alpha", &EmSettings::gate_alpha);
+  add("to_beat", &EmSettings::to_beat);
+  add("inverse_temperature", &EmSettings::inverse_temperature);
+  add("accelerate", &EmSettings::accelerate);
+  add("n_threads", &EmSettings::n_threads);
+  by_name->add<py::object>("link", [](EmSettings& to, const py::object& link) { to.link = make_link(link); });
+  by_name->add<py::object>("family",
+                           [](EmSettings& to, const py::object& family) { to.family = make_family(family); });
+  settings.def(py::init([by_name](const py::kwargs& given) { return by_name->changed({}, given); }))
+      .def(
+          "but",
+          [by_name](const EmSettings& from, const py::kwargs& given) {
+            return by_name->changed(from, given);
+          },
+          "A copy with other settings of these names.")
+      .def_property_readonly("shape_bounds", [](const EmSettings& of) {
+        const Family* const family = of.family.get();
+        return family ? py::make_tuple(family->least_shape(), family->largest_shape())
+                      : py::make_tuple(0.0, 0.0);
       });
 
   py::class_<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.")

@@ -18,7 +18,10 @@ void bind_spread(py::module_& m);
 void bind_tensors(py::module_& m);
 }  // namespace moefast::bindings
 
-PYBIND11_MODULE(_core, m) {
+// Without Python's lock too: calls release it for all that takes time, so what threads have in common is
+// constant, atomic or behind a mutex. Objects are values; the two that are not, accumulators and the
+// contraction that a tensor makes when first asked, have a mutex.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The C++ core of moefast. Private: use the functions of the package.";
   moefast::bindings::bind_build_info(m);
   moefast::bindings::bind_em(m);

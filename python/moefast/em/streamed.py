@@ -217,8 +217,7 @@ class StreamedProblem:
         self, make_pass: Callable[[Parameters, Kind], Sums], start: Mixture, *, tol: float, max_iter: int
     ) -> EmFit:
         """Run EM until an iteration gains no more than `tol`, in objective."""
-        settings = self.whole._settings(max_iter)
-        settings.tol = tol / self.weight
+        settings = self.whole._settings(max_iter, tol=tol / self.weight)
         out = _core.em_run_stream(self._stream(make_pass), (*self.parameters(start), None, None), settings)
         return self._fit(start, out)
 
