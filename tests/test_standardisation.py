@@ -1,5 +1,7 @@
 """Units: one way in, one way back, whatever is asked of mean and scale."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,17 @@ def test_features_and_response_have_units_of_their_own():
     spread = Spread.of(samples)
     again = Standardisation.of(spread, x="centred", y="own")
     np.testing.assert_array_equal(again.x_scale, units.x_scale)
+
+
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**-10, 2.0**40])
+def test_outliers_count_for_little_in_any_unit(unit):
+    """Median and quartiles of a response move with its unit and hardly with one row."""
+    samples = draw()
+    y = samples.y.copy()
+    y[0] = 1e6
+    plain, far = (Spread.of(replace(samples, y=one), outliers=True) for one in (samples.y, unit * y))
+    assert far.y_mean == pytest.approx(unit * plain.y_mean, rel=0.05)
+    assert far.y_deviation == pytest.approx(unit * plain.y_deviation, rel=0.05)
 
 
 def test_a_column_that_does_not_vary_keeps_its_unit():

@@ -276,6 +276,7 @@ def test_formulas_are_learnt_once():
     estimator = MixtureOfExpertsRegressor(2, formula="y ~ center(a) + b | a + C(c)", n_init=2)
     model = BaggedMixtureOfExperts(estimator, n_replicates=5, random_state=0).fit(table)
     assert model.predict(table.drop(columns="y")).shape == (150,)
+    assert model.target_name_ == "y"
     alone = bagged(n_replicates=5).fit(X, y)
     assert model.log_likelihood(table) == pytest.approx(alone.log_likelihood(X, y), rel=0.2)
     assert all(list(one.feature_names_in_) == list(model.feature_names_in_) for one in model.estimators_)

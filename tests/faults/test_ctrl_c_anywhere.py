@@ -5,15 +5,21 @@ tests/test_interrupts.py and tests/test_threads.py. What is bounded is the proce
 and its arrival.
 """
 
+import contextlib
+import os
 import pickle
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from forked import posix
 
 from moefast import (
     BaggedMixtureOfExperts,
@@ -22,6 +28,7 @@ from moefast import (
     MixtureOfExpertsRegressor,
     MixtureOfExpertsRegressorCV,
     MomentAccumulator,
+    load_model,
     lr_test,
     select_n_experts,
 )
@@ -117,11 +124,20 @@ def _seconds_until_heard(work, seconds):
     return None
 
 
+@contextlib.contextmanager
+def _hearing():
+    """Hear Ctrl-C, and let children hear it, also in the background of a shell, where it is ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def _interrupted(name, work, state, times=12):
     rng = random.Random(0)
     longest, heard = rng.uniform(0.5, 4.0), 0
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with _hearing():
         for _ in range(times):
             before = state()
             spent = None
@@ -135,8 +151,6 @@ def _interrupted(name, work, state, times=12):
             heard += 1
             assert spent < LATENCY, (name, spent)
             assert state() == before, name
-    finally:
-        signal.signal(signal.SIGINT, previous)
     return heard
 
 
@@ -167,3 +181,42 @@ def test_data_sets(tmp_path):
 
     assert _interrupted("fit_dataset", lambda: model.fit_dataset(files, "y", checkpoint=tmp_path / "c"), state)
     _interrupted("predict_dataset", lambda: model.predict_dataset(files, tmp_path / "out.parquet"), state)
+
+
+@posix
+def test_the_console_and_standard_input(tmp_path):
+    """While it starts, waits for rows, reads, fits and writes: no model or a whole one, and nothing else."""
+    table, folder = tmp_path / "in.csv", tmp_path / "out"
+    pd.DataFrame(X, columns=list("abcdef")).assign(y=Y).to_csv(table, index=False)
+    folder.mkdir()
+    rng, codes = random.Random(0), []
+    for seconds in [rng.uniform(1.5, 9.0) for _ in range(12)]:
+        with open(table, "rb") as rows:
+            codes.append(_console_interrupted(folder, rows, seconds))
+        assert set(os.listdir(folder)) <= {"stdin.moefast.json"}
+        for path in folder.iterdir():
+            assert load_model(path).n_samples_fit_ == 3000
+            path.unlink()
+    assert codes.count(1) > 3
+    assert _console_interrupted(folder, subprocess.PIPE, 60.0, patience=20.0) == 1
+    assert os.listdir(folder) == []
+
+
+def _console_interrupted(folder, rows, seconds, patience=600.0):
+    """Send Ctrl-C after so many seconds of processor time, or when patience ends; return the exit code."""
+    command = [sys.executable, "-m", "moefast.cli", "fit", "-", "--target", "y", "--no-plot", "--experts", "1-8"]
+    with (
+        _hearing(),
+        subprocess.Popen(
+            command, stdin=rows, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as child,
+    ):
+        begun, spent = time.monotonic(), psutil.Process(child.pid).cpu_times
+        while child.poll() is None and sum(spent()[:2]) < seconds and time.monotonic() - begun < patience:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        said = child.stderr.read().decode()
+    # 1 is what click makes of it; before it is imported, and when all is done, the interpreter ends by the signal.
+    assert child.returncode in (0, 1, -signal.SIGINT), said
+    assert "Traceback" not in said or child.returncode == -signal.SIGINT, said
+    return child.returncode
