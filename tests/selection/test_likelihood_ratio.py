@@ -8,9 +8,9 @@ from scipy.stats import chi2
 
 from moefast import DegenerateDataWarning, MixtureOfExpertsRegressor, lr_test
 from moefast.datasets import make_moe
-from moefast.em import fit_em
+from moefast.em import EmOptions, fit_em
 from moefast.samples import Samples
-from moefast.selection import likelihood_ratio
+from moefast.selection import likelihood_ratio, nested_fits
 from moefast.selection.nested_fits import NestedFits
 
 
@@ -112,6 +112,21 @@ def test_further_experts_start_at_the_splits_of_the_null_hypothesis():
     result = lr_test(X, y, 2, n_replicates=9, n_init=0, random_state=0)
     assert result.log_likelihood_alternative >= fit_em(X, y, truth).log_likelihood - 1e-3
     assert result.p_value == 0.1
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_each_number_of_experts_has_random_starts_of_its_own(monkeypatch, k):
+    """One expert alone needs none."""
+    drawn, random_starts = [], nested_fits.RandomStarts
+
+    def spy(problem, n_experts, *others):
+        drawn.append(n_experts)
+        return random_starts(problem, n_experts, *others)
+
+    monkeypatch.setattr(nested_fits, "RandomStarts", spy)
+    X, y, truth = simulated(60, k, 0)
+    NestedFits.of(Samples(X, y, np.ones(60)), truth, 1, EmOptions(max_iter=5), np.random.default_rng(0))
+    assert drawn == [n for n in (k, k + 1) if n > 1]
 
 
 def test_the_seed_decides_and_processes_do_not():
