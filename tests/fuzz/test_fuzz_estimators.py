@@ -76,6 +76,8 @@ def check_predictions(data, area, model, rows):
         arguments = [data.draw(some.mostly(st.just(0), some.odd_values, 4))]
     elif name == "predict" and "return_std" in taken:
         arguments = [data.draw(some.mostly(st.booleans(), some.odd_values))]
+    if "calibrated" in taken:
+        more["calibrated"] = data.draw(some.mostly(st.booleans(), some.odd_values, 4))
     answer = attempt(f"{area}.{name}", unchanged(model, lambda: method(X, *arguments, **more)))
     if answer is None or name in ("score", "score_samples", "log_density", "log_likelihood", "aic", "bic"):
         # Densities of rows far away may be zero; none is NaN.
