@@ -6,7 +6,10 @@ import sklearn
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
 from moefast import MixtureOfExpertsRegressor, lr_test, select_n_experts
+from moefast.groups import RowGroups
+from moefast.samples import Samples
 from moefast.selection import log_likelihood_scorer
+from moefast.selection.folds import checked_folds
 from oracles import grouped
 
 COLUMNS = {"expert_features": [0, 1], "gate_features": [2]}
@@ -110,3 +113,15 @@ def test_messages_speak_of_groups(subjects):
         select_n_experts(X, y, (1, 2), groups=group, **COLUMNS)
     with pytest.raises(ValueError, match="tested against 5 experts, more than the 4 groups of positive weight"):
         lr_test(X, y, 4, groups=group, **COLUMNS)
+
+
+def test_a_splitter_that_knows_no_groups_splits_them_where_it_may():
+    """That it ignores them is no news: the model does not."""
+    X, y, group = np.arange(12.0)[:, None], np.arange(12.0), np.repeat([7, 3, 5, 1], 3)
+    samples = Samples(X, y, np.ones(12), groups=RowGroups.of(group))
+    first, second = checked_folds(KFold(2), samples, np.ones(12, dtype=bool), (X, y, group), 0)
+    halves = [sorted({samples.groups.name(g) for g in side}) for side in first]
+    assert halves == [["1", "5"], ["3", "7"]]
+    np.testing.assert_array_equal(second, first[::-1])
+    with pytest.raises(ValueError, match="split 0 of cv fits and holds out the same rows or group"):
+        checked_folds(KFold(3), samples, np.ones(12, dtype=bool), (X, y, group), 0)
