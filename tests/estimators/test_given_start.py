@@ -148,8 +148,8 @@ def test_what_comes_from_one_neighbour_is_no_independent_find(monkeypatch):
 
 def test_easy_data_end_the_search_early():
     report = fit(NEAR[2], random_state=0).fit_report_
-    assert [start.kind for start in report.starts].count("split by residual") == 1
-    assert report.n_at_best == report.n_independent == 7
+    assert [start.kind for start in report.starts].count("split by residual") == 2
+    assert report.n_at_best == report.n_independent >= 5  # what splits have led to counts once
 
 
 def test_from_one_expert_and_to_one():

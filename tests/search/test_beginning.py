@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 
 from moefast.datasets import make_moe
-from moefast.search.beginning import Beginning
+from moefast.search.beginning import Beginning, Neighbour
 from moefast.search.settings import SearchSettings
 
 SETTINGS = SearchSettings()
 
 
-def begin(mixture_of, k):
-    _, _, truth = make_moe(50, 3, mixture_of, random_state=0)
-    return Beginning.at_neighbour(truth, k, np.random.default_rng(0))
+def mixture(k):
+    _, _, truth = make_moe(50, 3, k, random_state=0)
+    return truth
+
+
+def begin(mixture_of, k, known=None):
+    return Beginning.at_neighbour(Neighbour(mixture(mixture_of), known), k, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 8, 20])
@@ -21,13 +25,22 @@ def test_a_search_from_a_neighbour_is_shorter(k, n_distinct):
     full = SETTINGS.iterations(k, n_distinct, 3)
     assert Beginning().iterations(SETTINGS, k, n_distinct, 3) == full
     up, down = (begin(near, k).iterations(SETTINGS, k, n_distinct, 3) for near in (k - 1, k + 1))
-    assert up == min(full, max(SETTINGS.least_from_fewer, round(SETTINGS.share_from_fewer * full)))
+    assert up == round(min(1.0, 36 * SETTINGS.share_from_fewer / k**2) * full)
     assert down == round(SETTINGS.share_from_more * full)
 
 
+def test_a_search_beyond_what_is_known_is_short_whatever_it_begins_at():
+    for near in (4, 6):
+        given = begin(near, 5, known=mixture(5))
+        assert given.iterations(SETTINGS, 5, 10_000, 3) == round(
+            SETTINGS.share_from_more * SETTINGS.iterations(5, 10_000, 3)
+        )
+
+
 def test_random_starts_stand_beside_splits_only():
-    assert begin(2, 3).n_beside(SETTINGS) == SETTINGS.starts_beside
-    assert begin(4, 3).n_beside(SETTINGS) == 0
+    assert begin(2, 3).n_beside(SETTINGS, 3) == SETTINGS.starts_from_fewer - 4
+    assert begin(15, 16).n_beside(SETTINGS, 16) == SETTINGS.least_beside
+    assert begin(4, 3).n_beside(SETTINGS, 3) == 0
 
 
 @pytest.mark.parametrize("name", ["share_from_fewer", "share_from_more"])

@@ -1,4 +1,4 @@
-"""Every fit begins at that of one expert fewer, and is tried again from that of one expert more."""
+"""Every fit begins at that of one expert fewer, and is raced against what those beside it lead to."""
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,24 @@ def model(k, **parameters):
 
 def along(ks, X, y, w=None):
     """The path, step by step."""
-    fits = {}
+    fits, improved = {}, set()
+
+    def race(k, near):
+        rows = flat_gates.SharedRows(known=fits[k].mixture_)
+        other = model(k, start=fits[near])
+        other.fit_on(rows, {"X": X, "y": y, "sample_weight": w})
+        if other.log_likelihood_ > fits[k].log_likelihood_ + 1e-4 * other.training_weight_:
+            fits[k] = other
+            improved.add(k)
+
     for k in ks:
         fits[k] = model(k, start=fits.get(k - 1, "auto")).fit(X, y, w)
     for k in sorted(ks, reverse=True):
         if k > 1 and k + 1 in fits:
-            back = model(k, start=fits[k + 1]).fit(X, y, w)
-            if back.log_likelihood_ > fits[k].log_likelihood_ + 1e-4 * back.training_weight_:
-                fits[k] = back
+            race(k, k + 1)
+    for k in ks:
+        if k - 1 in improved:
+            race(k, k - 1)
     return fits
 
 
@@ -79,14 +89,40 @@ def test_the_better_of_both_ways_is_kept(monkeypatch):
     for upwards, downwards in ((poor, good), (good, poor)):
         found = {1: upwards, 3: downwards}
 
-        def fit(model, data, rows, begin, found=found):
+        def fit(model, data, rows, begin, known=None, found=found):
             if model.n_experts == 2:
                 return found[begin.n_experts], []
-            return first(model, data, rows, begin)
+            return first(model, data, rows, begin, known)
 
         monkeypatch.setattr(path, "_fit", fit)
         fits = fit_all([model(k) for k in (1, 2, 3)], X, Y, None)
         assert fits[1][0] is good
+
+
+def test_what_the_way_down_has_made_better_is_split_again(monkeypatch):
+    """And no other: who begins where, and what is to be beaten."""
+    tried = []
+
+    class Made:
+        class fit_report_:
+            collapsed = ()
+
+        training_weight_ = 1.0
+
+        def __init__(self, n_experts, log_likelihood):
+            self.n_experts, self.log_likelihood_ = n_experts, log_likelihood
+
+    def fit(model, data, rows, begin, known=None):
+        k = model.n_experts
+        tried.append((k, begin and begin.n_experts, known and known.log_likelihood_))
+        found = {(2, 3): 2.5, (3, 2): 3.5}.get((k, begin and begin.n_experts), float(k))
+        return Made(k, 2.0 if (k, known) == (2, None) else 3.0 if (k, known) == (3, None) else found), []
+
+    monkeypatch.setattr(path, "_fit", fit)
+    fits = fit_all([model(k) for k in (1, 2, 3, 4)], X, Y, None)
+    up = [(1, None, None), (2, 1, None), (3, 2, None), (4, 3, None)]
+    assert tried == [*up, (3, 4, 3.0), (2, 3, 2.0), (3, 2, 3.0), (4, 3, 4.0)]
+    assert [one.log_likelihood_ for one, _ in fits] == [1.0, 2.5, 3.5, 4.0]
 
 
 def test_rows_are_put_into_standard_units_once(monkeypatch):

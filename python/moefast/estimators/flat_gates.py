@@ -20,6 +20,7 @@ from moefast.links import LINKS, Link
 from moefast.mixture import Mixture
 from moefast.randomness import get_generator
 from moefast.samples import Samples
+from moefast.search.beginning import Neighbour
 from moefast.search.best_optimum import Found, find_optima
 from moefast.search.budget import Deadline
 from moefast.search.given_starts import optimum_of_starts
@@ -37,9 +38,12 @@ class SharedRows:
     ----------
     problem : EmProblem or None
         Made by the first of these fits: standard units, equal rows, dependent columns.
+    known : Mixture or None
+        A fit to them of as many experts as the next, which begins at one of another number and is for a better.
     """
 
     problem: EmProblem | None = None
+    known: Mixture | None = None
 
 
 class FlatMixtureEstimator(MixtureEstimator):
@@ -82,13 +86,16 @@ class FlatMixtureEstimator(MixtureEstimator):
     def _optima(self, problem: EmProblem, start: GivenStart | None, rng: np.random.Generator) -> Found:
         """Return the best optimum from the starts asked for, in standard units, and what came next."""
         k, deadline = int(self.n_experts), Deadline(self.time_budget)
-        neighbour = None if start is None else start.neighbour(k, problem.standardisation)
-        if start is not None and neighbour is None:
-            begin = [start.standard(problem.standardisation)]
+        units, known = problem.standardisation, self._rows.known if self._rows else None
+        mixture = None if start is None else start.neighbour(k, units)
+        if start is not None and mixture is None:
+            begin = [start.standard(units)]
             return Found(*optimum_of_starts(problem, begin, deadline=deadline, verbose=self.verbose), list)
-        wanted = StartOptions("auto", "auto", problem.n_parameters(k))
-        if neighbour is None:
+        wanted, neighbour = StartOptions("auto", "auto", problem.n_parameters(k)), None
+        if mixture is None:
             wanted = replace(wanted, start=str(self.start), n_init=self.n_init)
+        else:
+            neighbour = Neighbour(mixture, None if known is None else known.to_standard(units))
         return find_optima(problem, k, wanted, rng, neighbour=neighbour, deadline=deadline, verbose=self.verbose)
 
     def _unpolished(

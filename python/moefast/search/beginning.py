@@ -15,7 +15,23 @@ from moefast.search.local_optimum import LocalOptimum
 from moefast.search.settings import SearchSettings
 from moefast.search.starts import Start
 
-__all__ = ["Beginning", "neighbour_starts"]
+__all__ = ["Beginning", "Neighbour", "neighbour_starts"]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A fit of one expert fewer or more than are looked for.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        In standard units.
+    known : Mixture or None
+        An optimum of as many experts as are looked for, where a better one is wanted.
+    """
+
+    mixture: Mixture
+    known: Mixture | None = None
 
 
 @dataclass(frozen=True)
@@ -31,30 +47,36 @@ class Beginning:
         from one fit, so what they lead to are no independent finds.
     n_fewer : int
         How many experts fewer that fit has than are looked for: 1, or -1 for one more.
+    known : Mixture or None
+        An optimum of as many experts as are looked for, in standard units: the starts are raced against it, and
+        the search goes on only from where they lead beyond it.
     """
 
     at_sample: Callable[[EmProblem], Sequence[Start]] | None = None
     at_first_rows: Callable[[EmProblem], Sequence[Start]] | None = None
     n_fewer: int = 0
+    known: Mixture | None = None
 
     @classmethod
-    def at_neighbour(cls, mixture: Mixture, n_experts: int, rng: np.random.Generator) -> Beginning:
-        """Begin at a fit, in standard units, of one expert fewer or more than `n_experts`."""
+    def at_neighbour(cls, neighbour: Neighbour, n_experts: int, rng: np.random.Generator) -> Beginning:
+        """Begin at a fit of one expert fewer or more than `n_experts`."""
         return cls(
-            at_first_rows=lambda rows: neighbour_starts(rows, mixture, n_experts, rng),
-            n_fewer=n_experts - mixture.n_experts,
+            at_first_rows=lambda rows: neighbour_starts(rows, neighbour.mixture, n_experts, rng),
+            n_fewer=n_experts - neighbour.mixture.n_experts,
+            known=neighbour.known,
         )
 
     def iterations(self, settings: SearchSettings, n_experts: int, n_distinct: int, n_features: int) -> int:
         """Return the EM iterations of a search that begins so."""
         full = settings.iterations(n_experts, n_distinct, n_features)
-        if self.n_fewer == 1:
-            return min(full, max(settings.least_from_fewer, round(settings.share_from_fewer * full)))
-        return round(settings.share_from_more * full) if self.n_fewer == -1 else full
+        if self.known is not None or self.n_fewer == -1:
+            return round(settings.share_from_more * full)
+        return round(settings.share_of_fewer(n_experts) * full) if self.n_fewer == 1 else full
 
-    def n_beside(self, settings: SearchSettings) -> int:
-        """Return how many random starts stand in the second group beside those of a fit of fewer experts."""
-        return settings.starts_beside if self.n_fewer == 1 else 0
+    def n_beside(self, settings: SearchSettings, n_experts: int) -> int:
+        """Return how many random starts stand beside those of a fit of fewer experts."""
+        n_splits = 2 * (n_experts - 1)
+        return max(settings.least_beside, settings.starts_from_fewer - n_splits) if self.n_fewer == 1 else 0
 
 
 def neighbour_starts(

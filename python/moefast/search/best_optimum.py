@@ -33,9 +33,8 @@ import numpy as np
 
 from moefast.em.fit import EmFit
 from moefast.em.problem import EmProblem
-from moefast.mixture import Mixture
 from moefast.progress import progress_bar
-from moefast.search.beginning import Beginning, neighbour_starts
+from moefast.search.beginning import Beginning, Neighbour, neighbour_starts
 from moefast.search.budget import Budget, Deadline
 from moefast.search.certification import Certification
 from moefast.search.given_starts import optimum_of_starts
@@ -74,7 +73,7 @@ def find_best_optimum(
     options: StartOptions,
     rng: np.random.Generator,
     *,
-    neighbour: Mixture | None = None,
+    neighbour: Neighbour | None = None,
     deadline: Deadline | None = None,
     verbose: int = 0,
 ) -> tuple[EmFit, FitReport]:
@@ -86,8 +85,8 @@ def find_best_optimum(
     n_experts : int
     options : StartOptions
     rng : numpy Generator
-    neighbour : Mixture, optional
-        A fit of one expert fewer or more, in standard units, to begin at: with splits of it or merges.
+    neighbour : Neighbour, optional
+        A fit of one expert fewer or more to begin at: with splits of it or merges.
     deadline : Deadline, optional
         Of the search, or after which no further start is begun.
     verbose : int
@@ -115,7 +114,7 @@ def find_optima(
     options: StartOptions,
     rng: np.random.Generator,
     *,
-    neighbour: Mixture | None = None,
+    neighbour: Neighbour | None = None,
     deadline: Deadline | None = None,
     verbose: int = 0,
 ) -> Found:
@@ -130,7 +129,7 @@ def find_optima(
     else:
         starts = portfolio(problem, n_experts, options, rng)
         if neighbour is not None and n_experts > 1:
-            starts += neighbour_starts(problem, neighbour, n_experts, rng)
+            starts += neighbour_starts(problem, neighbour.mixture, n_experts, rng)
         fit, report = optimum_of_starts(problem, starts, deadline=deadline, verbose=verbose)
         found = Found(fit, report, list)
     return replace(found, report=replace(found.report, gradient=found.fit.gradient))
@@ -199,10 +198,13 @@ def _search(
         first = settings.share_of_some_rows if goes_on else 1.0
         budget = Budget(first * n_iter, some.n_rows, deadline.part(first), bar)
         plan = Plan(some, n_experts, rng, budget, settings)
-        plan.run(starts, given.at_first_rows, given.n_beside(settings))
+        if given.known is not None and given.at_first_rows is not None:
+            plan.go_beyond(given.known, given.at_first_rows)
+        else:
+            plan.run(starts, given.at_first_rows, given.n_beside(settings, n_experts))
         candidates = plan.account.candidates()
         budget.extend((1.0 - first) * n_iter, deadline)
-        if goes_on and not deadline.passed():
+        if goes_on and not plan.in_vain and not deadline.passed():
             candidates = bump_on_more_rows(_with_ridges(more, settings), candidates, budget, rng, settings)
         certification = Certification(problem, budget, settings, sample)
         best = certification.best(candidates)

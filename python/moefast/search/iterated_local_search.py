@@ -92,10 +92,18 @@ class IteratedLocalSearch:
 
     def _better(self, run: Run[EmFit], optimum: LocalOptimum) -> Run[EmFit] | None:
         """Return where the best of a round of moves leads, None when that is no gain."""
+        drawn = self._moves.draw(self._settings.moves_per_round, self._rng, "" if optimum.others else CROSSING)
+        runs, best = self.race(run, [self._start(optimum, move, detour) for move, detour in drawn])
+        for choice, tried in zip(drawn, runs, strict=True):
+            self._moves.note(choice, tried is best)
+        if best is not None:
+            best.start = run.start
+        return best
+
+    def race(self, run: Run[EmFit], starts: Sequence[Start]) -> tuple[list[Run[EmFit]], Run[EmFit] | None]:
+        """Return the runs from the starts, and the best of them where it gains on the run given."""
         settings = self._settings
         short, medium, long = settings.move_iterations
-        drawn = self._moves.draw(settings.moves_per_round, self._rng, "" if optimum.others else CROSSING)
-        starts = [self._start(optimum, move, detour) for move, detour in drawn]
         same = self._account.optima.same
         to_beat = None if run.to_beat is None else run.to_beat + same  # runs on their way back are beaten, too
 
@@ -110,11 +118,7 @@ class IteratedLocalSearch:
             gain = best.log_likelihood - run.log_likelihood
             if best.health > run.health or (best.health == run.health and gain <= same):
                 best = None
-        for choice, tried in zip(drawn, runs, strict=True):
-            self._moves.note(choice, tried is best)
-        if best is not None:
-            best.start = run.start
-        return best
+        return runs, best
 
     def _optimum(self, run: Run[EmFit]) -> LocalOptimum:
         mixture = run.fit.mixture

@@ -9,6 +9,7 @@ import numpy as np
 
 from moefast.em.fit import EmFit, EmStart, FitResult, PlainStart
 from moefast.em.problem import EmProblem
+from moefast.mixture import Mixture
 from moefast.search.account import Account, Climb
 from moefast.search.budget import Budget
 from moefast.search.detours import with_detours
@@ -40,6 +41,8 @@ class Plan:
     Attributes
     ----------
     account : Account
+    in_vain : bool
+        Whether nothing better was found than the optimum that was known before.
     """
 
     def __init__(
@@ -50,9 +53,9 @@ class Plan:
         budget: Budget,
         settings: SearchSettings,
     ) -> None:
-        self._budget, self._settings = budget, settings
+        self._problem, self._budget, self._settings = problem, budget, settings
         self._n_parameters, self._n_climbs = problem.n_parameters(n_experts), settings.climbs(problem.n_distinct)
-        self.account = Account(problem, budget, settings)
+        self.account, self.in_vain = Account(problem, budget, settings), False
 
         def on(rows: EmProblem) -> ShortRuns[EmFit]:
             def charge(fits: Sequence[FitResult]) -> None:
@@ -91,34 +94,59 @@ class Plan:
             Takes the rows of the first iterations and returns starts that all come from one fit of another number
             of experts, to begin with in place of `given`.
         n_beside : int
-            Random starts beside these in the second group; with none the first has the related starts alone.
+            Random starts beside these; with none the others are no evidence that the data are easy.
         """
         settings, account = self._settings, self.account
-        n_second = settings.second_starts
-        if related is not None:
-            given, n_second = related(self._few), n_beside
-            self._related = {start.kind for start in given}
-        if n_second == 0 and not self._budget.deadline.passed():
-            self._climb(self._halve(given, settings.first_climbs))
-            return
         if self._budget.deadline.passed():  # there is no time for moments of all rows either
             first = self._random_starts.draw(1)
-        else:
+        elif related is None:
             first = [*given[:1], *self._random_starts.draw(settings.first_starts)]
+        else:
+            splits = related(self._few)
+            self._related = {start.kind for start in splits}
+            first = [*splits, *self._random_starts.draw(n_beside)]
         best = self._halve(first, settings.agreeing_runs)
         agree = len(best) >= settings.agreeing_runs and all(account.equal(run, best[0]) for run in best)
-        if agree and not self._budget.deadline.is_set:
+        if agree and (related is None or n_beside > 0) and not self._budget.deadline.is_set:
             better = self._better_than(best[0])
             if better is None:  # the data are easy
                 account.climbs += [Climb(run, 0) for run in best[1:]]
-                account.independent += best
+                kin = [run for run in best if run.kind in self._related]
+                account.independent += [run for run in best if run not in kin[1:]]
                 return
             best = [better]
-        if not self.over():
-            second = [*given[1:], *self._random_starts.draw(n_second)]
+        if related is None and not self.over():
+            second = [*given[1:], *self._random_starts.draw(settings.second_starts)]
             best += self._halve(second, settings.first_climbs)
         best = sorted(best, key=Run.rank)[: settings.first_climbs]
         self._climb(best)
+
+    def go_beyond(self, known: Mixture, starts: Callable[[EmProblem], Sequence[Start]]) -> None:
+        """Race starts against an optimum of as many experts, and climb only from where they lead beyond it.
+
+        Parameters
+        ----------
+        known : Mixture
+            In standard units.
+        starts : callable
+            Takes the rows that are searched on and returns starts from one fit of another number of experts.
+        """
+        account = self.account
+        n_iter = sum(self._settings.move_iterations)  # under the ridge of the search it may be elsewhere
+        (here,) = self._em.begin([Start("known optimum", lambda: known)], n_iter)
+        runs, better = self._local_search.race(here, starts(self._problem))
+        field = [here, *runs]
+        for number, run in enumerate(field):
+            run.start = number
+        account.note_starts(field, [here])
+        self.in_vain = better is None
+        if better is None:
+            account.climbs.append(Climb(here, 0))
+            end = here
+        else:
+            account.note(better)
+            end = self._local_search.climb(better)
+        account.independent.append(end)
 
     def _climb(self, best: list[Run[EmFit]]) -> None:
         """Climb from the best runs, then from the best of further random starts, and so on."""

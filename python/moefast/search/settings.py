@@ -27,8 +27,8 @@ _COUNTS = (
     "first_starts",
     "second_starts",
     "later_starts",
-    "starts_beside",
-    "least_from_fewer",
+    "starts_from_fewer",
+    "least_beside",
     "confirming_starts",
     "agreeing_runs",
     "least_climbs",
@@ -116,8 +116,9 @@ class SearchSettings:
         Random starts to begin with, which may show that the data are easy.
     second_starts, later_starts : int
         Random starts after those where the data are not easy, and each time no run is left to climb from.
-    starts_beside : int
-        Random starts in place of the second ones beside the splits of a fit of one expert fewer. Merges of one of
+    starts_from_fewer, least_beside : int
+        Starts of a search that begins at a fit of one expert fewer: its splits and random ones, of these at least
+        so many. With `least_beside` alone fits of two to eight experts on concrete end lower. Merges of a fit of
         one expert more go without, to leave time for climbs: else four experts on airfoil end 4 to 15 lower.
     agreeing_runs, confirming_starts : int
         The data are easy when so many of the first runs end at one optimum, and neither moves from there nor so
@@ -152,10 +153,11 @@ class SearchSettings:
         simulated rows searches with eight columns miss the best optimum most often. With more experts than
         `full_experts` an iteration costs more, as the square of k: there `max_iterations` falls with 1 / k.
 
-    share_from_fewer, least_from_fewer, share_from_more : float, int, float
-        The share of these iterations for a search that begins at a fit of one expert fewer, how many it has where
-        this is less, and the share for one that begins at a fit of one expert more. With these the fits along a
-        path of :func:`moefast.select_n_experts` are as good as fits apart, on average, on concrete and airfoil.
+    share_from_fewer, share_from_more : float
+        The share of these iterations for a search for `full_experts` that begins at a fit of one expert fewer, for
+        other numbers as 1 / k^2: an iteration costs as the square of k, and a better fit of few experts gives
+        better starts for all that follow. And the share for one that begins at a fit of one expert more, or is for
+        a better optimum than one that is known.
 
     starts_in_turn : int
         Random starts of all kinds in turn, each by a detour in turn; later ones are of the kinds and by the
@@ -228,7 +230,8 @@ class SearchSettings:
     first_starts: int = 8
     second_starts: int = 24
     later_starts: int = 15
-    starts_beside: int = 16
+    starts_from_fewer: int = 24
+    least_beside: int = 4
     agreeing_runs: int = 7
     confirming_starts: int = 12
     first_climbs: int = 5
@@ -249,8 +252,7 @@ class SearchSettings:
     full_rows: int = 1000
     full_features: int = 8
     full_experts: int = 6
-    share_from_fewer: float = 0.3
-    least_from_fewer: int = 6000
+    share_from_fewer: float = 0.23
     share_from_more: float = 0.2
 
     starts_in_turn: int = 24
@@ -327,6 +329,10 @@ class SearchSettings:
         most = self.max_iterations * min(1.0, self.full_experts / k)
         share = self._share(n_distinct * max(1.0, (n_features + 1) / (self.full_features + 1)))
         return round(min(self.iterations_per_pair * k * (k - 1), most) * share)
+
+    def share_of_fewer(self, n_experts: int) -> float:
+        """Return the share of these iterations for a search that begins at a fit of one expert fewer."""
+        return float(min(1.0, self.share_from_fewer * (self.full_experts / n_experts) ** 2))
 
     def climbs(self, n_distinct: int) -> int:
         """Return after how many independent climbs a search of so many different rows may end."""

@@ -73,7 +73,7 @@ def select_n_experts(
         the best below it. Against a tendency to choose too many; it chooses too few more often.
     path : bool
         Where candidates follow each other, each but the first begins at the fit of one expert fewer, with a
-        shorter search, and is tried once more from that of one expert more; the better of both counts. So it is in
+        shorter search, and is raced against what fits of one expert more and of one fewer lead to. So it is in
         each fold. False searches for each from nothing, for several times the work: when a fit is to be the one
         that the estimator finds by itself. Nothing changes where parameters leave no search to shorten: `start`,
         `n_init`, `time_budget`, a `link`, or ``polish=False``.

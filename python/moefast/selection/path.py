@@ -1,4 +1,4 @@
-"""Fits along a path: every one begun at that of one expert fewer, and once more at that of one more."""
+"""Fits along a path: every one begun at that of one expert fewer, then raced against what others lead to."""
 
 from __future__ import annotations
 
@@ -58,8 +58,10 @@ def fit_all(
 ) -> list[Fitted]:
     """Return fitted copies of the models, of one expert more each, and what they warn of.
 
-    The first is searched for from nothing, the others from the splits of the one before. Then all but the last are
-    tried from the merges of the one behind, and the better of both is kept; one expert has nothing to gain.
+    The first is searched for from nothing, the others from the splits of the one before. Back on the way down the
+    merges of each are raced against the one before, and up again the splits of those that this has made better
+    against the one behind: what is found for one number of experts serves the others. One expert has nothing to
+    gain.
     """
     of_rows = {"offset": terms.offset, "n_trials": terms.n_trials}
     data = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups, **of_rows}
@@ -67,11 +69,20 @@ def fit_all(
     fits: list[Fitted] = []
     for model in models:
         fits.append(_fit(model, data, rows, fits[-1][0] if fits else None))
+    better: set[int] = set()
+
+    def race(i: int, begin: int) -> None:
+        other = _fit(models[i], data, rows, fits[begin][0], fits[i][0])
+        if _better(other[0], fits[i][0]):
+            fits[i] = other
+            better.add(i)
+
     for i in range(len(models) - 2, -1, -1):
         if models[i].n_experts > 1:
-            other = _fit(models[i], data, rows, fits[i + 1][0])
-            if _better(other[0], fits[i][0]):
-                fits[i] = other
+            race(i, i + 1)
+    for i in range(1, len(models)):
+        if i - 1 in better:
+            race(i, i - 1)
     return fits
 
 
@@ -80,9 +91,11 @@ def _fit(
     data: dict[str, Any],
     rows: SharedRows,
     begin: MixtureOfExpertsRegressor | None,
+    known: MixtureOfExpertsRegressor | None = None,
 ) -> Fitted:
-    """Return a fitted copy, with the parameters of the model whatever it began at."""
+    """Return a fitted copy, with the parameters of the model whatever it began at, or was to be better than."""
     fitted = clone(model)
+    rows.known = None if known is None else known.mixture_
     if begin is not None:
         fitted.set_params(start=begin)
     with warnings.catch_warnings(record=True) as caught:
