@@ -3,6 +3,7 @@
 // gaps between rows must stay as they are.
 #include "check.hpp"
 #include "kernels/kernels.hpp"
+#include "moments/sum_plan.hpp"
 
 namespace moefast::tests {
 namespace {
@@ -130,6 +131,48 @@ void pair_panels() {
   }
 }
 
+// The groups of a plan with every number of rows; lanes without a pair may hold anything.
+template <class Real>
+void pair_update() {
+  const kernels::Kernels<Real>& kernel = kernels::of<Real>();
+  const index_t width = kernel.panel_columns, samples = 3, lda = 20;
+  kernels::Tuning outer{};
+  Random random(5);
+  for (index_t dim = 2; dim <= 40; ++dim) {
+    const SumPlan plan({dim - 1, 3, {}, 0}, outer, width, kernel.lanes);
+    const index_t ldu = dim + 1;
+    std::vector<Real> numbers(size(samples * ldu + 2 * kPanelPadding));
+    const auto values = random.integers<Real>(samples * ldu), F = random.integers<Real>(samples * ldu);
+    std::copy(values.begin(), values.end(), numbers.begin() + kPanelPadding);
+    for (const SumPlan::Piece& piece : plan.pieces) {
+      const index_t rows = 1 + (piece.b + dim) % 19;
+      for (const bool ones : {false, true}) {
+        auto A = random.integers<Real>(samples * lda);
+        for (index_t s = 0; s < samples && ones; ++s) A[size(s * lda + rows - 1)] = Real(1);
+        std::vector<Real> P(size(samples * width));
+        std::vector<double> M(size(rows * width), 1.0);
+        const kernels::PairRun* runs = &plan.pair_runs[size(piece.first_run)];
+        kernel.pair_update(runs, piece.group, samples, numbers.data() + kPanelPadding, F.data(), ldu, ones,
+                           rows, A.data(), lda, P.data(), width, M.data(), width);
+        bool same = true;
+        for (index_t r = 0; r < rows; ++r) {
+          for (const kernels::PairRun* run = runs; run < runs + piece.group.n_runs; ++run) {
+            for (index_t i = 0; i < run->length; ++i) {
+              double wanted = 1;
+              for (index_t s = 0; s < samples; ++s) {
+                wanted += static_cast<double>(A[size(s * lda + r)] * values[size(s * ldu + run->a + i)] *
+                                              F[size(s * ldu + run->b)]);
+              }
+              same = same && M[size(r * width + run->lane + i)] == wanted;
+            }
+          }
+        }
+        CHECK_AT(same, text({{"dim", dim}, {"b", piece.b}, {"rows", rows}, {"ones", ones}}));
+      }
+    }
+  }
+}
+
 template <class Real>
 void scale_rows() {
   Random random(4);
@@ -204,6 +247,7 @@ void products_of() {
   rank_update<Real>();
   dot_update<Real>();
   pair_panels<Real>();
+  pair_update<Real>();
   scale_rows<Real>();
 }
 

@@ -197,6 +197,11 @@ void test_moments() {
   moments<float>({26, 4, {}, 0}, 300, false);
   moments<double>({26, 4, {1.0, 1.0}, 0.0}, block + 130, false);
   moments<float>({26, 4, {1.0, 1.0}, 0.0}, block + 130, true);
+  // Order 3 likewise: the columns of one channel are the features, those of several are made.
+  moments<double>({50, 3, {1.0, 1.0}, 0.0}, 300, true);
+  moments<float>({50, 3, {1.0, 1.0}, 0.0}, 300, false);
+  moments<double>({37, 3, {}, 0}, 130, false);
+  moments<float>({37, 3, {}, 0}, 130, true);
   failures<double>();
   failures<float>();
 }

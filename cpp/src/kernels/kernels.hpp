@@ -20,14 +20,14 @@ struct PairRun {
 // Vectors in a row of the register tile, at most.
 constexpr index_t kMostTileVectors = 4;
 
-// Pairs (a <= b), sorted by b, then a, that fill one row of a register tile: what each of its vectors is.
+// Pairs (a <= b) that fill one row of a register tile: what each of its vectors is.
 struct PairGroup {
-  index_t n_runs = 0;
-  // Vector v is U[s][a[v] + i] * U[s][b[v]] up to lane second[v], where the pairs (0, b[v] + 1), (1, b[v] +
-  // 1), .. begin.
-  index_t a[kMostTileVectors] = {}, b[kMostTileVectors] = {}, second[kMostTileVectors] = {};
-  bool mixed = false;    // second[v] is inside some vector
-  bool in_tile = false;  // otherwise a vector has more than two runs, or the pairs do not fill the tile
+  index_t n_runs = 0;  // each inside a vector
+  // Vector v is U[s][a[v] + i] * F[s][b[v]]; vector 0 only up to lane `second`, where the pairs (0, b[0] +
+  // 1), (1, b[0] + 1), .. begin. Lanes without a pair may be anything.
+  index_t a[kMostTileVectors] = {}, b[kMostTileVectors] = {}, second = 0;
+  bool mixed = false;    // second is inside the vector
+  bool in_tile = false;  // otherwise more vectors have two runs, or one has three
 };
 
 // What the kernel of rectangle.hpp reads and adds to; shapes there. B, t, by_B and by_t may be null together.
@@ -100,11 +100,11 @@ struct Kernels {
   void (*pair_panel)(const PairRun* runs, index_t n_runs, index_t samples, const Real* U, index_t ldu,
                      const Real* F, index_t ldf, Real* P, index_t ldp);
 
-  // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * U[s][b] of the runs, which are a group;
-  // they are left in P. See pair_update.hpp.
+  // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * F[s][b] of the runs, which are a group;
+  // they are left in P. ones: A[s][rows - 1] is 1. See pair_update.hpp.
   void (*pair_update)(const PairRun* runs, const PairGroup& group, index_t samples, const Real* U,
-                      index_t ldu, index_t rows, const Real* A, index_t lda, Real* P, index_t ldp, double* M,
-                      index_t ldm);
+                      const Real* F, index_t ldu, bool ones, index_t rows, const Real* A, index_t lda,
+                      Real* P, index_t ldp, double* M, index_t ldm);
 
   // out[r][l] = A[r][l] * f[l]; `length` as above
   void (*scale_rows)(index_t rows, index_t length, const Real* A, index_t lda, const Real* f, Real* out,

@@ -223,36 +223,31 @@ void BlockSums<Scalar>::sum_dot(const Turn& turn, Workspace<Scalar>& workspace, 
   }
 }
 
-// Panels with one row a sample: U (chunk x dim), F (chunk x channels), T = f_h u_c, which are the columns of
-// order 3, the columns f_h u_c u_e of order 4, channels innermost, and for every piece the pairs P (chunk x
-// width).
+// Panels with one row a sample: U (chunk x dim), F (chunk x channels), the columns and for every piece the
+// pairs P (chunk x width). One channel: the pairs are u_a T_b, T = f u, and the columns u_c or u_c u_e, of
+// which the last one is 1. So order 3 reads little but U, and all of it from the first-level cache. Several
+// channels (order 3): the pairs are u_a u_b, and the columns f_h u_c, channels innermost.
 template <class Scalar>
 void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace, Checkpoint& checkpoint) {
   const kernels::Kernels<Scalar>& kernel = kernels::of<Scalar>();
   const index_t d = shape_.n_features, dim = d + 1, channels = turn.n_channels, width = plan_.width;
+  const bool order_4 = shape_.order == 4, single = channels == 1;
   using W = Workspace<Scalar>;
   Panel<Scalar>& U = workspace.panel(W::features, chunk_, dim);
   Panel<Scalar>& P = workspace.panel(W::pairs, chunk_, width);
   Panel<Scalar>& F = workspace.panel(W::channels, chunk_, channels);
-  Panel<Scalar>& T = workspace.panel(W::products, chunk_, dim * channels);
-  Panel<Scalar>& columns = workspace.panel(W::columns, chunk_, plan_.layout.cols(0) * channels);
-  // T = F x U, and columns = T x U (order 4): with one channel the runs go along the features, with more
-  // along the channels.
-  std::vector<kernels::PairRun> first, second;
-  const bool order_4 = shape_.order == 4;
-  // Of the columns only those that these pieces need, a suffix.
+  Panel<Scalar>& T = single ? workspace.panel(W::products, chunk_, dim) : U;
+  Panel<Scalar>& columns =
+      single && !order_4 ? U : workspace.panel(W::columns, chunk_, plan_.layout.cols(0) * channels);
+  // The columns that these pieces need, a suffix.
   const index_t from = plan_.pieces[turn.first_piece].b;
-  if (channels == 1) first.push_back({0, 0, dim, 0});
-  for (index_t c = from, column = plan_.layout.first_col(from); c < dim; ++c) {
-    if (channels == 1) {
-      second.push_back({c, c, dim - c, column});
-      column += dim - c;
-      continue;
-    }
-    first.push_back({0, c, channels, c * channels});
-    for (index_t e = c; e < dim; ++e, ++column)
-      second.push_back({c * channels, e, channels, column * channels});
+  std::vector<kernels::PairRun> column_runs;
+  for (index_t c = from, column = plan_.layout.first_col(from); c < dim && order_4; ++c) {
+    column_runs.push_back({c, c, dim - c, column});
+    column += dim - c;
   }
+  for (index_t c = from; c < dim && !single; ++c) column_runs.push_back({0, c, channels, c * channels});
+  const std::vector<kernels::PairRun> all_features{{0, 0, dim, 0}};
   const auto multiply = [&](const std::vector<kernels::PairRun>& runs, index_t n, Panel<Scalar>& A,
                             Panel<Scalar>& B, Panel<Scalar>& out) {
     kernel.pair_panel(runs.data(), static_cast<index_t>(runs.size()), n, A.data(), A.stride, B.data(),
@@ -267,14 +262,14 @@ void BlockSums<Scalar>::sum_outer(const Turn& turn, Workspace<Scalar>& workspace
       fill_channels(rows, turn, F.row(at), 1, F.stride);
     }
     for (index_t s = 0; s < n; ++s) U.row(s)[d] = 1;
-    multiply(first, n, channels == 1 ? U : F, channels == 1 ? F : U, order_4 ? T : columns);
-    if (order_4) multiply(second, n, channels == 1 ? U : T, channels == 1 ? T : U, columns);
+    if (single) multiply(all_features, n, U, F, T);
+    multiply(column_runs, n, single ? U : F, U, columns);
     checkpoint.check();
     for (index_t p = turn.first_piece; p < turn.last_piece; ++p) {
       if (order_4 || dim > kLongPieces) checkpoint.check();
       const SumPlan::Piece& piece = plan_.pieces[p];
-      kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.group, n, U.data(), U.stride,
-                         piece.n_columns * channels,
+      kernel.pair_update(&plan_.pair_runs[piece.first_run], piece.group, n, U.data(), T.data(), U.stride,
+                         single, piece.n_columns * channels,
                          columns.data() + plan_.layout.first_col(piece.b) * channels, columns.stride,
                          P.data(), P.stride, turn.of(piece), width);
     }

@@ -3,6 +3,7 @@
 #include "moments/sum_plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "in_parts.hpp"
 
@@ -15,21 +16,28 @@ bool takes_dot_form(const MomentShape& shape, const kernels::Tuning& tuning) {
   return shape.n_features < tuning.outer_features[which];
 }
 
-// What the vectors of a register tile are that the runs fill.
-kernels::PairGroup pair_group(const kernels::PairRun* run, index_t n_runs, index_t width, index_t lanes) {
+// What the vectors of a register tile are that the runs fill. One of two runs changes places with the first
+// vector.
+kernels::PairGroup pair_group(kernels::PairRun* runs, index_t n_runs, index_t lanes) {
   kernels::PairGroup group;
-  group.n_runs = n_runs;
-  const kernels::PairRun* const last = run + n_runs - 1;
-  group.in_tile = last->lane + last->length == width;
-  for (index_t v = 0; v < width / lanes && group.in_tile; ++v) {
-    const index_t lane = v * lanes;
-    if (run->lane + run->length <= lane) ++run;
-    group.a[v] = run->a + (lane - run->lane), group.b[v] = run->b, group.second[v] = lanes;
-    if (run->lane + run->length >= lane + lanes) continue;
-    ++run;
-    group.mixed = true, group.second[v] = run->lane - lane;
-    group.in_tile = run->lane + run->length >= lane + lanes;
+  group.n_runs = n_runs, group.second = lanes, group.in_tile = true;
+  index_t mixed = 0;  // the vector
+  for (index_t r = 0; r < n_runs; ++r) {
+    const index_t v = runs[r].lane / lanes, lane = runs[r].lane % lanes;
+    if (lane == 0) {
+      group.a[v] = runs[r].a, group.b[v] = runs[r].b;
+      continue;
+    }
+    group.in_tile = group.in_tile && !group.mixed;
+    group.mixed = true, group.second = lane, mixed = v;
   }
+  if (!group.in_tile || mixed == 0) return group;
+  std::swap(group.a[0], group.a[mixed]), std::swap(group.b[0], group.b[mixed]);
+  for (index_t r = 0; r < n_runs; ++r) {
+    const index_t v = runs[r].lane / lanes, to = v == 0 ? mixed : v == mixed ? 0 : v;
+    runs[r].lane += (to - v) * lanes;
+  }
+  std::sort(runs, runs + n_runs, [](const auto& left, const auto& right) { return left.lane < right.lane; });
   return group;
 }
 
@@ -46,13 +54,13 @@ SumPlan::SumPlan(const MomentShape& shape, const kernels::Tuning& tuning, index_
   while (b < layout.dim) {
     Piece piece{b, layout.cols(b), size, static_cast<index_t>(pair_runs.size())};
     for (index_t lane = 0; lane < width && b < layout.dim;) {
-      const index_t length = std::min(b + 1 - a, width - lane);
+      const index_t length = std::min(b + 1 - a, lanes - lane % lanes);
       pair_runs.push_back({a, b, length, lane});
       lane += length, a += length;
       if (a > b) a = 0, ++b;
     }
     const index_t n_runs = static_cast<index_t>(pair_runs.size()) - piece.first_run;
-    piece.group = pair_group(&pair_runs[piece.first_run], n_runs, width, lanes);
+    piece.group = pair_group(&pair_runs[piece.first_run], n_runs, lanes);
     size += piece.n_columns * width;
     pieces.push_back(piece);
   }
