@@ -80,7 +80,7 @@ template <class Scalar>
 class Accumulator {
  public:
   Accumulator(index_t n_features, int order, std::vector<double> polynomial, double about)
-      : core_(checked_shape({n_features, order, std::move(polynomial), about}), make_poll()) {}
+      : core_(checked_shape({n_features, order, std::move(polynomial), about})) {}
 
   void update(const py::array_t<Scalar>& X, const py::array_t<Scalar>& y,
               const std::optional<py::array_t<double>>& w, int n_threads) {
@@ -113,6 +113,7 @@ class Accumulator {
     std::vector<Scalar> x = core.pending_x(), y = core.pending_y();
     const std::vector<double> w = core.pending_w();
     MomentSums total = std::move(core).take_total();
+    total.take_room(make_poll());
     const py::ssize_t n_sums = static_cast<py::ssize_t>(total.sums.size());
     return py::make_tuple(total.count, total.weight, make_array(total.centre, {d + 1}),
                           make_array(total.magnitude, {d + 1}), make_array(std::move(total.sums), {n_sums}),

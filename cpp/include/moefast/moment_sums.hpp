@@ -35,7 +35,9 @@ struct MomentShape {
 
 struct MomentSums {
   MomentSums() = default;
-  explicit MomentSums(MomentShape shape, const Poll& poll = {});
+  // Of no rows: without sums until take_room() makes them zeros, or a merge brings them.
+  explicit MomentSums(MomentShape shape);
+  void take_room(const Poll& poll = {});
 
   // Adds another set of sums of the same shape: both are moved to their common mean, which becomes the
   // centre; what is empty takes the other's place. When poll throws, both are spoilt.

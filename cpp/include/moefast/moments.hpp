@@ -73,7 +73,8 @@ class MomentAccumulator {
  public:
   static constexpr index_t kSuperBlock = 4096;
 
-  explicit MomentAccumulator(const MomentShape& shape, const Poll& poll = {});
+  // The memory for the sums is taken with the first rows that fill a block.
+  explicit MomentAccumulator(const MomentShape& shape);
 
   // Strong guarantee: when this throws (bad values, overflow, an exception of poll), nothing has changed.
   // Weights must be positive: rows of weight zero are the caller's to drop.

@@ -135,9 +135,12 @@ void shift_response(MomentSums& m, double shift, const Poll& poll) {
 
 }  // namespace
 
-MomentSums::MomentSums(MomentShape s, const Poll& poll)
-    : shape(std::move(s)), centre(static_cast<std::size_t>(shape.dim())), magnitude(centre.size()) {
-  fill_zeros(sums, static_cast<std::size_t>(shape.n_channels() * shape.layout().size()), poll);
+MomentSums::MomentSums(MomentShape s)
+    : shape(std::move(s)), centre(static_cast<std::size_t>(shape.dim())), magnitude(centre.size()) {}
+
+void MomentSums::take_room(const Poll& poll) {
+  if (sums.empty())
+    fill_zeros(sums, static_cast<std::size_t>(shape.n_channels() * shape.layout().size()), poll);
 }
 
 void MomentSums::recentre(const std::vector<double>& new_centre, const Poll& poll) {
@@ -191,7 +194,7 @@ MomentSums MomentSums::copy(const Poll& poll) const {
   out.weight = weight;
   out.centre = centre;
   out.magnitude = magnitude;
-  out.sums.reserve(sums.size());
+  reserve_large(out.sums, sums.size());
   in_parts(sums.size(), poll, [&](std::size_t first, std::size_t last) {
     out.sums.insert(out.sums.end(), sums.data() + first, sums.data() + last);
   });

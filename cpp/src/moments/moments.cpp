@@ -56,8 +56,7 @@ void check_values(const SampleView<Scalar>& view, index_t d) {
 }
 
 template <class Scalar>
-MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape, const Poll& poll)
-    : total_(shape, poll) {}
+MomentAccumulator<Scalar>::MomentAccumulator(const MomentShape& shape) : total_(shape) {}
 
 // The state, the copy of it that makes the strong guarantee, and for every block in work its sums, and as
 // much again (a sixth more, or with few features a third) for what the allocator keeps of the sums before;
@@ -248,6 +247,7 @@ MomentSums MomentAccumulator<Scalar>::snapshot(const Poll& poll) const {
     block.finish();
     all.merge(sums, poll);
   }
+  all.take_room(poll);
   if (all.count > 0) all.recentre_to_mean(poll);
   all.check_finite(poll);
   return all;
