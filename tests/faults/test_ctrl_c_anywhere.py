@@ -78,6 +78,7 @@ def _estimators():
         ("average", BaggedMixtureOfExperts(random_state=0), (X, Y)),
         ("average in processes", BaggedMixtureOfExperts(random_state=0, n_jobs=2), (X, Y)),
         ("cross-validation", MixtureOfExpertsRegressorCV(random_state=0), (X, Y)),
+        ("cross-validation of trees", MixtureOfExpertsRegressorCV(1, branches=(2, 2), random_state=0), (X, Y)),
         ("cross-validation in processes", MixtureOfExpertsRegressorCV(random_state=0, n_jobs=2), (X, Y)),
     ]:
         yield name, model, lambda m=model, d=data: m.fit(*d)

@@ -26,6 +26,9 @@ OF_CV = {
     "alphas": some.mostly(st.just((0.1,)), st.sampled_from([(), (0.0, 1e300), 1.0, (-1.0,)]), 4),
     "gate_alphas": some.mostly(st.just((0.1,)), st.sampled_from([(), 1.0, "auto", (np.nan,)]), 4),
     "gate_basis": some.mostly(st.just("linear"), st.sampled_from(["spline", ("linear", "quadratic"), ()]), 4),
+    "branches": some.mostly(
+        st.none(), st.sampled_from([(2, 2), [(2, 2), (2, 3)], (2,), (2, 1), [], "tree", 4]), 2
+    ),
     "cv": some.mostly(st.just(2), st.sampled_from([1, 0, 3, None, "text"]), 6),
     "alpha_towards": st.sampled_from(["zero", "mean", ("zero", "mean")]),
     "l1_ratio": st.sampled_from([0.0, 1.0, (0.0, 0.5)]),

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 
 from moefast import MixtureOfExpertsRegressor
 from moefast.calibration import Calibration
+from moefast.selection.gate_shape import FlatGates
 from moefast.selection.grid_search import Scored, laws_others_choose
 from moefast.selection.noise_scale import with_noise_times
 from moefast.validation import check_samples
@@ -91,7 +92,7 @@ def test_no_row_has_a_say_in_the_choice_of_the_setting_that_predicts_it():
             self.held_out = check_samples(X[10 * i : 10 * i + 10], Y[10 * i : 10 * i + 10], use="model")
 
     folds = [Fold(i) for i in range(3)]
-    scored = [Scored({"n_experts": s + 1}, values[s], [np.ones(2)] * 3, laws[s], folds) for s in range(2)]
+    scored = [Scored(FlatGates(s + 1), {}, values[s], [np.ones(2)] * 3, laws[s], folds) for s in range(2)]
     assert [one.held_out.mean for one in scored] == pytest.approx([11 / 3, 5 / 3])
     found = laws_others_choose(scored, one_standard_error=False)
     assert found.laws == [laws[1][0], laws[0][1], laws[0][2]]
@@ -99,7 +100,7 @@ def test_no_row_has_a_say_in_the_choice_of_the_setting_that_predicts_it():
     # The other two say 1 +- 0 and 2 +- 0 of the first fold, 5 and 1.5 of the others with a large error.
     one = laws_others_choose(scored[::-1], one_standard_error=True)
     assert one.laws == found.laws
-    alone = [Scored(o.setting, o.log_density[:1], o.weights[:1], o.laws[:1], folds[:1]) for o in scored]
+    alone = [Scored(o.shape, {}, o.log_density[:1], o.weights[:1], o.laws[:1], folds[:1]) for o in scored]
     assert laws_others_choose(alone, one_standard_error=False).laws == [laws[0][0]]
 
 

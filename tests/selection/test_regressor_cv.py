@@ -11,7 +11,8 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from moefast import MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV, load_model, save_model
 from moefast.datasets import make_moe
-from moefast.selection import regressor_cv
+from moefast.selection import path_branch, regressor_cv
+from moefast.selection.gate_shape import FlatGates, TreeOfGates
 from moefast.selection.grid import default_counts, default_work
 from moefast.selection.grid_search import Scored, Walk, rival, scores_along_path
 
@@ -246,7 +247,7 @@ def test_a_path_ends_where_it_has_taken_its_time(monkeypatch):
     """Counted in iterations; where the user has named numbers of experts they are all tried."""
     ((_, end, turned),) = fitted(n_experts="auto").path_ends_
     assert end > 2
-    monkeypatch.setattr(regressor_cv, "default_work", lambda n_units: 0.0)
+    monkeypatch.setattr(path_branch, "default_work", lambda n_units: 0.0)
     for _ in range(2):
         ((_, last, turned),) = fitted(n_experts="auto").path_ends_
         assert (last, turned) == (1, False)
@@ -283,8 +284,9 @@ def test_richer_gates_end_where_linear_ones_of_as_many_experts_are_better(monkey
 
 def test_rivals_are_paths_of_linear_gates_or_the_same():
     def walk(k, mean, **setting):
-        scored = Scored({"n_experts": k, **setting}, [np.array([mean])], [np.ones(1)])
-        return Walk(setting, [scored], k, False, False)
+        scored = Scored(FlatGates(k), setting, [np.array([mean])], [np.ones(1)])
+        tree = Scored(TreeOfGates((2, k)), setting, [np.array([9.0])], [np.ones(1)])
+        return Walk(setting, [scored], [tree], k, False, False)
 
     walks = [
         walk(2, 1.0, noise="per_expert", gate_basis="linear", noise_floor=0.02),

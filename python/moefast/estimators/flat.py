@@ -11,6 +11,7 @@ import numpy as np
 from moefast.em.fit import EmFit
 from moefast.em.options import EmOptions
 from moefast.em.problem import EmProblem
+from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.dataset_fit import DatasetFit
 from moefast.estimators.features import Features, check_features
 from moefast.estimators.given_start import StartParameter
@@ -336,7 +337,7 @@ class MixtureOfExpertsRegressor(MarginalModels, DatasetFit):
             raise ValueError('start="random" needs polish=True: without EM there is nothing to learn the experts')
         return options
 
-    def _as_regressor(self) -> MixtureOfExpertsRegressor:
+    def _as_regressor(self) -> MixtureEstimator:
         """Return the fitted regressor that this is, or has chosen."""
         return self
 

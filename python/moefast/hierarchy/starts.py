@@ -21,7 +21,7 @@ from moefast.search.given_starts import best_of_starts
 from moefast.search.portfolio import StartOptions, portfolio
 from moefast.search.starts import Start, least_squares_start, random_assignment_start
 
-__all__ = ["balanced_groups", "hierarchical_portfolio"]
+__all__ = ["balanced_groups", "grouped_leaves", "hierarchical_portfolio", "random_regions_start"]
 
 Order: TypeAlias = npt.NDArray[np.intp]
 
@@ -74,7 +74,7 @@ def balanced_groups(points: Floats, n_groups: int, rng: np.random.Generator) -> 
     return [np.flatnonzero(best == g) for g in range(n_groups)]
 
 
-def _random_regions(problem: HierarchicalProblem, rng: np.random.Generator) -> Start:
+def random_regions_start(problem: HierarchicalProblem, rng: np.random.Generator) -> Start:
     """Responsibilities are those of random gates: regions with random boundaries, nested as in the tree."""
     blank = problem.blank()
     scale = _REGION_STEEPNESS / np.sqrt(blank.n_features)
@@ -166,6 +166,29 @@ class _Trees:
         return log_likelihood
 
 
+def grouped_leaves(
+    problem: HierarchicalProblem, mixture: Mixture, n: int, rng: np.random.Generator
+) -> list[Floats]:
+    """Return where the experts of a flat mixture are the leaves of the n trees that linear gates tell apart best.
+
+    Parameters
+    ----------
+    problem : HierarchicalProblem
+    mixture : Mixture
+        In standard units, of as many experts as the trees have leaves.
+    n : int
+        There are fewer where they cannot be grouped in so many ways.
+    rng : numpy Generator
+
+    Returns
+    -------
+    list of ndarray of shape (n, K)
+        Responsibilities of the experts, columns in the order of each tree.
+    """
+    trees = _Trees(problem, mixture, rng)
+    return [trees.responsibilities[:, order] for order in trees.best(n)]
+
+
 def _grouped_starts(
     problem: HierarchicalProblem,
     n: int,
@@ -181,11 +204,9 @@ def _grouped_starts(
 
     @cache
     def leaves(i: int) -> list[Floats]:
-        """Responsibilities of the i-th flat fit, columns in the order of each tree."""
+        """The best trees of the experts of the i-th flat fit."""
         mixture = best_of_starts(flat, portfolios[i], deadline=Deadline(time_budget))[0].mixture
-        trees = _Trees(problem, mixture, np.random.default_rng(seeds[i]))
-        orders = trees.best(-(-n // n_flat))
-        return [trees.responsibilities[:, order] for order in orders]
+        return grouped_leaves(problem, mixture, -(-n // n_flat), np.random.default_rng(seeds[i]))
 
     def make(i: int) -> Floats:
         trees = leaves(i % n_flat)
@@ -229,7 +250,7 @@ def hierarchical_portfolio(
     starts = _grouped_starts(problem, n_grouped, options, time_budget, rng) if n_grouped else []
     if start != "spectral":
         starts += [
-            _random_regions(problem, rng)
+            random_regions_start(problem, rng)
             if i % 2
             else random_assignment_start(problem.flat, problem.n_leaves, rng)
             for i in range(n - n_grouped)

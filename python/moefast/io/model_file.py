@@ -172,6 +172,8 @@ def save_model(
     ------
     sklearn.exceptions.NotFittedError
         When the model is not fitted.
+    TypeError
+        For trees of gates, also where a cross-validation has chosen one.
     ValueError
         When its link or family is of your own (code does not go into model files), a formula has categories whose
         levels are neither texts nor numbers, classes are none of these and no booleans, or a parameter
@@ -192,16 +194,18 @@ def save_model(
     True
     """
     check_is_fitted(model)
+    # What a cross-validation has chosen may be a tree.
+    chosen = model._as_regressor() if isinstance(model, MixtureOfExpertsRegressor) else model
     if isinstance(model, BaggedMixtureOfExperts):
         name = model.target_name_ if target is None else target
         content = bagged_content(model, name, _content_of)
     elif isinstance(model, MixtureOfExpertsClassifier):
         content = classifier_content(model, target)
-    elif isinstance(model, MixtureOfExpertsRegressor):
-        content = _content_of(model._as_regressor(), target)
+    elif isinstance(chosen, MixtureOfExpertsRegressor):
+        content = _content_of(chosen, target)
     else:
         raise TypeError(
-            f"a {type(model).__name__} cannot be saved: only MixtureOfExpertsRegressor, "
+            f"a {type(chosen).__name__} cannot be saved: only MixtureOfExpertsRegressor, "
             "MixtureOfExpertsClassifier and BaggedMixtureOfExperts can; pickle it"
         )
     document = {

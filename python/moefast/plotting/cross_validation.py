@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from moefast._typing import Floats
 from moefast.plotting.figures import axes_or_new, legend_beside
 
 if TYPE_CHECKING:
@@ -14,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_cross_validation"]
 
-_BEST, _CHOSEN, _OTHERS = "#0072B2", "#D55E00", "0.75"
+_TREES, _CHOSEN, _OTHERS = "#0072B2", "#D55E00", "0.75"
+# Of trees, one after the other.
+_MARKERS = "Ds^vPX*"
 
 
 def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
@@ -22,7 +28,7 @@ def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
 
     Grey lines are the other settings, each of the same ridges and noise throughout; the thick one is the best
     setting of each number of experts, with a standard error up and down, and the choice is marked. The dotted line
-    is a standard error below the best.
+    is a standard error below the best. Trees of gates stand beside the lines, each by the best of its settings.
 
     Parameters
     ----------
@@ -54,16 +60,19 @@ def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     results = model.cv_results_
     counts, means, errors = (results[name] for name in ("param_n_experts", "mean_test_score", "standard_error"))
+    trees = results.get("param_branches", np.full(len(counts), None))
+    flat = np.array([tree is None for tree in trees])
     names = [name for name in results if name.startswith("param_") and name != "param_n_experts"]
     others = list(zip(*(results[name] for name in names), strict=True))
     for i, setting in enumerate(dict.fromkeys(others)):
         rows = [row for row, other in enumerate(others) if other == setting]
+        # Of trees a setting is one point.
+        style: dict[str, Any] = {"linewidth": 0.8} if flat[rows[0]] else {"marker": ".", "linestyle": ""}
         name = "other settings" if i == 0 else None
-        ax.plot(counts[rows], means[rows], color=_OTHERS, linewidth=0.8, zorder=1, label=name)
-    tried = np.unique(counts)
-    best = np.array([np.flatnonzero(counts == k)[means[counts == k].argmax()] for k in tried])
+        ax.plot(counts[rows], means[rows], color=_OTHERS, zorder=1, label=name, **style)
+    best = np.array([_best_row(means, flat & (counts == k)) for k in np.unique(counts[flat])])
     ax.errorbar(
-        tried,
+        counts[best],
         means[best],
         errors[best],
         color=_CHOSEN,
@@ -72,6 +81,13 @@ def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
         linewidth=2,
         label="the best of them",
     )
+    tops = [_best_row(means, np.array([other == tree for other in trees])) for tree in dict.fromkeys(trees[~flat])]
+    for i, marker in zip(tops, cycle(_MARKERS), strict=False):
+        label = f"{_tree_in_words(trees[i])} experts"
+        ax.errorbar(
+            counts[i], means[i], errors[i], color=_TREES, marker=marker, linestyle="", capsize=3, label=label
+        )
+    best = np.array([*best, *tops])
     at, top = model.best_index_, int(means.argmax())
     ring: dict[str, Any] = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 2, "zorder": 4}
     ax.plot(counts[at], means[at], "o", color=_CHOSEN, label="chosen", **ring)
@@ -90,7 +106,18 @@ def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _best_row(means: Floats, among: npt.NDArray[np.bool_]) -> int:
+    """Return the row of the best mean among some."""
+    return int(np.where(among, means, -np.inf).argmax())
+
+
 def _in_words(name: str, value: Any) -> str:
     if name == "n_experts":
         return f"{value} expert{'' if value == 1 else 's'}"
+    if name == "branches":
+        return f"{_tree_in_words(value)} experts"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _tree_in_words(branches: Sequence[int]) -> str:
+    return f"a tree of {' x '.join(map(str, branches))}"

@@ -14,7 +14,7 @@ from moefast._typing import Floats
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.model_data import on_design_matrix, with_names
 from moefast.formulas.fitted import FittedFormula
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts
 from moefast.power_of_two import over_power_of_two
 from moefast.repeated import group_log_density
 from moefast.samples import Samples
@@ -57,7 +57,7 @@ class HeldOut:
         return cls(mean, math.ldexp(math.sqrt(squares) / total, int(exponent[0]) - half))
 
 
-def unit_log_density(mixture: Mixture, samples: Samples) -> Floats:
+def unit_log_density(mixture: GatedExperts, samples: Samples) -> Floats:
     """Return log P of each row or group, not below `_LEAST_LOG_DENSITY`."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if samples.groups is None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 
+from moefast.families import GAUSSIAN, get_family
 from moefast.gate_basis import GATE_BASES, GateBasis
+from moefast.samples import Samples
+from moefast.selection.gate_shape import TreeOfGates
 from moefast.selection.ridge_path import Ridges
 from moefast.validation import check_choice, check_integer, check_number
 
@@ -17,14 +21,11 @@ __all__ = [
     "ALPHAS",
     "GATE_ALPHAS",
     "NOISE_FLOORS",
-    "checked_bases",
-    "checked_counts",
-    "checked_floors",
-    "checked_noise",
-    "checked_penalties",
-    "checked_ridges",
+    "Grid",
     "default_counts",
     "default_work",
+    "knows_trees",
+    "refuse_samples_of_trees",
 ]
 
 ALPHAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -41,6 +42,57 @@ _FEW_ROWS = 1000
 # the rows by which it grows. On ten tables of 189 to 9568 rows a whole fit takes at most four times as long as one
 # of NGBoost that stops early.
 _WORK, _ROWS_OF_WORK, _GROWTH = 2.4e11, 250, 0.6
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared, checked.
+
+    Attributes
+    ----------
+    counts : list of int or None
+        Numbers of experts in increasing order; None for those that rows and time allow.
+    trees : list of TreeOfGates
+        In increasing order of their experts.
+    ridges : Ridges
+    noise, bases : sequence of str
+        Kinds of noise, and of gates.
+    penalties : list of dict
+        What `alpha` does to experts in each setting.
+    floors : list of dict
+        Of the noise, from the largest on.
+    """
+
+    counts: list[int] | None
+    trees: list[TreeOfGates]
+    ridges: Ridges
+    noise: Sequence[Literal["per_expert", "shared"]]
+    bases: Sequence[GateBasis]
+    penalties: list[dict[str, Any]]
+    floors: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, estimator: Any) -> Grid:
+        """Return that of an estimator, or raise ValueError or TypeError naming what is wrong with it."""
+        return cls(
+            checked_counts(estimator.n_experts),
+            checked_trees(estimator),
+            checked_ridges(estimator.alphas, estimator.gate_alphas),
+            checked_noise(estimator.noise),
+            checked_bases(estimator.gate_basis),
+            checked_penalties(estimator.alpha_towards, estimator.l1_ratio),
+            checked_floors(estimator.noise_floor),
+        )
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """Parameters beside experts and ridges, in the order in which they are tried."""
+        every = product(self.noise, self.bases, self.penalties, self.floors)
+        return [{"noise": noise, "gate_basis": basis, **more, **floor} for noise, basis, more, floor in every]
+
+    def has_smaller_floor(self, setting: Mapping[str, Any]) -> bool:
+        """Whether a setting lets experts have less noise than others do."""
+        return "noise_floor" in setting and setting["noise_floor"] < self.floors[0]["noise_floor"]
 
 
 def _listing(name: str, given: Any) -> list[Any]:
@@ -70,6 +122,67 @@ def checked_counts(given: Any) -> list[int] | None:
     for k in counts:
         check_integer("n_experts", k)
     return sorted(int(k) for k in counts)
+
+
+# What trees of gates know, where flat gates know more.
+_OF_TREES = {"gate_basis": "linear", "alpha_towards": "zero", "l1_ratio": 0.0}
+
+
+def checked_trees(estimator: Any) -> list[TreeOfGates]:
+    """Return the trees that an estimator compares, in increasing order of their experts.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For `branches` that are no trees, and for parameters that trees do not know.
+    """
+    given = estimator.branches
+    if given is None:
+        return []
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
+        raise TypeError(f"branches must be a tree such as (2, 2), a list of trees or None, got {given!r}")
+    entries = list(given)
+    single = bool(entries) and not any(isinstance(entry, Iterable) for entry in entries)
+    trees = [_checked_tree(entry) for entry in ([entries] if single else entries)]
+    _listing("branches", [tree.branches for tree in trees])
+    for name, known in _OF_TREES.items():
+        if known not in (values := _listing(name, getattr(estimator, name))):
+            raise ValueError(
+                f"branches need {name}={known!r} among what is compared, got {', '.join(map(repr, values))}: "
+                "trees of gates know no other; add it, or leave branches out"
+            )
+    if (family := get_family(estimator.family)) != GAUSSIAN:
+        raise ValueError(f"branches need family='gaussian', got {family.name!r}; leave branches out")
+    if estimator.common_features is not None:
+        raise ValueError(
+            "branches need common_features=None: experts of trees share no slopes; leave one of both out"
+        )
+    return sorted(trees, key=lambda tree: tree.n_experts)
+
+
+def _checked_tree(given: Any) -> TreeOfGates:
+    """Return a tree of two levels or more, of two children or more each: others are flat gates."""
+    listed = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, (str, bytes))
+    if not listed or getattr(given, "ndim", 1) == 0 or len(given) < 2:
+        raise ValueError(
+            f"branches must have trees of two levels or more, such as (2, 2), got {given!r}; n_experts have one"
+        )
+    for children in given:
+        check_integer("the children of a node in branches", children, low=2)
+    return TreeOfGates(tuple(int(children) for children in given))
+
+
+def knows_trees(estimator: Any, setting: Mapping[str, Any]) -> bool:
+    """Whether trees can have the parameters of a setting."""
+    return all(setting.get(name, getattr(estimator, name)) == known for name, known in _OF_TREES.items())
+
+
+def refuse_samples_of_trees(samples: Samples) -> None:
+    """Raise ValueError for several responses, and for groups."""
+    if samples.n_responses > 1:
+        raise ValueError(f"branches are for one response, y has {samples.n_responses} columns; leave branches out")
+    if samples.groups is not None:
+        raise ValueError("groups are for flat gates; leave branches out, or fit without groups")
 
 
 def default_counts(n_units: int, n_parameters_of_expert: int, n_parameters_of_gate: int) -> list[int]:

@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import rankdata
 
 from moefast._typing import Floats
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts
 from moefast.selection.cross_validation import HeldOut
+from moefast.selection.gate_shape import FlatGates, GateShape, TreeOfGates, parameters_of
 from moefast.selection.held_out_laws import HeldOutLaws
 from moefast.selection.ridge_path import Fits, Fold, Pair, Ridges, fit_step
 from moefast.tasks import run_all
@@ -52,6 +54,8 @@ class Branch:
     folds : sequence of Fold
     counts : sequence of int
         Numbers of experts that are compared, in increasing order.
+    trees : sequence of TreeOfGates
+        Compared too, in increasing order of their experts.
     seed : int
     most_work : float
         Of all fits together, after which the path ends; see :class:`moefast.selection.ridge_path.Fits`.
@@ -60,6 +64,7 @@ class Branch:
     setting: Mapping[str, Any]
     folds: Sequence[Fold]
     counts: Sequence[int]
+    trees: Sequence[TreeOfGates]
     seed: int
     most_work: float = math.inf
 
@@ -75,22 +80,29 @@ class Scored:
 
     Attributes
     ----------
+    shape : GateShape
     setting : mapping of str to object
-        Parameters of the estimator.
+        Parameters beside the shape.
     log_density : sequence of ndarray
         log P(y | x) of each row, or group of rows, that a fold holds out.
     weights : sequence of ndarray
         Of these.
-    laws : sequence of Mixture
+    laws : sequence of GatedExperts
         The fit of each fold, in the units of the data.
     folds : sequence of Fold
     """
 
+    shape: GateShape
     setting: Mapping[str, Any]
     log_density: Sequence[Floats]
     weights: Sequence[Floats]
-    laws: Sequence[Mixture] = ()
+    laws: Sequence[GatedExperts] = ()
     folds: Sequence[Fold] = ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the estimator."""
+        return parameters_of(self.shape, self.setting)
 
     @cached_property
     def by_fold(self) -> Floats:
@@ -124,6 +136,9 @@ class Walk:
     setting : mapping of str to object
         That of the branch.
     scored : list of Scored
+        With flat gates.
+    of_trees : list of Scored
+        With trees of gates: apart, so that they end no path.
     end : int
         The number of experts at which it ended.
     turned : bool
@@ -135,6 +150,7 @@ class Walk:
 
     setting: Mapping[str, Any]
     scored: list[Scored]
+    of_trees: list[Scored]
     end: int
     turned: bool
     wants_less_noise: bool
@@ -154,15 +170,17 @@ class _Path:
     def __init__(self, branch: Branch, n_jobs: int | None, *, shown: bool) -> None:
         self._branch, self._n_jobs, self._shown = branch, n_jobs, shown
         self._fits: list[Fits | None] = [None] * len(branch.folds)
+        # Where trees begin, by the number of experts: fits with flat gates, and the best ridges of these.
+        self._origins: dict[int, tuple[list[Fits | None], Pair]] = {}
 
-    def log_density(self, n_experts: int, pairs: Sequence[Pair]) -> dict[Pair, list[Floats]]:
+    def log_density(self, shape: GateShape, pairs: Sequence[Pair]) -> dict[Pair, list[Floats]]:
         """Fit under further pairs of ridges and return log P of what each fold holds out, for all so far."""
         folds = self._branch.folds
         tasks = [
-            (fold, n_experts, pairs, before, (self._branch.seed, i, n_experts))
+            (fold, shape, pairs, before, (self._branch.seed, i, *shape.seed))
             for i, (fold, before) in enumerate(zip(folds, self._fits, strict=True))
         ]
-        found = run_all(fit_step, tasks, self._n_jobs, desc=f"{n_experts} experts", shown=self._shown)
+        found = run_all(fit_step, tasks, self._n_jobs, desc=shape.in_words, shown=self._shown)
         self._fits = list(found)
         return {pair: [fits.held_out[pair] for fits in found] for pair in found[0].held_out}
 
@@ -171,30 +189,53 @@ class _Path:
         """What all fits so far have taken."""
         return sum(fits.work for fits in self._fits if fits is not None)
 
-    def best_ridges(self, n_experts: int, base: Pair) -> tuple[dict[Pair, Scored], Pair, Floats]:
+    def best_ridges(self, shape: GateShape, base: Pair) -> tuple[dict[Pair, Scored], Pair, Floats]:
         """Go from a pair of ridges to the best of its neighbours as long as there is a better one.
 
         Returns what was scored on the way, the pair where it ended, and log P of all that is held out under it.
         """
         found: dict[Pair, Scored] = {}
         while wanted := [pair for pair in self._branch.ridges.around(base) if pair not in found]:
-            of_pairs = self.log_density(n_experts, wanted)
-            found |= {pair: self._scored(n_experts, pair, of_pairs[pair]) for pair in wanted}
+            of_pairs = self.log_density(shape, wanted)
+            found |= {pair: self._scored(shape, pair, of_pairs[pair]) for pair in wanted}
             base = max(found, key=lambda pair: found[pair].held_out.mean)
         return found, base, np.concatenate(of_pairs[base])
 
-    def _scored(self, n_experts: int, pair: Pair, values: Sequence[Floats]) -> Scored:
+    def step(self, n_experts: int, base: Pair) -> tuple[dict[Pair, Scored], Pair, Floats]:
+        """Do so with flat gates."""
+        found, base, values = self.best_ridges(FlatGates(n_experts), base)
+        self._origins[n_experts] = self._fits, base
+        return found, base, values
+
+    def pass_by(self, n_experts: int, base: Pair) -> None:
+        """Fit flat gates under a pair of ridges, only for what begins there."""
+        self.log_density(FlatGates(n_experts), [base])
+        self._origins[n_experts] = self._fits, base
+
+    def of_trees(self) -> list[Scored]:
+        """Return the scores of trees; each begins at the fits of flat gates of as many experts."""
+        scored = []
+        for tree in self._branch.trees:
+            while tree.n_experts not in self._origins:
+                last = max(self._origins)
+                self._fits, base = self._origins[last]
+                self.pass_by(last + 1, base)
+            self._fits, base = self._origins[tree.n_experts]
+            found, _, _ = self.best_ridges(tree, base)
+            scored += [found[pair] for pair in sorted(found)]
+        return scored
+
+    def _scored(self, shape: GateShape, pair: Pair, values: Sequence[Floats]) -> Scored:
         """Return the score of a setting from log P of what each fold holds out."""
         branch, ridges = self._branch, self._branch.ridges
         setting = {
-            "n_experts": n_experts,
             "alpha": ridges.alphas[pair[0]],
             "gate_alpha": ridges.gate_alphas[pair[1]],
             **branch.setting,
         }
         weights = [fold.held_out.unit_weight for fold in branch.folds]
         laws = [fits.laws[pair] for fits in self._fits if fits is not None]
-        return Scored(setting, values, weights, laws, branch.folds)
+        return Scored(shape, setting, values, weights, laws, branch.folds)
 
     def has_collapsed(self, pair: Pair) -> bool:
         """Whether half of the folds have collapsed experts under a pair of ridges."""
@@ -222,13 +263,14 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = behind = 0
-    less_noise, rounded = False, branch.folds[0].samples.is_rounded
+    turned = less_noise = False
+    rounded = branch.folds[0].samples.is_rounded
     base = branch.ridges.middle
     for k in range(1, branch.counts[-1] + 1):
         if k not in branch.counts:
-            path.log_density(k, [base])
+            path.pass_by(k, base)
             continue
-        found, base, values = path.best_ridges(k, base)
+        found, base, values = path.step(k, base)
         scored += [found[pair] for pair in sorted(found)]
         behind = behind + 1 if k > 1 and found[base].held_out.mean < bests.get(k, -math.inf) else 0
         if best is None or weights @ (values - best) > 0:
@@ -239,10 +281,11 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
             worse = worse + 1 if difference.mean > difference.standard_error else 0
             not_better += 1
         if worse >= _CLEARLY_WORSE or not_better >= _NOT_BETTER or behind >= _BEHIND:
-            return Walk(branch.setting, scored, k, k < branch.counts[-1], less_noise)
+            turned = k < branch.counts[-1]
+            break
         if path.work > branch.most_work:
             break
-    return Walk(branch.setting, scored, k, False, less_noise)
+    return Walk(branch.setting, scored, path.of_trees(), k, turned, less_noise)
 
 
 def differs_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
@@ -257,7 +300,7 @@ def rival(setting: Mapping[str, Any], walks: Sequence[Walk]) -> dict[int, float]
         plainer = walk.setting["gate_basis"] in ("linear", setting["gate_basis"])
         if plainer and differs_in(walk.setting, setting) <= {"noise_floor", "gate_basis"}:
             for one in walk.scored:
-                k = one.setting["n_experts"]
+                k = one.shape.n_experts
                 best[k] = max(best.get(k, -math.inf), one.held_out.mean)
     return best
 
@@ -273,7 +316,7 @@ def best_setting(scored: Sequence[Scored], *, one_standard_error: bool) -> int:
     if not one_standard_error:
         return best
     near = means >= means[best] - scored[best].held_out.standard_error
-    counts = np.array([one.setting["n_experts"] for one in scored])
+    counts = np.array([one.shape.n_experts for one in scored])
     fewest = near & (counts == counts[near].min())
     return int(np.argmax(np.where(fewest, means, -np.inf)))
 
@@ -296,13 +339,12 @@ def laws_others_choose(scored: Sequence[Scored], *, one_standard_error: bool) ->
 
 def results_table(scored: Sequence[Scored]) -> dict[str, Any]:
     """Return the scores as ``cv_results_`` of scikit-learn's searches have them: a dict of columns."""
-    names = list(scored[0].setting)
-    table: dict[str, Any] = {}
-    for name in names:
-        values = [one.setting[name] for one in scored]
-        kind = object if any(isinstance(value, str) for value in values) else None
-        table[f"param_{name}"] = np.array(values, dtype=kind)
-    table["params"] = [dict(one.setting) for one in scored]
+    columns: dict[str, list[Any]] = {"n_experts": [one.shape.n_experts for one in scored]}
+    if any(one.shape.branches for one in scored):
+        columns["branches"] = [one.shape.branches for one in scored]
+    columns |= {name: [one.setting[name] for one in scored] for name in scored[0].setting}
+    table: dict[str, Any] = {f"param_{name}": _column(values) for name, values in columns.items()}
+    table["params"] = [one.parameters for one in scored]
     by_fold = np.array([one.by_fold for one in scored])
     for i, of_fold in enumerate(by_fold.T):
         table[f"split{i}_test_score"] = of_fold
@@ -311,3 +353,10 @@ def results_table(scored: Sequence[Scored]) -> dict[str, Any]:
     table["standard_error"] = np.array([one.held_out.standard_error for one in scored])
     table["rank_test_score"] = rankdata(-means, method="min").astype(np.int32)
     return table
+
+
+def _column(values: list[Any]) -> npt.NDArray[Any]:
+    """Return an array of numbers, or of objects where there are others."""
+    if all(isinstance(value, (int, float)) for value in values):
+        return np.array(values)
+    return np.fromiter(values, dtype=object, count=len(values))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moefast.calibration import Calibration
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 from moefast.selection.noise_scale import best_noise_scale, with_noise_times
 
@@ -21,13 +21,13 @@ class HeldOutLaws:
 
     Attributes
     ----------
-    laws : sequence of Mixture
+    laws : sequence of GatedExperts
         That of each fold, in the units of the data.
     held_out : sequence of Samples
         What each has not seen, with the functions of its gates.
     """
 
-    laws: Sequence[Mixture]
+    laws: Sequence[GatedExperts]
     held_out: Sequence[Samples]
 
     def noise_scale(self) -> float:

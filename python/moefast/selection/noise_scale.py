@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from moefast.best_scale import best_scale
-from moefast.mixture import Mixture
+from moefast.mixture import GatedExperts
 from moefast.samples import Samples
 from moefast.selection.cross_validation import unit_log_density
+
+Gated = TypeVar("Gated", bound=GatedExperts)
 
 __all__ = ["best_noise_scale", "refuse_noise_out_of_range", "with_noise_times"]
 
@@ -23,14 +26,16 @@ __all__ = ["best_noise_scale", "refuse_noise_out_of_range", "with_noise_times"]
 _LEAST, _MOST = 0.5, 4.0
 
 
-def with_noise_times(mixture: Mixture, scale: float) -> Mixture:
+def with_noise_times(mixture: Gated, scale: float) -> Gated:
     """Return a mixture of families with a scale whose experts have so many times their noise."""
     with np.errstate(over="ignore"):
-        covariance = None if mixture.covariance is None else scale**2 * mixture.covariance
-        return replace(mixture, sigma=scale * mixture.sigma, covariance=covariance)
+        noise = {"sigma": scale * mixture.sigma}
+        if mixture.covariance is not None:
+            noise["covariance"] = scale**2 * mixture.covariance
+        return replace(mixture, **noise)  # type: ignore[type-var]  # all of them are dataclasses
 
 
-def refuse_noise_out_of_range(mixture: Mixture, scale: float) -> None:
+def refuse_noise_out_of_range(mixture: GatedExperts, scale: float) -> None:
     """Raise OverflowError where so many times its noise left nothing, or more than float64 holds."""
     variances = (
         mixture.sigma if mixture.covariance is None else np.diagonal(mixture.covariance, axis1=-2, axis2=-1)
@@ -39,12 +44,12 @@ def refuse_noise_out_of_range(mixture: Mixture, scale: float) -> None:
         raise OverflowError(f"{scale:g} times the noise leaves the range of float64 in the units of y; rescale y")
 
 
-def best_noise_scale(laws: Sequence[Mixture], held_out: Sequence[Samples]) -> float:
+def best_noise_scale(laws: Sequence[GatedExperts], held_out: Sequence[Samples]) -> float:
     """Return the factor of the noise for which what is held out is likeliest; 1 for laws without a scale.
 
     Parameters
     ----------
-    laws : sequence of Mixture
+    laws : sequence of GatedExperts
         That of each fold, in the units of the data.
     held_out : sequence of Samples
         What each has not seen.

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import product
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from sklearn.exceptions import DataConversionWarning
 
 from moefast.em.options import EmOptions
-from moefast.em.problem import EmProblem
+from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.features import Features
 from moefast.estimators.flat import MixtureOfExpertsRegressor
-from moefast.estimators.summary import Inference, Summary
+from moefast.estimators.summary import GateTable, Inference, Summary
 from moefast.families import Family, get_family
 from moefast.inference.result import InferenceResult
 from moefast.randomness import RandomState, get_generator
-from moefast.samples import Samples
-from moefast.selection.folds import checked_folds
-from moefast.selection.grid import (
-    ALPHAS,
-    GATE_ALPHAS,
-    NOISE_FLOORS,
-    checked_bases,
-    checked_counts,
-    checked_floors,
-    checked_noise,
-    checked_penalties,
-    checked_ridges,
-    default_counts,
-    default_work,
-)
+from moefast.selection.gate_shape import FlatGates, GateShape, parameters_of
+from moefast.selection.grid import ALPHAS, GATE_ALPHAS, NOISE_FLOORS, Grid
 from moefast.selection.grid_search import (
-    Branch,
     Walk,
     best_setting,
     differs_in,
@@ -47,9 +30,9 @@ from moefast.selection.grid_search import (
     scores_along_path,
 )
 from moefast.selection.noise_scale import refuse_noise_out_of_range, with_noise_times
-from moefast.selection.ridge_path import Fold, Ridges
+from moefast.selection.path_branch import branch_of
 from moefast.tasks import check_jobs
-from moefast.validation import check_choice, check_flag, check_number, check_verbose, check_weights
+from moefast.validation import check_choice, check_flag, check_number, check_verbose
 
 __all__ = ["MixtureOfExpertsRegressorCV"]
 
@@ -79,6 +62,12 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         Ridges of the gates, in standard units.
     noise : {"per_expert", "shared"} or a sequence of these
     gate_basis : {"linear", "quadratic", "spline"} or a sequence of these
+    branches : sequence of tuple of int, or None
+        Trees of gates that are compared too, such as ``[(2, 2), (2, 3), (2, 2, 2)]``: the children of a node at
+        each level, as in :class:`HierarchicalMixtureOfExpertsRegressor`, two or more at two levels or more. All
+        that are named are tried, with linear gates, every kind of noise, and ridges as for flat gates, whose
+        scores do not depend on them. Trees know no `family` but "gaussian", no groups, one response, no
+        `common_features`, no `l1_ratio` and no `alpha_towards` but "zero". None: flat gates alone.
     alpha_towards : {"zero", "mean"} or a sequence of both
         Where the experts' ridges pull; see :class:`MixtureOfExpertsRegressor`.
     l1_ratio : float or sequence of float
@@ -110,10 +99,11 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
 
     Attributes
     ----------
-    best_estimator_ : MixtureOfExpertsRegressor
-        The fit to all rows, of maximum likelihood under the chosen ridges. All its attributes, ``coef_``,
-        ``fit_report_`` and so on, are here too; its are ``log_likelihood_``, criteria, ``inference`` and
-        ``summary``. ``sigma_``, ``mixture_`` and all that is predicted have its noise times ``noise_scale_``.
+    best_estimator_ : MixtureOfExpertsRegressor or HierarchicalMixtureOfExpertsRegressor
+        The fit to all rows, of maximum likelihood under the chosen ridges; the latter where a tree was chosen.
+        All its attributes, ``coef_``, ``fit_report_`` and so on, are here too; its are ``log_likelihood_``,
+        criteria, ``inference`` and ``summary``. ``sigma_``, ``mixture_`` and all that is predicted have its noise
+        times ``noise_scale_``.
     noise_scale_ : float
         How many times the noise of ``best_estimator_`` predictions have.
     calibration_ : Calibration or None
@@ -122,21 +112,25 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         for counts, responses with a limit and several responses. ``predict_interval(X, calibrated=False)`` has the
         intervals of the law itself.
     best_params_ : dict
-        The chosen setting.
+        The chosen setting: parameters of ``best_estimator_``, with ``n_experts`` for flat gates and ``branches``
+        for a tree.
     best_index_ : int
         Its position in ``cv_results_``.
     best_score_ : float
         The mean log-likelihood of a row held out (of a group, where there are any), for each unit of weight.
     n_experts_ : int
+    branches_ : tuple of int or None
+        The chosen tree; None for flat gates.
     alpha_ : float
     gate_alpha_ : float or "auto"
     noise_ : str
     gate_basis_ : FittedGateBasis or None
         Those of the chosen setting.
     cv_results_ : dict of arrays
-        A column for each of ``param_n_experts``, ``param_alpha`` and so on, ``mean_test_score``,
-        ``std_test_score`` (of the folds), ``standard_error`` (of the mean, over rows held out),
-        ``rank_test_score``, ``split0_test_score`` and so on, and ``params``: ``pandas.DataFrame`` takes it.
+        A column for each of ``param_n_experts``, ``param_alpha`` and so on, of ``param_branches`` where trees are
+        compared (None for flat gates), ``mean_test_score``, ``std_test_score`` (of the folds),
+        ``standard_error`` (of the mean, over rows held out), ``rank_test_score``, ``split0_test_score`` and so on,
+        and ``params``: ``pandas.DataFrame`` takes it.
         :func:`moefast.plotting.plot_cross_validation` draws it.
     path_ends_ : tuple of (dict, int, bool)
         For each kind of noise the number of experts at which its path ended, and whether that was because the
@@ -149,8 +143,10 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     Notes
     -----
     Fits in a fold come from splits of the fit of one expert fewer and four random starts, without the moves of the
-    search, and end after 60 iterations. All settings together take about the time of a few searches. What fits
-    take is counted in iterations, not on the clock: the choice does not depend on the machine.
+    search, and end after 60 iterations; those of a tree come from the experts of the flat fit of as many, grouped
+    in the three ways that gates tell apart best, and from random regions. All settings of flat gates together take
+    about the time of a few searches, those of a tree one to four times that of a path. What fits take is counted
+    in iterations, not on the clock: the choice does not depend on the machine.
 
     Examples
     --------
@@ -178,6 +174,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         gate_alphas: Any = GATE_ALPHAS,
         noise: str | Sequence[str] = "per_expert",
         gate_basis: str | Sequence[str] = ("linear", "spline"),
+        branches: Any = None,
         cv: Any = 5,
         one_standard_error: bool = False,
         noise_scale: float | Literal["held-out"] = "held-out",
@@ -204,6 +201,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         self.gate_alphas = gate_alphas
         self.noise = noise  # type: ignore[assignment]  # likewise
         self.gate_basis = gate_basis  # type: ignore[assignment]  # likewise
+        self.branches = branches
         self.cv = cv
         self.one_standard_error = one_standard_error
         self.noise_scale = noise_scale
@@ -228,9 +226,7 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
     def _checked_fit(
         self, X: Any, y: Any, sample_weight: Any, offset: Any, n_trials: Any, groups: Any
     ) -> list[Warning]:
-        counts, ridges = checked_counts(self.n_experts), checked_ridges(self.alphas, self.gate_alphas)
-        kinds_of_noise, bases = checked_noise(self.noise), checked_bases(self.gate_basis)
-        penalties, floors = checked_penalties(self.alpha_towards, self.l1_ratio), checked_floors(self.noise_floor)
+        grid = Grid.of(self)
         check_flag("one_standard_error", self.one_standard_error)
         self._check_noise_scale()
         check_jobs(self.n_jobs)
@@ -239,28 +235,28 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         seed = int(rng.integers(2**31))
         data = (X, y, sample_weight, offset, n_trials, groups)
         walks: list[Walk] = []
-        for noise, basis, penalty, floor in product(kinds_of_noise, bases, penalties, floors):
-            setting = {"noise": noise, "gate_basis": basis, **penalty, **floor}
+        for setting in grid.settings:
             higher = [walk for walk in walks if differs_in(walk.setting, setting) == {"noise_floor"}]
-            if floor is not floors[0] and not (higher and higher[-1].wants_less_noise):
+            if grid.has_smaller_floor(setting) and not (higher and higher[-1].wants_less_noise):
                 continue  # no expert would have less noise
-            branch = self._branch(setting, counts, ridges, data, seed)
+            branch = branch_of(self._estimator_of(FlatGates(1), setting), setting, grid, self.cv, data, seed)
             if branch is None:
                 continue
             walks.append(scores_along_path(branch, rival(setting, walks), self.n_jobs, shown=bool(self.verbose)))
-        scored = [one for walk in walks for one in walk.scored]
+        scored = [one for walk in walks for one in (*walk.scored, *walk.of_trees)]
         self.path_ends_ = tuple((dict(walk.setting), walk.end, walk.turned) for walk in walks)
         self.cv_results_ = results_table(scored)
         self.best_index_ = best_setting(scored, one_standard_error=self.one_standard_error)
+        best = scored[self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
-        self.best_score_ = scored[self.best_index_].held_out.mean
-        for name in ("n_experts", "alpha", "gate_alpha", "noise"):
+        self.best_score_ = best.held_out.mean
+        self.n_experts_, self.branches_ = best.shape.n_experts, best.shape.branches
+        for name in ("alpha", "gate_alpha", "noise"):
             setattr(self, f"{name}_", self.best_params_[name])
         of_folds = isinstance(self.noise_scale, str)
-        best = scored[self.best_index_].held_out_laws
-        self.noise_scale_ = best.noise_scale() if of_folds else float(self.noise_scale)
+        self.noise_scale_ = best.held_out_laws.noise_scale() if of_folds else float(self.noise_scale)
         others = laws_others_choose(scored, one_standard_error=self.one_standard_error)
-        chosen = self._regressor(**self.best_params_)
+        chosen = self._estimator_of(best.shape, best.setting)
         if not isinstance(self.random_state, (int, np.integer)):
             chosen.set_params(random_state=int(rng.integers(2**31)))
         with warnings.catch_warnings(record=True) as caught:
@@ -285,6 +281,12 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         if self.noise_scale != 1 and not family.has_scale:
             raise ValueError(f"noise_scale must be 1 for family={family.name!r}, got {self.noise_scale!r}")
 
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn wants to know: trees are for one response."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = tags.target_tags.multi_output and self.branches is None
+        return tags
+
     def fit_dataset(self, *_: Any, **__: Any) -> NoReturn:
         """Raise TypeError: folds need the rows in memory."""
         raise TypeError(
@@ -292,51 +294,26 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
             "then MixtureOfExpertsRegressor(**model.best_params_).fit_dataset(...)"
         )
 
-    def _regressor(self, **setting: Any) -> MixtureOfExpertsRegressor:
-        """Return the estimator of a setting, not fitted."""
-        names = MixtureOfExpertsRegressor().get_params(deep=False)
-        shared = {name: value for name, value in self.get_params(deep=False).items() if name in names}
-        return MixtureOfExpertsRegressor(**{**shared, **setting})
-
-    def _branch(
-        self, setting: dict[str, Any], counts: list[int] | None, ridges: Ridges, data: tuple[Any, ...], seed: int
-    ) -> Branch | None:
-        """Return the folds of the settings that share a path; None where another's are the same."""
-        regressor = self._regressor(n_experts=1, **setting)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataConversionWarning)  # told by the last fit
-            samples, options = regressor._prepared(*data)
-        if "noise_floor" in setting and regressor._family(samples.n_responses).has_scale:
-            setting = {**setting, "noise_floor": max(setting["noise_floor"], samples.rounded_noise)}
-            options = replace(options, noise_floor=setting["noise_floor"])
-        others = [basis for basis in checked_bases(self.gate_basis) if basis != setting["gate_basis"]]
-        if others and setting["gate_basis"] != "linear" and regressor.gate_basis_ is None:
-            return None  # there are no functions of these columns
-        X, y, sample_weight, _, _, groups = data
-        rows = check_weights(sample_weight, self._n_rows(X)) > 0
-        splits = checked_folds(self.cv, samples, rows, (X, y, groups), seed)
-        family = regressor._family(samples.n_responses)
-        folds = [
-            Fold(samples.of_units(inside), samples.of_units(outside), options, family, ridges)
-            for inside, outside in splits
-        ]
-        found = _counts(counts, samples, options, family, folds)
-        fewest = min(fold.samples.n_units for fold in folds)
-        return Branch(setting, folds, found, seed, math.inf if counts is not None else default_work(fewest))
+    def _estimator_of(self, shape: GateShape, setting: Mapping[str, Any]) -> MixtureEstimator:
+        """Return the estimator of a shape of gates and a setting, not fitted."""
+        return shape.estimator(**parameters_of(shape, self.get_params(deep=False) | setting))
 
     def _checked_parameters(self) -> EmOptions:
         """Return the settings of the chosen fit."""
         return self.best_estimator_._checked_parameters()
 
-    def _as_regressor(self) -> MixtureOfExpertsRegressor:
+    def _as_regressor(self) -> Any:
         """Return the chosen fit with the noise of the predictions."""
-        found = copy(self.best_estimator_)
+        found: Any = copy(self.best_estimator_)
         found._set_parameters(self.mixture_, self.calibration_)
         return found
 
     def inference(self, *args: Any, **kwargs: Any) -> InferenceResult:
         """Return that of ``best_estimator_``; see :meth:`MixtureOfExpertsRegressor.inference`."""
         return self.best_estimator_.inference(*args, **kwargs)
+
+    def _names_and_gates(self) -> tuple[list[str], list[GateTable]]:
+        return self.best_estimator_._names_and_gates()
 
     def summary(self, inference: Inference | None = None) -> Summary:
         """Return the summary of the chosen fit, with a note on the choice."""
@@ -347,30 +324,15 @@ class MixtureOfExpertsRegressorCV(MixtureOfExpertsRegressor):
         """Say what was chosen among what."""
         results, i = self.cv_results_, self.best_index_
         n_folds = sum(name.startswith("split") for name in results)
-        tried = np.unique(results["param_n_experts"])
+        trees = results.get("param_branches", np.full(len(results["params"]), None))
+        tried = results["param_n_experts"][[tree is None for tree in trees]]
+        named = ", ".join(str(tree) for tree in dict.fromkeys(trees) if tree is not None)
+        of_trees = f", and of trees {named}" if named else ""
         turned = ", where the curve had turned" if any(turned for _, _, turned in self.path_ends_) else ""
         setting = ", ".join(f"{name}={value!r}" for name, value in self.best_params_.items())
         return (
             f"chosen by the log-likelihood of rows held out, {n_folds} folds, among {len(results['params'])} "
-            f"settings of {tried.min()} to {tried.max()} experts{turned}: {setting}; {self.best_score_:.4g} a "
-            f"row, standard error {results['standard_error'][i]:.2g}; predictions have {self.noise_scale_:.3g} "
-            "times the noise below"
+            f"settings of {tried.min()} to {tried.max()} experts{turned}{of_trees}: {setting}; "
+            f"{self.best_score_:.4g} a row, standard error {results['standard_error'][i]:.2g}; predictions have "
+            f"{self.noise_scale_:.3g} times the noise below"
         )
-
-
-def _counts(
-    counts: list[int] | None, samples: Samples, options: EmOptions, family: Family, folds: Sequence[Fold]
-) -> list[int]:
-    """Return the numbers of experts that are compared; those of the user have to have rows."""
-    fewest = min(fold.samples.n_units for fold in folds)
-    if counts is None:
-        problem = EmProblem(samples, options, family=family)
-        of_expert = problem.n_parameters(2) - problem.n_parameters(1)
-        return default_counts(fewest, of_expert, problem.gate_design.rank)
-    if counts[-1] > fewest:
-        unit = "rows" if samples.groups is None else "groups"
-        raise ValueError(
-            f"n_experts has {counts[-1]}, more than the {fewest} {unit} of positive weight that a fold is fitted "
-            "to; ask for fewer experts or give more data"
-        )
-    return counts
