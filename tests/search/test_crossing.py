@@ -44,7 +44,7 @@ def test_experts_give_way_to_those_that_share_their_rows():
     ]
     met = set()
     for seed in range(60):
-        R = cross(LocalOptimum(PROBLEM, HERE, others=[other]), np.random.default_rng(seed))
+        R = cross(LocalOptimum(PROBLEM, HERE, others=[LocalOptimum(PROBLEM, other)]), np.random.default_rng(seed))
         differences = [np.abs(R - each).max() for each in possible]
         assert min(differences) < 1e-9
         met.add(int(np.argmin(differences)))
@@ -60,7 +60,7 @@ def test_what_two_optima_have_right_is_put_together():
         at[wrong] = type(HERE)(
             coef, HERE.intercept, HERE.gate_coef, HERE.gate_intercept, HERE.sigma, HERE.link, HERE.family
         )
-    optimum = LocalOptimum(PROBLEM, at[0, 1], others=[at[2, 3]])
+    optimum = LocalOptimum(PROBLEM, at[0, 1], others=[LocalOptimum(PROBLEM, at[2, 3])])
     (best,) = PROBLEM.run_many([HERE], max_iter=0)
     reached = [
         PROBLEM.run_many([cross(optimum, np.random.default_rng(seed))], max_iter=20)[0].log_likelihood
@@ -74,7 +74,8 @@ def test_crossing_is_a_function_of_the_rows():
     again = EmProblem(Samples(X[order], Y[order], np.ones(400)), OPTIONS)
     other = PROBLEM.run(PERMUTED, max_iter=1).mixture
     once, moved = (
-        cross(LocalOptimum(p, HERE, others=[other]), np.random.default_rng(5)) for p in (PROBLEM, again)
+        cross(LocalOptimum(p, HERE, others=[LocalOptimum(p, other)]), np.random.default_rng(5))
+        for p in (PROBLEM, again)
     )
     np.testing.assert_allclose(moved, once[order], atol=1e-8)
 
@@ -117,6 +118,24 @@ def test_there_is_no_crossing_without_another_optimum():
     account.climbs.append(Climb(elsewhere, 0))
     search.climb(run_from(HERE), patience=30)
     assert crossings(account) > 0
+
+
+def test_densities_of_another_optimum_are_made_once(monkeypatch):
+    search, account = climbing()
+    elsewhere = lowered(run_from(PROBLEM.run(HERE, max_iter=1).mixture), 9.0)
+    account.climbs.append(Climb(elsewhere, 0))
+    made = []
+
+    def spy(mixture, *rest):
+        made.append(mixture)
+        return original(mixture, *rest)
+
+    original = type(HERE).joint_log_density
+    monkeypatch.setattr(type(HERE), "joint_log_density", spy)
+    for mixture in (HERE, PROBLEM.run(HERE, max_iter=2).mixture):
+        search.climb(run_from(mixture), patience=20)
+    assert crossings(account) > 10
+    assert sum(mixture is elsewhere.fit.mixture for mixture in made) == 1
 
 
 def test_few_experts_are_not_crossed():

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from moefast._typing import Floats
-from moefast.search.local_optimum import LocalOptimum, joint_log_density
+from moefast.search.local_optimum import LocalOptimum
 
 __all__ = ["cross"]
 
@@ -23,7 +23,7 @@ def cross(optimum: LocalOptimum, rng: np.random.Generator) -> Floats:
     """
     problem, k = optimum.problem, optimum.n_experts
     other = optimum.others[int(rng.integers(len(optimum.others)))]
-    of_other = joint_log_density(problem, other)
+    of_other = other.joint
     shared = (optimum.responsibilities * problem.sample_weight[:, None]).T @ _shares(of_other)
     match = linear_sum_assignment(shared, maximize=True)[1]
     taken = rng.permutation(k)[: int(rng.integers(1, k))]

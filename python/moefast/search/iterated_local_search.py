@@ -58,6 +58,7 @@ class IteratedLocalSearch:
     ) -> None:
         self._problem, self._em, self._account, self._moves = problem, em, account, moves
         self._rng, self._budget, self._settings = rng, budget, settings
+        self._others: list[LocalOptimum] = []
 
     def climb(self, run: Run[EmFit], patience: int | None = None) -> Run[EmFit]:
         """Try rounds of moves until so many in a row have brought nothing, and return where that led."""
@@ -124,7 +125,9 @@ class IteratedLocalSearch:
         mixture = run.fit.mixture
         crosses = mixture.n_experts >= self._settings.crossing_experts
         others = self._account.others(run) if crosses else []
-        return LocalOptimum(self._problem, mixture, self._budget.charge, others)
+        known = {id(other.mixture): other for other in self._others}  # with what has been made for crossings
+        self._others = [known.get(id(other)) or LocalOptimum(self._problem, other) for other in others]
+        return LocalOptimum(self._problem, mixture, self._budget.charge, self._others)
 
     def _start(self, optimum: LocalOptimum, move: str, detour: str) -> Start:
         return Start(move, lambda: MOVES[move](optimum, self._rng), detour)

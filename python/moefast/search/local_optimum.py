@@ -13,7 +13,7 @@ from moefast.em.fit import FitResult, PlainStart
 from moefast.em.problem import EmProblem
 from moefast.mixture import Mixture
 
-__all__ = ["LocalOptimum", "Move", "joint_log_density"]
+__all__ = ["LocalOptimum", "Move"]
 
 # In place of the logarithm of 0, and of a density that is infinite.
 _FAR = 1e300
@@ -29,12 +29,8 @@ class LocalOptimum:
         In standard units.
     charge : callable, optional
         Is told of what moves run, and on how many rows.
-    others : sequence of Mixture
+    others : sequence of LocalOptimum
         Other optima of as many experts, if any are known.
-
-    Attributes
-    ----------
-    responsibilities : ndarray of shape (n, k)
     """
 
     def __init__(
@@ -42,11 +38,15 @@ class LocalOptimum:
         problem: EmProblem,
         mixture: Mixture,
         charge: Callable[[Sequence[FitResult], int], object] = lambda fits, n_rows: None,
-        others: Sequence[Mixture] = (),
+        others: Sequence[LocalOptimum] = (),
     ) -> None:
         self.problem, self.mixture, self.n_experts = problem, mixture, mixture.n_experts
         self.charge, self.others = charge, others
-        self.responsibilities = problem.responsibilities(mixture)
+
+    @cached_property
+    def responsibilities(self) -> Floats:
+        """Of every expert for every row, (n, k), made when asked for."""
+        return self.problem.responsibilities(self.mixture)
 
     @cached_property
     def residuals(self) -> Floats:
@@ -55,22 +55,11 @@ class LocalOptimum:
 
     @cached_property
     def joint(self) -> Floats:
-        """What :func:`joint_log_density` says, made when asked for."""
-        return joint_log_density(self.problem, self.mixture)
-
-
-def joint_log_density(problem: EmProblem, mixture: Mixture) -> Floats:
-    """Return log p_i(x) + log f(y | expert i), (n, k), finite, of groups of rows on average.
-
-    Parameters
-    ----------
-    problem : EmProblem
-    mixture : Mixture
-        In standard units.
-    """
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        joint = mixture.joint_log_density(problem.Z, problem.t, problem.response.terms)
-    return problem.of_groups(np.nan_to_num(joint, nan=-_FAR, posinf=_FAR, neginf=-_FAR))
+        """Logarithms of p_i(x) f(y | expert i), (n, k), finite, of groups on average, made when asked for."""
+        problem = self.problem
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            joint = self.mixture.joint_log_density(problem.Z, problem.t, problem.response.terms)
+        return problem.of_groups(np.nan_to_num(joint, nan=-_FAR, posinf=_FAR, neginf=-_FAR))
 
 
 Move: TypeAlias = Callable[[LocalOptimum, np.random.Generator], PlainStart]
