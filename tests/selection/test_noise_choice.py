@@ -123,3 +123,13 @@ def test_noise_out_of_range_is_refused_and_the_old_fit_stays(n_responses):
     with pytest.raises(OverflowError, match=r"times the noise leaves the range of float64.*rescale y"):
         model.fit(X, far * y)
     assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_weights_in_a_unit_near_the_end_of_the_range_choose_the_same():
+    """Sums of weights times log-densities leave it where a row is far from the others: found by fuzzing."""
+    x, y, w = X[:200], Y[:200].copy(), np.linspace(0.5, 1.0, 200)
+    y[0] = 1e5
+    one = {"n_experts": (1, 2), "cv": 2, "noise_floor": 1e-7}
+    plain, far = (fitted(x, y, unit * w, **one) for unit in (1.0, 2.0**1000))
+    assert plain.noise_scale_ != 1.0
+    assert far.noise_scale_ == pytest.approx(plain.noise_scale_, rel=1e-6)

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from moefast._typing import Floats
 from moefast.mixture import GatedExperts
+from moefast.power_of_two import over_power_of_two
 from moefast.selection.cross_validation import HeldOut
 from moefast.selection.gate_shape import FlatGates, GateShape, TreeOfGates, parameters_of
 from moefast.selection.held_out_laws import HeldOutLaws
@@ -259,7 +260,8 @@ def scores_along_path(branch: Branch, bests: Mapping[int, float], n_jobs: int | 
         Whether there are progress bars.
     """
     path = _Path(branch, n_jobs, shown=shown)
-    weights = np.concatenate([fold.held_out.unit_weight for fold in branch.folds])
+    # Sums of weights in a unit near the end of the range may leave it.
+    weights = over_power_of_two(np.concatenate([fold.held_out.unit_weight for fold in branch.folds]))[0]
     scored: list[Scored] = []
     best: Floats | None = None
     worse = not_better = behind = 0

@@ -15,6 +15,7 @@ import numpy as np
 
 from moefast.best_scale import best_scale
 from moefast.mixture import GatedExperts
+from moefast.power_of_two import over_power_of_two
 from moefast.samples import Samples
 from moefast.selection.cross_validation import unit_log_density
 
@@ -57,9 +58,12 @@ def best_noise_scale(laws: Sequence[GatedExperts], held_out: Sequence[Samples]) 
     if not laws[0].family.has_scale:
         return 1.0
 
+    # Sums of weights in a unit near the end of the range may leave it.
+    _, exponent = over_power_of_two(np.concatenate([samples.unit_weight for samples in held_out]))
+
     def loss(scale: float) -> float:
         of_folds = (
-            samples.unit_weight @ unit_log_density(with_noise_times(law, scale), samples)
+            np.ldexp(samples.unit_weight, -exponent) @ unit_log_density(with_noise_times(law, scale), samples)
             for law, samples in zip(laws, held_out, strict=True)
         )
         return -float(sum(of_folds))
