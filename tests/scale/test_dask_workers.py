@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import dask
 import dask.dataframe as dd
@@ -33,16 +34,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def client():
-    """Two processes of one thread each."""
+@contextmanager
+def two_workers(**settings):
+    """A local cluster of two processes of one thread each, and its client.
+
+    Such a cluster gives a worker up that is not back some seconds after its death, and with it its place for
+    good; a process that imports Dask beside other load takes longer.
+    """
+    settings |= {"distributed.deploy.lost-worker-timeout": "1h", "distributed.comm.timeouts.connect": "10 minutes"}
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set(settings),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
+        yield cluster, client
+
+
+@pytest.fixture(scope="module")
+def client():
+    with two_workers(**{"distributed.scheduler.allowed-failures": 0}) as (_, client):
         yield client
 
 
@@ -145,7 +157,7 @@ def test_a_cluster_without_workers_is_told(folder, monkeypatch):
     with (
         distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
         distributed.Client(empty) as client,
-        pytest.raises(RuntimeError, match=r"first-pass: .* no workers"),
+        pytest.raises(RuntimeError, match=r"first-pass: .* no workers, .*lost-worker-timeout"),
     ):
         fit(folder, client)
 
@@ -172,12 +184,7 @@ def test_ten_workers_killed_at_random_moments_change_no_bit(folder, monkeypatch)
                 os.kill(nanny.process.pid, signal.SIGKILL)
                 killed.append(nanny.process.pid)
 
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as own,
-        distributed.Client(own) as client,
-    ):
+    with two_workers() as (own, client):
         killer = threading.Thread(target=kill, args=(own.workers,))
         killer.start()
         try:

@@ -124,7 +124,9 @@ class DaskWorkers:
             if time.monotonic() - begin > _WITHOUT_WORKERS / 2:
                 raise RuntimeError(
                     f"{name}: the cluster has no workers, and had none for {time.monotonic() - begin:.0f} s; "
-                    "start some, and call the fit again: with a checkpoint it goes on where it was"
+                    "start some (a LocalCluster gives up those that are not back in time after their death: "
+                    "distributed.deploy.lost-worker-timeout), and call the fit again: with a checkpoint it goes "
+                    "on where it was"
                 )
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
