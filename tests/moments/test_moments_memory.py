@@ -54,63 +54,14 @@ def test_sizes_beyond_any_machine_are_refused_at_once(d, order):
         MomentAccumulator(d, order)
 
 
-PEAK = """
+# One interpreter measures all cases: memory that is free goes back to the system, and only what is in use counts.
+MEASURES = """
 import sys
-import sysconfig
 import numpy as np
 from moefast import MomentAccumulator
 from moefast.transforms import PolynomialTransform
 
-d, order, dtype, n_threads, transform = eval(sys.argv[1])
-P = PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, 3) if transform else None
 rng = np.random.default_rng(0)
-n = 2 * 4096 + 50
-X, y = rng.normal(size=(n, d)).astype(dtype), rng.normal(size=n).astype(dtype)
-MomentAccumulator(2, 2, dtype).update(X[:, :2], y)
-
-
-def peak():
-    lines = open("/proc/self/status").read().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
-before = peak()
-accumulator = MomentAccumulator(d, order, dtype, n_threads, transform=P)
-accumulator.update(X[:1000], y[:1000]).update(X, y).update(X, y)
-print(peak() - before, accumulator.memory)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
-@pytest.mark.parametrize(
-    "case",
-    [
-        (60, 4, "float64", 1, False),
-        (60, 4, "float32", 2, False),
-        (80, 4, "float64", 1, True),
-        (150, 3, "float64", 2, False),
-    ],
-)
-def test_an_update_keeps_to_its_memory(case):
-    done = subprocess.run([sys.executable, "-c", PEAK, repr(case)], capture_output=True, text=True, check=True)
-    peak, memory = map(float, done.stdout.split())
-    # The allocator and the stacks of threads need some; besides, nothing.
-    assert 0.6 * memory < peak < memory + 4e6
-
-
-BESIDE = """
-import copy
-import sys
-import sysconfig
-import numpy as np
-from moefast import MomentAccumulator
-from moefast.transforms import PolynomialTransform
-
-d, order, dtype, transform, work = eval(sys.argv[1])
-P = PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, 3) if transform else None
-rng = np.random.default_rng(0)
-X, y = rng.normal(size=(4096 + 3000, d)).astype(dtype), rng.normal(size=4096 + 3000).astype(dtype)
 
 
 def status(name):
@@ -118,36 +69,91 @@ def status(name):
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def do(a, b):
-    return {"merge": lambda: a.merge(b), "snapshot": lambda: a._snapshot(), "to_bytes": a.to_bytes}[work]()
+def peak_of(work):
+    open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
+    before = status("VmRSS")
+    kept = work()
+    return status("VmHWM") - before
 
 
-do(*(MomentAccumulator(2, order, dtype, 1, transform=P).update(X[:, :2], y) for _ in range(2)))
-one, two = (MomentAccumulator(d, order, dtype, 1, transform=P).update(X, y) for _ in range(2))
-asked = []
-one._refuse_too_large = two._refuse_too_large = lambda *a: asked.append(a)
-open("/proc/self/clear_refs", "w").write("5")
-before = status("VmRSS")
-kept = do(one, two)
-peak = status("VmHWM") - before
-del one._refuse_too_large
-sys.modules["moefast.moments.accumulator"].refuse_too_large = lambda *a: print(peak, a[2])
-one._refuse_too_large(*asked[0])
+def rows(n, d, dtype):
+    return rng.normal(size=(n, d)).astype(dtype), rng.normal(size=n).astype(dtype)
+
+
+def polynomial(wanted):
+    return PolynomialTransform((0.0, 0.0, 0.0, 1.0), 6.0, 3) if wanted else None
+"""
+
+
+def measured(script, cases):
+    """Run the script's function `case` for each of the cases; return the pairs of numbers that it prints."""
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "0"}
+    script = f"{MEASURES}\n{script}\nfor arguments in {cases!r}:\n    case(*arguments)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    return [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+
+
+PEAK = """
+def case(d, order, dtype, n_threads, transform):
+    X, y = rows(2 * 4096 + 50, d, dtype)
+    MomentAccumulator(2, 2, dtype).update(X[:, :2], y)
+
+    def work():
+        accumulator = MomentAccumulator(d, order, dtype, n_threads, transform=polynomial(transform))
+        # Rows that wait, a block they fill, one straight from X; again a block of both, and rows that wait.
+        return accumulator.update(X[:1000], y[:1000]).update(X, y).update(X[:3100], y[:3100])
+
+    print(peak_of(work), MomentAccumulator(d, order, dtype, n_threads, transform=polynomial(transform)).memory)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
-@pytest.mark.parametrize("work", ["merge", "snapshot", "to_bytes"])
-@pytest.mark.parametrize("sums", [(60, 4, "float64", False), (60, 4, "float32", False), (80, 4, "float64", True)])
-def test_merge_snapshot_and_bytes_keep_to_theirs(sums, work):
-    if work == "to_bytes" and sysconfig.get_config_var("Py_GIL_DISABLED"):
-        pytest.skip("free-threaded Python copies bytes that grow, which takes more than it is asked for")
-    # Memory that is free goes back to the system, so that only what is in use counts.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "0"}
-    command = [sys.executable, "-c", BESIDE, repr((*sums, work))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    peak, memory = map(float, done.stdout.split())
-    assert 0.6 * memory < peak < memory + 4e6
+def test_an_update_keeps_to_its_memory():
+    cases = [
+        (60, 4, "float64", 1, False),
+        (60, 4, "float32", 2, False),
+        (80, 4, "float64", 1, True),
+        (150, 3, "float64", 2, False),
+    ]
+    for case, (peak, memory) in zip(cases, measured(PEAK, cases), strict=True):
+        # The allocator and the stacks of threads need some; besides, nothing.
+        assert 0.6 * memory < peak < memory + 4e6, case
+
+
+BESIDE = """
+asked = []
+sys.modules["moefast.moments.accumulator"].refuse_too_large = lambda *a: asked.append(a[2])
+
+
+def beside(d, order, dtype, transform, names):
+    X, y = rows(4096 + 3000, d, dtype)
+    P = polynomial(transform)
+    one, two = (MomentAccumulator(d, order, dtype, 1, transform=P).update(X, y) for _ in range(2))
+    works = {"snapshot": one._snapshot, "to_bytes": one.to_bytes, "merge": lambda: one.merge(two)}
+    for name in names:
+        asked.clear()
+        yield peak_of(works[name])
+        yield asked[0]
+
+
+def case(d, *arguments):
+    list(beside(2, *arguments))  # what is taken once
+    print(*beside(d, *arguments))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+def test_merge_snapshot_and_bytes_keep_to_theirs():
+    works = ["snapshot", "to_bytes", "merge"]
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        # Free-threaded Python copies bytes that grow, which takes more than it is asked for.
+        works.remove("to_bytes")
+    sums = [(60, 4, "float64", False), (60, 4, "float32", False), (80, 4, "float64", True)]
+    for case, numbers in zip(sums, measured(BESIDE, [(*case, works) for case in sums]), strict=True):
+        for name, peak, memory in zip(works, numbers[::2], numbers[1::2], strict=True):
+            assert 0.6 * memory < peak < memory + 4e6, (case, name)
 
 
 def test_what_does_not_fit_beside_the_state_is_refused_and_nothing_changes(monkeypatch):
