@@ -162,18 +162,22 @@ def sample(n, d=3, seed=0, dtype=np.float64):
 
 
 def _products(X, order):
-    """The columns x_a x_b .. of all index tuples, as a matrix."""
-    out = np.ones((len(X), 1))
-    for _ in range(order):
-        out = (out[:, :, None] * X[:, None, :]).reshape(len(X), -1)
-    return out
+    """The products of `order` (0, 1 or 2) features, and which of them belongs to every tuple of indices."""
+    d = X.shape[1]
+    if order == 2:  # each pair once: four times fewer numbers in order 4
+        rows, columns = np.triu_indices(d)
+        place = np.empty((d, d), dtype=int)
+        place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+        return X[:, rows] * X[:, columns], place.ravel()
+    return (X, np.arange(d)) if order == 1 else (np.ones((len(X), 1)), np.zeros(1, dtype=int))
 
 
 def matrix_moment(X, y, weights, order, power):
     """raw_moment, fast enough for order 4 of many features."""
-    half = _products(X, order // 2)
-    rest = _products(X, order - order // 2)
-    return ((half * (weights * y**power)[:, None]).T @ rest).reshape((X.shape[1],) * order)
+    half, rows = _products(X, order // 2)
+    rest, columns = _products(X, order - order // 2)
+    sums = (half * (weights * y**power)[:, None]).T @ rest
+    return sums[rows[:, None], columns].reshape((X.shape[1],) * order)
 
 
 def expanded_moment(X, y, weights, order, power):
