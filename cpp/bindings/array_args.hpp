@@ -7,6 +7,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -48,24 +49,22 @@ inline ColumnArrays column_arrays(const py::tuple& given) {
   return columns;
 }
 
-inline std::string shape_text(const py::array& array) {
+inline std::string shape_text(const std::vector<py::ssize_t>& shape) {
   std::string text = "(";
-  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
-    text += (i ? ", " : "") + std::to_string(array.shape(i));
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(shape[i]);
   }
-  return text + (array.ndim() == 1 ? ",)" : ")");
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+inline std::string shape_text(const py::array& array) {
+  return shape_text({array.shape(), array.shape() + array.ndim()});
 }
 
 inline void require_shape(const py::array& array, const char* name, const std::vector<py::ssize_t>& shape) {
-  bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
-  std::string wanted = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    same = same && array.shape(static_cast<py::ssize_t>(i)) == shape[i];
-    wanted += (i ? ", " : "") + std::to_string(shape[i]);
-  }
-  if (!same) {
-    throw py::value_error(std::string(name) + " must have shape " + wanted +
-                          (shape.size() == 1 ? ",)" : ")") + ", got " + shape_text(array));
+  if (!std::equal(array.shape(), array.shape() + array.ndim(), shape.begin(), shape.end())) {
+    throw py::value_error(std::string(name) + " must have shape " + shape_text(shape) + ", got " +
+                          shape_text(array));
   }
 }
 

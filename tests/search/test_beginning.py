@@ -38,9 +38,10 @@ def test_a_search_beyond_what_is_known_is_short_whatever_it_begins_at():
 
 
 def test_random_starts_stand_beside_splits_only():
-    assert begin(2, 3).n_beside(SETTINGS, 3) == SETTINGS.starts_from_fewer - 4
-    assert begin(15, 16).n_beside(SETTINGS, 16) == SETTINGS.least_beside
-    assert begin(4, 3).n_beside(SETTINGS, 3) == 0
+    assert begin(2, 3).is_of_fewer
+    assert not begin(4, 3).is_of_fewer
+    assert SETTINGS.n_beside(4) == SETTINGS.starts_from_fewer - 4
+    assert SETTINGS.n_beside(30) == SETTINGS.least_beside
 
 
 @pytest.mark.parametrize("name", ["share_from_fewer", "share_from_more"])

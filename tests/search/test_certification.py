@@ -141,6 +141,20 @@ def test_em_ends_the_run_where_newton_does_not(monkeypatch):
         assert best.fit.gradient <= SETTINGS.gradient_tol
 
 
+def test_em_goes_on_from_beside_a_saddle(steps):
+    """By EM, as it is far from any maximum, and then by Newton's method again."""
+    certified([identical_experts(PROBLEM, TRUTH)])
+    ways = [way for way, _, _ in steps.begun]
+    assert ways[:4] == ["EM", "Newton", "EM", "Newton"]
+
+
+def test_a_run_that_has_settled_stays_so_where_its_gradient_is_never_met(monkeypatch):
+    monkeypatch.setattr(certification, "takes_newton", lambda *_: False)
+    best = certified([early()], settings=replace(SETTINGS, final_iterations=1, gradient_tol=1e-300))
+    assert best.fit.gradient > SETTINGS.gradient_tol
+    assert best.fit.converged
+
+
 def test_ridges_of_a_sample_are_as_strong_against_its_weight():
     """So its optimum is near that of all rows under strong ridges, too."""
     strong = EmProblem(Samples(X, Y, np.ones(3000)), EmOptions(alpha=300.0, gate_alpha=300.0, n_threads=1))

@@ -26,9 +26,9 @@ def along(ks, X, y, w=None):
     fits, improved = {}, set()
 
     def race(k, near):
-        rows = flat_gates.SharedRows(known=fits[k].mixture_)
+        rows = flat_gates.SharedRows()
         other = model(k, start=fits[near])
-        other.fit_on(rows, {"X": X, "y": y, "sample_weight": w})
+        other.fit_on(rows, {"X": X, "y": y, "sample_weight": w}, fits[k].mixture_)
         if other.log_likelihood_ > fits[k].log_likelihood_ + 1e-4 * other.training_weight_:
             fits[k] = other
             improved.add(k)

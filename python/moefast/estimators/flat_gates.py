@@ -38,12 +38,9 @@ class SharedRows:
     ----------
     problem : EmProblem or None
         Made by the first of these fits: standard units, equal rows, dependent columns.
-    known : Mixture or None
-        A fit to them of as many experts as the next, which begins at one of another number and is for a better.
     """
 
     problem: EmProblem | None = None
-    known: Mixture | None = None
 
 
 class FlatMixtureEstimator(MixtureEstimator):
@@ -53,15 +50,20 @@ class FlatMixtureEstimator(MixtureEstimator):
     n_experts: int
     common_features: Features
     polish: bool = True
+    # What fit_on adds to the arguments of fit, while it runs.
     _rows: SharedRows | None = None
+    _known: Mixture | None = None
 
-    def fit_on(self, rows: SharedRows, data: dict[str, Any]) -> None:
-        """Do as ``fit(**data)``, with rows that are in standard units already if another fit has been to them."""
-        self._rows = rows
+    def fit_on(self, rows: SharedRows, data: dict[str, Any], known: Mixture | None = None) -> None:
+        """Do as ``fit(**data)``, with rows that are in standard units already if another fit has been to them.
+
+        `known` is a fit to them of as many experts: one that begins at another number of experts is for a better.
+        """
+        self._rows, self._known = rows, known
         try:
             self.fit(**data)
         finally:
-            self._rows = None
+            self._rows = self._known = None
 
     def _problem(self, samples: Samples, options: EmOptions) -> EmProblem:
         rows = self._rows or SharedRows()
@@ -86,7 +88,7 @@ class FlatMixtureEstimator(MixtureEstimator):
     def _optima(self, problem: EmProblem, start: GivenStart | None, rng: np.random.Generator) -> Found:
         """Return the best optimum from the starts asked for, in standard units, and what came next."""
         k, deadline = int(self.n_experts), Deadline(self.time_budget)
-        units, known = problem.standardisation, self._rows.known if self._rows else None
+        units, known = problem.standardisation, self._known
         mixture = None if start is None else start.neighbour(k, units)
         if start is not None and mixture is None:
             begin = [start.standard(units)]

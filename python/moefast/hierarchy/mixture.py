@@ -35,6 +35,11 @@ def log_sum_exp(values: Floats, axis: int) -> Floats:
     return np.asarray(np.log(np.exp(values - top).sum(axis=axis)) + top.squeeze(axis))
 
 
+def tree_in_words(branches: Sequence[int]) -> str:
+    """Return what texts call a tree: a tree of 2 x 3 experts."""
+    return f"a tree of {' x '.join(map(str, branches))} experts"
+
+
 def nodes_of_level(branches: Sequence[int], level: int) -> int:
     """Return G_l, the number of nodes of a level; the leaves are level ``len(branches)``."""
     return int(np.prod(branches[:level], dtype=np.int64))

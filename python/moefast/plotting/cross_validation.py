@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from moefast._typing import Floats
+from moefast.hierarchy.mixture import tree_in_words
 from moefast.plotting.figures import axes_or_new, legend_beside
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def plot_cross_validation(model: Any, *, ax: Axes | None = None) -> Axes:
     )
     tops = [_best_row(means, np.array([other == tree for other in trees])) for tree in dict.fromkeys(trees[~flat])]
     for i, marker in zip(tops, cycle(_MARKERS), strict=False):
-        label = f"{_tree_in_words(trees[i])} experts"
+        label = tree_in_words(trees[i])
         ax.errorbar(
             counts[i], means[i], errors[i], color=_TREES, marker=marker, linestyle="", capsize=3, label=label
         )
@@ -115,9 +115,5 @@ def _in_words(name: str, value: Any) -> str:
     if name == "n_experts":
         return f"{value} expert{'' if value == 1 else 's'}"
     if name == "branches":
-        return f"{_tree_in_words(value)} experts"
+        return tree_in_words(value)
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
-def _tree_in_words(branches: Sequence[int]) -> str:
-    return f"a tree of {' x '.join(map(str, branches))}"

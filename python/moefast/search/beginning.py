@@ -71,12 +71,12 @@ class Beginning:
         full = settings.iterations(n_experts, n_distinct, n_features)
         if self.known is not None or self.n_fewer == -1:
             return round(settings.share_from_more * full)
-        return round(settings.share_of_fewer(n_experts) * full) if self.n_fewer == 1 else full
+        return round(settings.share_of_fewer(n_experts) * full) if self.is_of_fewer else full
 
-    def n_beside(self, settings: SearchSettings, n_experts: int) -> int:
-        """Return how many random starts stand beside those of a fit of fewer experts."""
-        n_splits = 2 * (n_experts - 1)
-        return max(settings.least_beside, settings.starts_from_fewer - n_splits) if self.n_fewer == 1 else 0
+    @property
+    def is_of_fewer(self) -> bool:
+        """Whether it is a fit of one expert fewer, beside whose splits random starts stand."""
+        return self.n_fewer == 1
 
 
 def neighbour_starts(

@@ -201,7 +201,7 @@ def _search(
         if given.known is not None and given.at_first_rows is not None:
             plan.go_beyond(given.known, given.at_first_rows)
         else:
-            plan.run(starts, given.at_first_rows, given.n_beside(settings, n_experts))
+            plan.run(starts, given.at_first_rows, beside=given.is_of_fewer)
         candidates = plan.account.candidates()
         budget.extend((1.0 - first) * n_iter, deadline)
         if goes_on and not plan.in_vain and not deadline.passed():

@@ -101,8 +101,8 @@ class Certification:
         end = self._newton(near.fit.mixture, run.n_iter + fit.n_iter + near.fit.n_iter, sample)
         if end is None or end.fit.collapsed:
             return False
-        status = "converged" if end.fit.converged else "iteration_limit"  # what it has gained is kept
-        run.go_on(replace(end.fit, n_iter=fit.n_iter + near.fit.n_iter + end.fit.n_iter, status=status))
+        # What it has gained is kept where it does not arrive: EM goes on from there.
+        run.go_on(replace(end.fit, n_iter=fit.n_iter + near.fit.n_iter + end.fit.n_iter))
         return end.fit.converged
 
     def end_by_newton(self, run: Run[EmFit]) -> bool:

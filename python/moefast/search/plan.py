@@ -83,7 +83,8 @@ class Plan:
         self,
         given: Sequence[Start],
         related: Callable[[EmProblem], Sequence[Start]] | None = None,
-        n_beside: int = 0,
+        *,
+        beside: bool = False,
     ) -> None:
         """Search, from the given starts among others.
 
@@ -93,8 +94,8 @@ class Plan:
         related : callable, optional
             Takes the rows of the first iterations and returns starts that all come from one fit of another number
             of experts, to begin with in place of `given`.
-        n_beside : int
-            Random starts beside these; with none the others are no evidence that the data are easy.
+        beside : bool
+            Whether random starts stand beside these; without, the others are no evidence that the data are easy.
         """
         settings, account = self._settings, self.account
         if self._budget.deadline.passed():  # there is no time for moments of all rows either
@@ -104,10 +105,10 @@ class Plan:
         else:
             splits = related(self._few)
             self._related = {start.kind for start in splits}
-            first = [*splits, *self._random_starts.draw(n_beside)]
+            first = [*splits, *self._random_starts.draw(settings.n_beside(len(splits)) if beside else 0)]
         best = self._halve(first, settings.agreeing_runs)
         agree = len(best) >= settings.agreeing_runs and all(account.equal(run, best[0]) for run in best)
-        if agree and (related is None or n_beside > 0) and not self._budget.deadline.is_set:
+        if agree and (related is None or beside) and not self._budget.deadline.is_set:
             better = self._better_than(best[0])
             if better is None:  # the data are easy
                 account.climbs += [Climb(run, 0) for run in best[1:]]

@@ -330,6 +330,10 @@ class SearchSettings:
         share = self._share(n_distinct * max(1.0, (n_features + 1) / (self.full_features + 1)))
         return round(min(self.iterations_per_pair * k * (k - 1), most) * share)
 
+    def n_beside(self, n_splits: int) -> int:
+        """Return how many random starts stand beside the splits of a fit of one expert fewer."""
+        return max(self.least_beside, self.starts_from_fewer - n_splits)
+
     def share_of_fewer(self, n_experts: int) -> float:
         """Return the share of these iterations for a search that begins at a fit of one expert fewer."""
         return float(min(1.0, self.share_from_fewer * (self.full_experts / n_experts) ** 2))

@@ -19,7 +19,7 @@ from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.flat import MixtureOfExpertsRegressor
 from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.hierarchy.em import HierarchicalProblem
-from moefast.hierarchy.mixture import nodes_of_level
+from moefast.hierarchy.mixture import nodes_of_level, tree_in_words
 from moefast.hierarchy.starts import grouped_leaves, random_regions_start
 from moefast.mixture import Mixture
 from moefast.search.expert_splits import expert_splits
@@ -123,7 +123,7 @@ class TreeOfGates:
     @property
     def in_words(self) -> str:
         """What progress bars call it."""
-        return f"a tree of {' x '.join(map(str, self.branches))} experts"
+        return tree_in_words(self.branches)
 
     def problem(self, flat: EmProblem) -> Problem[Any]:
         """Return what EM runs on, from the problem of flat gates under the same ridges."""

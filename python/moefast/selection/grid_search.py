@@ -205,13 +205,17 @@ class _Path:
     def step(self, n_experts: int, base: Pair) -> tuple[dict[Pair, Scored], Pair, Floats]:
         """Do so with flat gates."""
         found, base, values = self.best_ridges(FlatGates(n_experts), base)
-        self._origins[n_experts] = self._fits, base
+        self._keep_for_trees(n_experts, base)
         return found, base, values
 
     def pass_by(self, n_experts: int, base: Pair) -> None:
         """Fit flat gates under a pair of ridges, only for what begins there."""
         self.log_density(FlatGates(n_experts), [base])
-        self._origins[n_experts] = self._fits, base
+        self._keep_for_trees(n_experts, base)
+
+    def _keep_for_trees(self, n_experts: int, base: Pair) -> None:
+        if self._branch.trees:  # else the fits of all steps would stay in memory
+            self._origins[n_experts] = self._fits, base
 
     def of_trees(self) -> list[Scored]:
         """Return the scores of trees; each begins at the fits of flat gates of as many experts."""

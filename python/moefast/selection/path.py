@@ -95,13 +95,12 @@ def _fit(
 ) -> Fitted:
     """Return a fitted copy, with the parameters of the model whatever it began at, or was to be better than."""
     fitted = clone(model)
-    rows.known = None if known is None else known.mixture_
     if begin is not None:
         fitted.set_params(start=begin)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", DataConversionWarning)  # told before any fit
-        fitted.fit_on(rows, data)
+        fitted.fit_on(rows, data, None if known is None else known.mixture_)
     if begin is not None:  # a copy of the result is to search, not to hold all fits before it
         fitted.set_params(start=model.start)
     return fitted, [warning.message for warning in caught if isinstance(warning.message, Warning)]
