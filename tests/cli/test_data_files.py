@@ -1,5 +1,6 @@
 """The console fits and predicts files of columns."""
 
+import distributed
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -56,7 +57,9 @@ def test_offsets_and_classes(folder):
     np.testing.assert_array_equal(found["prediction"], classes.predict(table[["x0", "x1"]]))
 
 
-def test_what_is_refused(folder):
+def test_what_is_refused(folder, monkeypatch):
+    client = distributed.Client
+    monkeypatch.setattr(distributed, "Client", lambda address, timeout: client(address, timeout="0.2s"))
     fit = ["fit", "data/*.parquet"]
     for arguments, message in (
         ([*fit], "give the response by --target"),
