@@ -16,21 +16,25 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs devices, links, pip
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+# The module alone: it needs nothing of the package, whose imports would take most of the time.
 KILLED = """
-import os, signal, sys
-from moefast.atomic import replacing
-with replacing(sys.argv[1]) as temporary:
+import os, runpy, signal, sys
+with runpy.run_path(sys.argv[1])["replacing"](sys.argv[2]) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def killed_while_it_writes(path):
+    done = subprocess.run([sys.executable, "-c", KILLED, atomic.__file__, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 @posix
 def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path):
     path = tmp_path / "out.txt"
     path.write_text("old")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    killed_while_it_writes(path)
     assert path.read_text() == "old"
     assert len(os.listdir(tmp_path)) == 2
     (tmp_path / ".moefast-notes.tmp").write_text("not ours")
@@ -45,7 +49,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
 
 @posix
 def test_temporary_files_of_other_machines_are_left_alone(tmp_path, monkeypatch):
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out.txt")], check=False)
+    killed_while_it_writes(tmp_path / "out.txt")
     monkeypatch.setattr("platform.node", lambda: "another machine")
     with replacing(tmp_path / "out.txt") as temporary:
         temporary.write_text("new")

@@ -32,7 +32,7 @@ def models(fitted):
 def test_every_prediction_of_the_methods(fitted, models, tmp_path, n_experts, batch_rows, ending):
     model, (_, X, y) = models[n_experts], fitted
     if batch_rows < 10:
-        X, y = X[: 100 * batch_rows], y[: 100 * batch_rows]
+        X, y = X[: 30 * batch_rows], y[: 30 * batch_rows]
     (tmp_path / "in").mkdir()
     write_parquet(tmp_path / "in", table_of(X.to_numpy(), y, other=np.arange(len(y))), 4)
     output = tmp_path / f"out.{ending}"
