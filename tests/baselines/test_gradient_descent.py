@@ -336,17 +336,24 @@ def reached(kind, optimizer, k=2, link="linear"):
     """Share of 40 starts, on 4 data sets, that end within 0.02 (nll) or 2 % (l2) of the truth's loss."""
     share = []
     for seed in range(4):
-        X, y, truth = make_moe(4000, 4, k, link=link, orthogonal_gate=True, random_state=seed)
+        X, y, truth = make_moe(2000, 4, k, link=link, orthogonal_gate=True, random_state=seed)
         goal = row_losses(kind, truth, X, y).mean()
         fit = fit_quietly(
-            *(X, y, k), loss=kind, optimizer=optimizer, link=link, n_starts=10, batch_size=200, n_epochs=50
+            *(X, y, k), loss=kind, optimizer=optimizer, link=link, n_starts=10, batch_size=100, n_epochs=50
         )
         share.append(np.mean(fit.losses[:, -1] < goal + (0.02 if kind == "nll" else 0.02 * goal)))
     return np.mean(share)
 
 
-@pytest.mark.parametrize("link", ["linear", "tanh"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "link"),
+    [
+        ("sgd", "linear"),
+        ("adam", "tanh"),
+        pytest.param("sgd", "tanh", marks=pytest.mark.study),
+        pytest.param("adam", "linear", marks=pytest.mark.study),
+    ],
+)
 def test_the_log_likelihood_leads_to_the_truth_and_l2_often_does_not(optimizer, link):
     """k = 2: at least 9 of 10 starts by the log-likelihood, between 2 and 8 of 10 by the l2 loss."""
     assert reached("nll", optimizer, link=link) >= 0.9
