@@ -38,8 +38,7 @@ def density(parts, x, y, c=1.0):
     return sum(p * norm.pdf(mean + (y - mean) / c, m, s) for p, m, s in normals) / c
 
 
-@pytest.mark.parametrize("c", [1.0, 0.6])
-@pytest.mark.parametrize("block", [2**20, 6])  # all rows at once, or one by one
+@pytest.mark.parametrize(("c", "block"), [(1.0, 2**20), (0.6, 6)])  # all rows at once, or one by one
 def test_everything_follows_from_the_average_of_the_densities(parts, c, block, monkeypatch):
     monkeypatch.setattr("moefast.bagging.averaged._BLOCK", block)
     averaged = AveragedMixture(parts, c)

@@ -60,9 +60,10 @@ def test_parameters_of_covariances_and_back():
     np.testing.assert_allclose(numbers_by_scales(covariance[0], diagonal=False), np.transpose(numeric), atol=1e-7)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 15.0])
-@pytest.mark.parametrize("noise", ["per_expert", "shared"])
-@pytest.mark.parametrize("kind", ["full", "diag"])
+@pytest.mark.parametrize(
+    ("kind", "noise", "alpha"),
+    [("full", "per_expert", 15.0), ("full", "shared", 0.0), ("diag", "per_expert", 0.0), ("diag", "shared", 15.0)],
+)
 def test_precision_is_the_second_derivative_of_the_objective(kind, noise, alpha):
     model = MixtureOfExpertsRegressor(2, covariance_type=kind, noise=noise, alpha=alpha, random_state=0).fit(X, Y)
     with warnings.catch_warnings():
@@ -84,9 +85,9 @@ def test_precision_is_the_second_derivative_of_the_objective(kind, noise, alpha)
     units = h * np.eye(P)
     numeric = np.empty((P, P))
     for a in range(P):
-        for b in range(P):
+        for b in range(a, P):
             terms = (objective(theta + s * units[a] + t * units[b]) * s * t for s in (1, -1) for t in (1, -1))
-            numeric[a, b] = sum(terms) / (4 * h * h)
+            numeric[a, b] = numeric[b, a] = sum(terms) / (4 * h * h)
     found = problem.derivatives(mixture)[1] - ridge_hessian(problem, mixture, layout)
     scale = np.sqrt(np.outer(np.diag(found), np.diag(found)))
     np.testing.assert_allclose(found / scale, numeric / scale, atol=2e-4)

@@ -74,10 +74,10 @@ def log_sum_exp(values):
     return top[:, 0] + np.log(np.exp(values - top).sum(axis=1))
 
 
-def row_scores(model, theta):
-    """Derivatives of the row log-densities, n x P."""
+def row_scores(model, theta, first=0):
+    """Derivatives of the row log-densities by the parameters from the first one on, n x (P - first)."""
     columns = []
-    for j in range(len(theta)):
+    for j in range(first, len(theta)):
         moved = theta.astype(complex)
         moved[j] += 1e-30j
         columns.append(model.row_log_density(moved).imag / 1e-30)
@@ -86,11 +86,9 @@ def row_scores(model, theta):
 
 def hessian(model, theta, w):
     """Second derivatives of the weighted log-likelihood, P x P."""
-    rows = []
-    for j in range(len(theta)):
-        step = np.zeros(len(theta))
-        step[j] = 5e-5
-        near = row_scores(model, theta + step) - row_scores(model, theta - step)
-        far = row_scores(model, theta + 2 * step) - row_scores(model, theta - 2 * step)
-        rows.append(w @ (8 * near - far) / (12 * step[j]))
-    return np.array(rows)
+    second, h = np.zeros((len(theta), len(theta))), 5e-5
+    for j, step in enumerate(h * np.eye(len(theta))):
+        near = row_scores(model, theta + step, j) - row_scores(model, theta - step, j)
+        far = row_scores(model, theta + 2 * step, j) - row_scores(model, theta - 2 * step, j)
+        second[j, j:] = second[j:, j] = w @ (8 * near - far) / (12 * h)
+    return second

@@ -304,19 +304,18 @@ def test_links_without_finite_moments_are_refused(link, make):
         make(link)
 
 
-@pytest.mark.parametrize(
-    "make", ["quartic_transform(g, 0.1)", "cubic_transform(g, 0.1)", "quadratic_transform(g)", "mean_slope(g)"]
-)
-def test_a_link_that_is_not_a_number_cannot_crash_the_interpreter(make):
+def test_a_link_that_is_not_a_number_cannot_crash_the_interpreter():
     # QUADPACK has been seen to write out of bounds when the integrand is NaN, hence the process of its own.
     code = (
         "import numpy as np; from moefast.transforms import *; np.seterr(all='ignore')\n"
         "g = lambda z: np.log(z)\n"
-        f"for _ in range(3):\n    try: {make}\n    except ValueError as error: print(error)\n"
+        "for make in 3 * [quartic_transform, cubic_transform, quadratic_transform]:\n"
+        "    try: make(g, 0.1)\n    except ValueError as error: print(error)\n"
+        "for _ in range(3):\n    try: mean_slope(g)\n    except ValueError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("not finite") == 3
+    assert done.stdout.count("not finite") == 12
 
 
 @pytest.mark.parametrize("sigma", [-0.1, np.nan, np.inf])
