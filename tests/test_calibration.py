@@ -68,7 +68,7 @@ def test_weights_count_as_copies_in_any_unit():
     for unit in (1e-300, 1e-3, 1e300):
         assert Calibration.of(below, unit * weights).levels(q) == pytest.approx(found.levels(q), rel=1e-9)
     # Weights of 2 and 1 say as much as 3^2 / (2^2 + 1^2) = 1.8 rows of one weight.
-    two = Calibration.of(np.array([0.1, 0.4]), np.array([2.0, 1.0]))
+    two = Calibration.of(np.array([0.4, 0.1]), np.array([1.0, 2.0]))
     assert two.left_out == pytest.approx([(1.8 / 3 + 0.5) / 2.8, (1.8 * 2.5 / 3 + 0.5) / 2.8], rel=1e-12)
     assert two.by_law == pytest.approx([0.2, 0.8], rel=1e-12)
     same = Calibration.of(below, np.full(60, 7.0))
