@@ -7,7 +7,11 @@ from scipy.stats import t as student
 
 from moefast.calibration import Calibration
 
-RNG = np.random.default_rng(0)
+
+@pytest.fixture
+def rng():
+    """Of each test's own: tests run in any order."""
+    return np.random.default_rng(0)
 
 
 def conformal(below, share):
@@ -17,8 +21,8 @@ def conformal(below, share):
 
 
 @pytest.mark.parametrize("n", [1, 9, 19, 250])
-def test_levels_are_those_of_conformal_prediction(n):
-    below = RNG.beta(0.5, 0.7, size=n)
+def test_levels_are_those_of_conformal_prediction(n, rng):
+    below = rng.beta(0.5, 0.7, size=n)
     found = Calibration.of(below, np.ones(n))
     for j in range(1, n + 1):
         share = j / (n + 1)
@@ -27,9 +31,9 @@ def test_levels_are_those_of_conformal_prediction(n):
         assert low == pytest.approx(1 - high, abs=1e-12)
 
 
-def test_levels_grow_inside_zero_and_one_and_the_median_stays():
-    below = np.concatenate([ndtr(RNG.normal(size=30) * 3), [0.0, 1.0, 0.5]])
-    found = Calibration.of(below, RNG.uniform(0.1, 5, size=33))
+def test_levels_grow_inside_zero_and_one_and_the_median_stays(rng):
+    below = np.concatenate([ndtr(rng.normal(size=30) * 3), [0.0, 1.0, 0.5]])
+    found = Calibration.of(below, rng.uniform(0.1, 5, size=33))
     q = np.concatenate([np.geomspace(1e-300, 0.5, 200), 1 - np.geomspace(0.5, 1e-16, 200)])
     levels = found.levels(q)
     assert (levels > 0).all()
@@ -58,8 +62,8 @@ def test_right_laws_are_left_as_they_are():
     assert Calibration.of(below, np.ones(n)).levels(q) == pytest.approx(q, abs=2 / n)
 
 
-def test_weights_count_as_copies_in_any_unit():
-    below, weights = RNG.uniform(size=60) ** 2, RNG.integers(1, 4, size=60).astype(float)
+def test_weights_count_as_copies_in_any_unit(rng):
+    below, weights = rng.uniform(size=60) ** 2, rng.integers(1, 4, size=60).astype(float)
     q = np.linspace(0.05, 0.95, 19)
     found = Calibration.of(below, weights)
     assert found.levels(q) == pytest.approx(
@@ -75,8 +79,8 @@ def test_weights_count_as_copies_in_any_unit():
     assert same.levels(q) == pytest.approx(Calibration.of(below, np.ones(60)).levels(q), rel=1e-12)
 
 
-def test_many_rows_are_kept_at_few_points():
-    below = student.cdf(RNG.normal(size=50_000) * 1.5, df=3)
+def test_many_rows_are_kept_at_few_points(rng):
+    below = student.cdf(rng.normal(size=50_000) * 1.5, df=3)
     found = Calibration.of(below, np.ones(50_000))
     assert len(found.left_out) == len(found.by_law) == 500
     for share in (0.05, 0.5, 0.9, 0.99, 0.9999):
@@ -87,9 +91,9 @@ def test_many_rows_are_kept_at_few_points():
 
 @pytest.mark.parametrize("noise", ["student", "uniform"])
 @pytest.mark.parametrize("n", [19, 99])
-def test_a_further_row_is_inside_with_the_probability_that_is_asked_for(noise, n):
+def test_a_further_row_is_inside_with_the_probability_that_is_asked_for(noise, n, rng):
     """Whatever the law is: over 4000 draws of n rows and one more. The law's own intervals do not have that."""
-    draws = student(df=2).rvs if noise == "student" else RNG.uniform
+    draws = student(df=2).rvs if noise == "student" else rng.uniform
     values = ndtr(
         draws(size=(4000, n + 1), **({"random_state": 0} if noise == "student" else {"low": -1, "high": 1}))
     )

@@ -50,7 +50,7 @@ def test_a_spline_can_be_its_column_also_far_out():
 
 def test_functions_that_depend_on_others_are_left_out():
     """Products of indicators of one category are zero, squares of two values linear."""
-    category = np.eye(3)[RNG.integers(3, size=200)][:, :2]
+    category = np.eye(3)[np.random.default_rng(1).integers(3, size=200)][:, :2]
     table = np.column_stack([category, X[:, 0]])
     basis = FittedGateBasis.learn("quadratic", samples(table), None)
     assert basis.names == ("x0 x2", "x1 x2", "x2^2")

@@ -123,6 +123,33 @@ def test_intervals_count_rows_by_their_weights_and_leave_out_those_that_all_have
     assert OutOfBag(found.parts, np.zeros((10, 80), dtype=bool), found.samples).calibration(1.0, 10) is None
 
 
+def test_out_of_bag_scores_count_rows_by_their_weights(fitted):
+    rng = np.random.default_rng(0)
+    X, y = data(80)
+    unseen, w = rng.uniform(size=(10, 80)) < 0.5, rng.uniform(0.2, 3.0, size=80)
+    unseen[:, 0] = False
+    found = OutOfBag(fitted.mixture_.parts, unseen, check_samples(X, y, w))
+    expected, errors, fewer = np.zeros(80), np.zeros(80), np.zeros(80)
+    for n in range(1, 80):
+        parts = [part for part, one in zip(found.parts, unseen[:, n], strict=True) if one]
+        means = [part.mean(X[n : n + 1])[0] for part in parts]
+        errors[n], fewer[n] = y[n] - np.mean(means), np.var(means, ddof=1) * (1 / len(parts) - 1 / 10)
+        moved = np.mean(means) + errors[n : n + 1] * 0.8 / 1.3
+        expected[n] = np.log(np.mean([np.exp(part.log_density(X[n : n + 1], moved)[0]) for part in parts]) / 1.3)
+    assert found.of_row(1.3, 0.8) == pytest.approx(np.average(expected[1:], weights=w[1:]), rel=1e-9)
+    assert found.shrunk(10) == pytest.approx(np.sqrt(1 - w @ fewer / (w @ errors**2)), rel=1e-9)
+
+
+def test_laws_that_are_too_narrow_are_spread(fitted):
+    X, y = data(2000, seed=3)
+    mean = fitted.mixture_.mean(X)
+    unseen = np.ones((10, 2000), dtype=bool)
+    found = OutOfBag(fitted.mixture_.parts, unseen, check_samples(X, mean + 1.4 * (y - mean)))
+    c = found.best_spread(10)
+    assert c > 1.2
+    assert np.argmax([found.of_row(c * factor, found.shrunk(10)) for factor in (0.97, 1.0, 1.03)]) == 1
+
+
 def test_weights_are_those_of_the_bootstrap():
     X, y = data(400)
     weights = np.where(np.arange(400) < 200, 1.0, 3.0)

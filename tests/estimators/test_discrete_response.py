@@ -59,7 +59,8 @@ def test_ordinary_responses(y):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_says_so():
-    X = RNG.normal(size=(200, 2))
-    y = (X[:, 0] + RNG.normal(size=200) > 0).astype(float)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = (X[:, 0] + rng.normal(size=200) > 0).astype(float)
     with pytest.warns(DegenerateDataWarning, match="values 0 and 1"):
         MixtureOfExpertsRegressor(1).fit(X, y)

@@ -137,7 +137,7 @@ def test_pictures_are_of_the_columns(model):
 
 def test_the_picture_of_one_feature_has_the_gates_themselves():
     x = X[:, :1]
-    y = np.where(np.abs(x[:, 0]) < 1, 1.0, -1.0) + 0.1 * RNG.normal(size=500)
+    y = np.where(np.abs(x[:, 0]) < 1, 1.0, -1.0) + 0.1 * np.random.default_rng(1).normal(size=500)
     model = fitted("spline", x, y)
     laws, gates = plot_fit(model, x, y, axes=Figure().subplots(2, 1))
     assert gates.get_xlabel() == "x0"
