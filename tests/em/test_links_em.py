@@ -159,8 +159,8 @@ def test_unknown_names_are_refused():
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_default_fit_is_as_good_as_em_from_the_truth(link, k):
     """The same optimum, for every seed."""
-    for seed in range(3):
-        X, y, truth = make_moe(5000, 4, k, link=link, noise=0.05, random_state=seed)
+    for seed in range(2):
+        X, y, truth = make_moe(3000, 4, k, link=link, noise=0.05, random_state=seed)
         fit = MixtureOfExpertsRegressor(k, link=link, random_state=seed).fit(X, y)
         assert fit.log_likelihood_ > fit_em(X, y, truth).log_likelihood - 0.01
 

@@ -167,7 +167,7 @@ def test_columns_of_experts_and_gates():
 
 
 def test_the_number_of_experts_is_chosen():
-    selection = select_n_experts(X, Y, (1, 2, 3), n_folds=3, random_state=0)
+    selection = select_n_experts(X[:400], Y[:400], (1, 2, 3), n_folds=3, random_state=0)
     assert selection.best_n_experts == 2
     assert selection.best_estimator.coef_.shape == (2, 2, 3)
     assert np.argmax([row.cv_log_likelihood for row in selection.table]) == 1

@@ -19,7 +19,7 @@ OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invar
 EXPECTED = {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
 ESTIMATORS = [
     MixtureOfExpertsRegressorCV(n_experts=(1, 2), alphas=(0.1, 1.0), gate_alphas=0.1, cv=3),
-    MixtureOfExpertsRegressorCV(n_experts=1, alphas=0.1, gate_alphas=0.1, branches=(2, 2), cv=2, max_iter=10),
+    MixtureOfExpertsRegressorCV(n_experts=1, alphas=0.1, gate_alphas=0.1, branches=(2, 2), cv=2, max_iter=3),
 ]
 
 

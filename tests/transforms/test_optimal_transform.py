@@ -172,7 +172,7 @@ def chord_errors(n, seeds, **options):
 
 @pytest.mark.parametrize("sigma", [0.1, None])
 def test_relu_experts_are_found_better(sigma):
-    cubic, optimal = (chord_errors(10_000, 24, sigma=sigma, transform=t) for t in ("polynomial", "optimal"))
+    cubic, optimal = (chord_errors(10_000, 12, sigma=sigma, transform=t) for t in ("polynomial", "optimal"))
     assert np.median(optimal) < 0.9 * np.median(cubic)
 
 
