@@ -17,9 +17,10 @@ pytestmark = [
 ]
 OF_EACH_ROW = (check_methods_sample_order_invariance, check_methods_subset_invariance)
 EXPECTED = {check.__name__: "score_samples(X, y) needs y" for check in OF_EACH_ROW}
+ONE = {"gate_alphas": 0.1, "cv": 2}
 ESTIMATORS = [
-    MixtureOfExpertsRegressorCV(n_experts=(1, 2), alphas=(0.1, 1.0), gate_alphas=0.1, cv=3),
-    MixtureOfExpertsRegressorCV(n_experts=1, alphas=0.1, gate_alphas=0.1, branches=(2, 2), cv=2, max_iter=3),
+    MixtureOfExpertsRegressorCV(n_experts=(1, 2), alphas=(0.1, 1.0), **ONE),
+    MixtureOfExpertsRegressorCV(n_experts=1, alphas=0.1, gate_basis="linear", branches=(2, 2), max_iter=3, **ONE),
 ]
 
 

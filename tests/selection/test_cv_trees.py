@@ -105,17 +105,15 @@ def test_ridges_of_trees_go_to_where_no_neighbour_is_better():
     assert len(set(tried)) == len(tried)
 
 
-def test_processes_do_not_matter():
-    one, other = with_trees(), with_trees(n_jobs=2)
+def test_neither_processes_nor_clones_matter():
+    one = with_trees()
+    copy = clone(one).set_params(n_jobs=2)
+    assert copy.branches == one.branches
+    assert not hasattr(copy, "branches_")
+    other = copy.fit(X, Y)
+    assert other.best_params_ == one.best_params_
     np.testing.assert_array_equal(other.cv_results_["mean_test_score"], one.cv_results_["mean_test_score"])
     np.testing.assert_array_equal(other.predict_interval(X), one.predict_interval(X))
-
-
-def test_clones_search_again(model):
-    copy = clone(model)
-    assert copy.branches == model.branches
-    assert not hasattr(copy, "branches_")
-    assert copy.fit(X, Y).best_params_ == model.best_params_
 
 
 @pytest.mark.parametrize(
