@@ -23,8 +23,8 @@ def test_projected_moments_are_the_sums_over_rows(order, n, d, q):
     W, offset = np.random.default_rng(0).normal(size=(d, q)), np.random.default_rng(1).normal(size=d)
     V = np.column_stack([(X - offset) @ W, np.ones(n)])
     found = projected_moments(X, y, W, CUBIC, order=order, offset=offset, sample_weight=w)
-    expected = oracles.raw_moment(V, np.ones(n), w * CUBIC(y), order, 0) / w.sum()
-    scale = oracles.absolute_moment(V, np.ones(n), w * CUBIC(y), order, 0) / w.sum()
+    expected = oracles.matrix_moment(V, np.ones(n), w * CUBIC(y), order, 0) / w.sum()
+    scale = oracles.matrix_moment(np.abs(V), np.ones(n), w * np.abs(CUBIC(y)), order, 0) / w.sum()
     assert (np.abs(found - expected) <= 1e-12 * scale).all()
 
 
