@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -40,8 +41,12 @@ Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def tell(text: str) -> None:
     """Write a line on standard error; one that is closed or full stops no work."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         click.echo(text, err=True)
+    except OSError:
+        sys.stderr = None  # what is left in its buffer would fail again at the end, as exit code 120
+    except ValueError:
+        pass
 
 
 def plainly(command: Callable[P, R]) -> Callable[P, R]:
