@@ -1,10 +1,9 @@
 #include "em/covariance.hpp"
+#include "matrices.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include "em/decompositions.hpp"
 
 namespace moefast {
 namespace {

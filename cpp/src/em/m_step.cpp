@@ -8,6 +8,7 @@
 #include "em/coordinate_descent.hpp"
 #include "em/dispersion.hpp"
 #include "em/expert_ridge.hpp"
+#include "matrices.hpp"
 
 namespace moefast {
 namespace {
@@ -111,7 +112,7 @@ void MStep::move_each(MixtureParameters& p, const EmStatistics& stats, double da
       const Eigen::MatrixXd G = matrix.selfadjointView<Eigen::Lower>();
       const Eigen::Map<const Eigen::VectorXd> a(&p.experts[i * p.expert_dim], m);
       delta_ = lasso_step(G, target_, a, d, settings_.alpha_l1, poll_);
-      move(p, stats, i, delta_.dot(G * delta_) - settings_.alpha * delta_.head(d).squaredNorm());
+      move(p, stats, i, delta_.dot(times_vector(G, delta_)) - settings_.alpha * delta_.head(d).squaredNorm());
       continue;
     }
     expert_.factor(poll_);
@@ -163,8 +164,8 @@ void MStep::move_squares(const EmStatistics& stats, index_t i, const ResponseCov
   for (index_t b = 0; b < m; ++b)
     for (index_t a = 0; a <= b; ++a, packed += columns) G(a, b) = G(b, a) = *packed;
   const Eigen::Map<const RowMatrix> slopes(&stats.residuals[i * q * dim], q, dim);
-  const Eigen::MatrixXd cross = slopes.leftCols(m) * steps;
-  const Eigen::MatrixXd change = steps.transpose() * G * steps - cross - cross.transpose();
+  const Eigen::MatrixXd cross = product(slopes.leftCols(m), steps);
+  const Eigen::MatrixXd change = product(product(steps.transpose(), G), steps) - cross - cross.transpose();
   double* square = squares_.data() + i * pairs;
   for (index_t b = 0; b < q; ++b)
     for (index_t a = 0; a <= b; ++a) *square++ += change(a, b);
@@ -224,7 +225,7 @@ void MStep::move_together(MixtureParameters& p, const EmStatistics& stats, doubl
     system.factor(poll_);
     Eigen::MatrixXd weight = G(own, together);
     for (index_t j = 0; j < n; ++j) system.solve(weight.col(j), poll_);
-    sum += (G(together, together) - G(together, own) * weight) / p.variance[i];
+    sum += (G(together, together) - product(G(together, own), weight)) / p.variance[i];
     systems.push_back(std::move(G)), weights.push_back(std::move(weight));
   }
   common_.matrix(n) = sum;
@@ -239,13 +240,14 @@ void MStep::move_together(MixtureParameters& p, const EmStatistics& stats, doubl
                                      Eigen::Map<const Eigen::VectorXd>(&pull_[row], m);
       Eigen::VectorXd step = target(own);
       of_own[static_cast<std::size_t>(i)].solve(step, poll_);
-      right += (Eigen::VectorXd(target(together)) - systems[i](together, own) * step) / p.variance[i];
+      right +=
+          (Eigen::VectorXd(target(together)) - times_vector(systems[i](together, own), step)) / p.variance[i];
       alone.push_back(std::move(step));
     }
     common_.solve(right, poll_);
     for (index_t i = 0; i < p.k; ++i) {
       delta_ = Eigen::VectorXd::Zero(m);
-      delta_(own) = alone[i] - weights[i] * right;
+      delta_(own) = alone[i] - times_vector(weights[i], right);
       delta_(together) += right;
       steps[i].col(a) = delta_;
     }
@@ -256,7 +258,8 @@ void MStep::move_together(MixtureParameters& p, const EmStatistics& stats, doubl
       continue;
     }
     delta_ = steps[i].col(0);
-    move(p, stats, i, delta_.dot(systems[i] * delta_) - settings_.alpha * delta_.head(d).squaredNorm());
+    move(p, stats, i,
+         delta_.dot(times_vector(systems[i], delta_)) - settings_.alpha * delta_.head(d).squaredNorm());
   }
 }
 
@@ -358,7 +361,7 @@ void MStep::see_responses(const MixtureParameters& p, const EmStatistics& stats,
     RowMatrix slopes = Eigen::Map<const RowMatrix>(&stats.residuals[i * q * dim], q, dim);
     const Eigen::Map<const RowMatrix> experts(&p.experts[i * q * dim], q, dim);
     slopes.leftCols(dim - 1) -= settings_.alpha * experts.leftCols(dim - 1);
-    slopes = covariance_.whitening(p, i) * slopes;
+    slopes = product(covariance_.whitening(p, i), slopes);
     for (index_t a = 0; a < q; ++a)
       for (index_t j = 0; j < m; ++j) see(slopes(a, j));
     if (!settings_.fits_scale()) continue;

@@ -14,11 +14,11 @@
 #include <stdexcept>
 #include <utility>
 
-#include "em/decompositions.hpp"
 #include "em/e_step.hpp"
 #include "em/m_step.hpp"
 #include "em/stream_e_step.hpp"
 #include "em/theta.hpp"
+#include "matrices.hpp"
 #include "moefast/information.hpp"
 
 namespace moefast {
@@ -182,7 +182,7 @@ class Newton {
       }
       const VectorXd inverse = (values.array() > kFlat * top).select(values.array().inverse(), 0.0);
       const MatrixXd vectors = unit.asDiagonal() * eigen.vectors;
-      M_ = vectors * inverse.asDiagonal() * vectors.transpose();
+      M_ = product(vectors * inverse.asDiagonal(), vectors.transpose());
     }
     aim();
     return true;
@@ -191,7 +191,7 @@ class Newton {
   // The next direction and its decrement.
   void aim() {
     const VectorXd g = free_gradient();
-    direction_ = M_ * g;
+    direction_ = times_vector(M_, g);
     result_.decrement = 0.5 * g.dot(direction_);
   }
 
@@ -228,7 +228,7 @@ class Newton {
   void learn(const VectorXd& s, const VectorXd& q) {
     const double sq = s.dot(q);
     if (!(sq > 1e-8 * s.norm() * q.norm())) return;
-    const VectorXd Mq = M_ * q;
+    const VectorXd Mq = times_vector(M_, q);
     M_ += ((1 + q.dot(Mq) / sq) / sq) * s * s.transpose() - (Mq * s.transpose() + s * Mq.transpose()) / sq;
   }
 

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "em/decompositions.hpp"
 #include "em/polled_factors.hpp"
+#include "matrices.hpp"
 
 namespace moefast {
 namespace {

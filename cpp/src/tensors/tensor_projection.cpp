@@ -8,7 +8,7 @@
 //
 // and T(W, .., W) is the mean of Q over all orders of its indices. About m size + m^2 dim cols + m^2 dim^3
 // multiply-adds for order 4.
-#include <Eigen/Dense>
+#include <Eigen/Core>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -16,6 +16,7 @@
 
 #include "in_parts.hpp"
 #include "kernels/kernels.hpp"
+#include "matrices.hpp"
 #include "moefast/contraction.hpp"
 #include "tensors/scaling.hpp"
 
@@ -29,15 +30,16 @@ void take_columns(const PackedLayout& layout, const double* columns, const RowMa
   if (layout.order == 2) {
     *out = columns[0];
   } else if (layout.order == 3) {
-    Eigen::Map<Eigen::VectorXd>(out, W.cols()).noalias() =
-        W.transpose() * Eigen::Map<const Eigen::VectorXd>(columns, W.rows());
+    Eigen::Map<Eigen::VectorXd>(out, W.cols()) =
+        times_vector(W.transpose(), Eigen::Map<const Eigen::VectorXd>(columns, W.rows()));
   } else {
-    RowMatrix pairs(W.rows(), W.rows());
+    Eigen::MatrixXd pairs(W.rows(), W.rows());
     for (index_t c = 0; c < layout.dim; ++c) {
       pairs(c, c) = *columns++;
       for (index_t e = c + 1; e < layout.dim; ++e) pairs(c, e) = pairs(e, c) = *columns++ / 2;
     }
-    Eigen::Map<RowMatrix>(out, W.cols(), W.cols()).noalias() = W.transpose() * (pairs * W);
+    // Symmetric: its columns are its rows.
+    Eigen::Map<Eigen::MatrixXd>(out, W.cols(), W.cols()) = product(product(W.transpose(), pairs), W);
   }
 }
 
