@@ -1,9 +1,10 @@
 #include "em/covariance.hpp"
-#include "matrices.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "matrices.hpp"
 
 namespace moefast {
 namespace {

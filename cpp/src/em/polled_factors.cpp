@@ -1,7 +1,6 @@
 // Golub, Van Loan, Matrix Computations: 4.2 (blocked Cholesky), 8.3 (tridiagonal form, implicit QR steps with
 // Wilkinson's shift).
 #include "em/polled_factors.hpp"
-#include "matrices.hpp"
 
 #include <Eigen/Householder>
 #include <Eigen/Jacobi>
@@ -10,6 +9,8 @@
 #include <deque>
 #include <limits>
 #include <vector>
+
+#include "matrices.hpp"
 
 namespace moefast {
 namespace {
