@@ -69,11 +69,14 @@ def modules_loaded_by(*steps):
 def test_import_loads_no_library_that_fitting_can_do_without():
     """scikit-learn's own foundations, which load what they like, count as there before; pictures are optional."""
     foundations = "import numpy, scipy.linalg, scipy.special, sklearn.base, sklearn.utils.validation"
-    before, loaded, by_command = modules_loaded_by(foundations, "import moefast", "import moefast.cli")
+    a_fit = "moefast.MixtureOfExpertsRegressor(1).fit([[0.0], [1.0], [2.0], [4.0]], [0.0, 1.0, 3.0, 3.0])"
+    before, loaded, by_fit, by_command = modules_loaded_by(
+        foundations, "import moefast", a_fit, "import moefast.cli"
+    )
     assert "moefast.estimators.flat" in loaded
     assert "click" in by_command
     assert "matplotlib" not in before | by_command
-    families = {".".join(name.split(".")[:2]) for name in loaded}
+    families = {".".join(name.split(".")[:2]) for name in loaded | by_fit}
     unwanted = {"pandas", "matplotlib", "tabulate", "click", "pyarrow", "polars", "dask", "formulaic"}
     unwanted |= {
         f"sklearn.{part}" for part in ("tree", "mixture", "cluster", "linear_model", "preprocessing", "metrics")
