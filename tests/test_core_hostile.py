@@ -9,27 +9,22 @@ import textwrap
 
 import pytest
 
+from core_alone import LOAD_CORE
 from moefast import _core
 
-PRELUDE = """
+PRELUDE = f"""
 try:  # a limit by the processor's time, not by the clock: the machine may be busy
     import resource
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 except ImportError:
     pass
-import importlib.util
-import sys
+{LOAD_CORE}
 import numpy as np
-
-# The extension alone: the package would load libraries that take a hundred times longer.
-spec = importlib.util.spec_from_file_location("moefast._core", sys.argv[1])
-_core = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(_core)
 
 def settings(**changes):
     plain = dict(max_iter=5, tol=1e-8, fit_intercept=False, fit_gate_intercept=True, update_noise=True,
                  shared_noise=False, variance_floor=1e-6, alpha=0.0, gate_alpha=0.0, n_threads=1, accelerate=True)
-    return _core.EmSettings(**{**plain, **changes})
+    return _core.EmSettings(**{{**plain, **changes}})
 
 def start(k, d):
     return np.zeros((k, d + 1)), np.zeros((k, d + 1)), np.ones(k)

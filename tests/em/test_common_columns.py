@@ -45,7 +45,7 @@ def written_out(r, variance, common):
 
 @pytest.mark.parametrize("common", [[2], [0, 3], [1, 2, 3], [0, 1, 2, 3, 4]])
 def test_a_step_is_the_regression_on_the_design_written_out(common):
-    r = rng.dirichlet(np.ones(K), size=N)
+    r = np.random.default_rng(0).dirichlet(np.ones(K), size=N)
     variance = np.array([0.2, 1.0, 3.0])
     data = _core.EmData(X, Y, W)
     zero = np.zeros((K, D + 1))

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from core_alone import LOAD_CORE
 from moefast import MomentAccumulator, _core, build_info
 from moefast.datasets import make_moe
 from moefast.em import EmOptions, fit_em
@@ -62,20 +63,11 @@ def test_an_unknown_set_is_refused_with_those_that_are_there():
         _core.use_instruction_set("sse9")
 
 
-# The extension alone: the package would load libraries that take a hundred times longer.
-CHOSEN = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("moefast._core", sys.argv[1])
-core = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(core)
-print(core.build_info()["instruction_set"])
-"""
-
-
 @pytest.mark.parametrize("name", [*SETS, "sse9"])
 def test_the_environment_variable_chooses(name):
     environment = {**os.environ, "MOEFAST_ISA": name}
-    command = [sys.executable, "-c", CHOSEN, _core.__file__]
+    script = LOAD_CORE + "print(_core.build_info()['instruction_set'])"
+    command = [sys.executable, "-c", script, _core.__file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if name in SETS:
         assert done.stdout.strip() == name

@@ -180,6 +180,11 @@ def matrix_moment(X, y, weights, order, power):
     return sums[rows[:, None], columns].reshape((X.shape[1],) * order)
 
 
+def absolute_scale(X, y, weights, order, power):
+    """The moment of absolute values: absolute_moment, as fast."""
+    return matrix_moment(np.abs(X), np.abs(y), np.abs(weights), order, power)
+
+
 def expanded_moment(X, y, weights, order, power):
     """The moment of |value| + |mean|: the absolute terms of a moment written about the means."""
     share = weights / weights.max()
