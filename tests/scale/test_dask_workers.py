@@ -4,9 +4,11 @@ import glob
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from multiprocessing import forkserver
 
 import dask
 import dask.dataframe as dd
@@ -42,6 +44,11 @@ def two_workers(**settings):
     good; a process that imports Dask beside other load takes longer.
     """
     settings |= {"distributed.deploy.lost-worker-timeout": "1h", "distributed.comm.timeouts.connect": "10 minutes"}
+    if sys.platform == "linux":
+        # A worker that is started anew has imported everything already, once for all of them.
+        settings["distributed.worker.multiprocessing-method"] = "forkserver"
+        forkserver.set_forkserver_preload(["dask.dataframe", "distributed", "moefast.streams.cluster", "pytest"])
+        forkserver.ensure_running()  # before distributed names modules of its own
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
