@@ -20,28 +20,6 @@ index_t power(index_t base, int exponent) {
   return result;
 }
 
-// Calls visit(index of the dense array, index of the packed one) for all dim^order entries.
-template <class Visit>
-void for_each_dense(const PackedLayout& l, const Poll& poll, const Visit& visit) {
-  index_t i = 0;
-  for (index_t a = 0; a < l.dim; ++a) {
-    for (index_t b = 0; b < l.dim; ++b) {
-      if (poll && l.order > 2) poll();
-      if (l.order == 2) {
-        visit(i++, l.at(a, b));
-        continue;
-      }
-      for (index_t c = 0; c < l.dim; ++c) {
-        if (l.order == 3) {
-          visit(i++, l.at(a, b, c));
-          continue;
-        }
-        for (index_t e = 0; e < l.dim; ++e) visit(i++, l.at(a, b, c, e));
-      }
-    }
-  }
-}
-
 // Calls visit(a, b, place) for each row of a rectangle in the canonical order, where each row is contiguous
 // as it is in the packed one; place: where it starts there.
 template <class Visit>
@@ -116,7 +94,34 @@ SymmetricTensor SymmetricTensor::from_dense(const double* dense, index_t dim, in
 std::vector<double> SymmetricTensor::to_dense(const Poll& poll) const {
   std::vector<double> dense;
   fill_zeros(dense, static_cast<std::size_t>(power(dim(), order())), poll);
-  for_each_dense(layout, poll, [&](index_t i, index_t packed) { dense[i] = entries[packed]; });
+  const index_t d = dim();
+  if (order() == 2) {
+    for (index_t a = 0; a < d; ++a) {
+      for (index_t b = 0; b <= a; ++b) dense[a * d + b] = dense[b * d + a] = entries[layout.at_sorted(b, a)];
+    }
+    return dense;
+  }
+  // Rows of the last index; of order 3 the first index is always 0. A row whose indices do not ascend is that
+  // of the same ones in order, which stands above it; of others the part from the diagonal on is contiguous
+  // in the packed tensor, and what is before stands in the columns of rows above.
+  const auto row = [&](index_t a, index_t b, index_t c) { return dense.data() + ((a * d + b) * d + c) * d; };
+  for (index_t a = 0; a < (order() == 4 ? d : 1); ++a) {
+    for (index_t b = 0; b < d; ++b) {
+      if (poll) poll();
+      for (index_t c = 0; c < d; ++c) {
+        double* out = row(a, b, c);
+        if (a <= b && b <= c) {
+          const index_t diagonal = order() == 4 ? layout.at(a, b, c, c) : layout.at(b, c, c);
+          std::copy_n(&entries[diagonal], d - c, out + c);
+          for (index_t e = 0; e < c; ++e) out[e] = row(a, b, e)[c];
+        } else {
+          index_t sorted[] = {a, b, c};
+          std::sort(sorted, sorted + 3);
+          std::copy_n(row(sorted[0], sorted[1], sorted[2]), d, out);
+        }
+      }
+    }
+  }
   return dense;
 }
 
