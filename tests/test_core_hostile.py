@@ -84,7 +84,7 @@ def test_em_without_columns_or_intercepts_fits_the_noise_alone(link):
 def test_projections_of_no_features_are_refused():
     messages = refusals(
         f"X = np.empty((50, 0), np.float{kind}), y.astype(np.float{kind})\n"
-        f"_core.projected_moments{kind}(*X, None, np.empty((0, 2)), np.empty(0), 3, [], 0.0, 1)"
+        f"_core.projected_moments(*X, None, np.empty((0, 2)), np.empty(0), 3, [], 0.0, 1)"
         for kind in (64, 32)
     )
     assert messages == ["ValueError W must have at least one row and one column, got shape (0, 2)"] * 2
@@ -126,8 +126,8 @@ def test_labels_that_another_thread_changes_are_refused_when_they_are_used():
 # ---- sizes ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["Accumulator64", "Accumulator32"])
-def test_memory_refuses_sizes_out_of_range(kind):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_memory_refuses_sizes_out_of_range(dtype):
     expected = {
         "-5, 100, 0, 1": "n_features must be at least 1, got -5",
         "0, 3, 0, 1": "n_features must be at least 1, got 0",
@@ -138,13 +138,14 @@ def test_memory_refuses_sizes_out_of_range(kind):
         "5, 3, -1, 1": "n_terms must not be negative, got -1",
         "5, 3, 0, 0": "n_threads must be at least 1, got 0",
     }
-    messages = refusals(f"_core.{kind}.memory({arguments})" for arguments in expected)
+    messages = refusals(f"_core.Accumulator.memory({dtype!r}, {arguments})" for arguments in expected)
     assert messages == [f"ValueError {message}" for message in expected.values()]
 
 
-@pytest.mark.parametrize("kind", [_core.Accumulator64, _core.Accumulator32])
-def test_memory_takes_any_number_of_terms_as_the_one_channel_they_are(kind):
-    assert kind.memory(5, 3, 2**62, 1) == kind.memory(5, 3, 1, 1)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_memory_takes_any_number_of_terms_as_the_one_channel_they_are(dtype):
+    memory = _core.Accumulator.memory
+    assert memory(dtype, 5, 3, 2**62, 1) == memory(dtype, 5, 3, 1, 1)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -152,8 +153,7 @@ def test_a_million_threads_are_not_started(dtype):
     # One row seen many times; more threads than the system allows would end the process.
     output = run(f"""
         X = np.broadcast_to(np.ones(2, {dtype!r}), (50_000_000, 2))
-        kind = _core.Accumulator{dtype[-2:]}
-        accumulator = kind(2, 2, [], 0.0)
+        accumulator = _core.Accumulator({dtype!r}, 2, 2, [], 0.0)
         accumulator.update(X, X[:, 0], None, 10**6)
         print(accumulator.n_samples)
     """)
@@ -169,13 +169,13 @@ def test_a_projection_whose_size_overflows_is_refused():
 # ---- accumulators that do not belong together -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [64, 32])
-def test_accumulators_of_different_shapes_do_not_merge(kind):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_accumulators_of_different_shapes_do_not_merge(dtype):
     others = ("60, 3, [], 0.0", "3, 2, [], 0.0", "3, 3, [1.0, 2.0], 0.0", "2, 4, [], 0.0")
     messages = refusals(
         f"""
-        X = rng.normal(size=({rows}, 60)).astype(np.float{kind})
-        accumulators = _core.Accumulator{kind}(3, 3, [], 0.0), _core.Accumulator{kind}({other})
+        X = rng.normal(size=({rows}, 60)).astype({dtype!r})
+        accumulators = _core.Accumulator({dtype!r}, 3, 3, [], 0.0), _core.Accumulator({dtype!r}, {other})
         for a in accumulators:
             a.update(X[:, : a.n_features], X[:, 0], None, 1)
         accumulators[0].merge(accumulators[1])
@@ -184,3 +184,10 @@ def test_accumulators_of_different_shapes_do_not_merge(kind):
         for other in others
     )
     assert messages == ["ValueError other must have the same n_features, order and polynomial"] * 8
+
+
+def test_accumulators_of_different_types_do_not_merge():
+    (message,) = refusals(
+        ['_core.Accumulator("float64", 3, 3, [], 0.0).merge(_core.Accumulator("float32", 3, 3, [], 0.0))']
+    )
+    assert message == "TypeError other must have the same dtype"

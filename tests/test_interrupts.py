@@ -74,7 +74,7 @@ def test_an_interrupt_gets_out_of_the_sum_of_the_rows_that_wait(interrupt):
 def test_an_interrupt_gets_out_of_a_projection_on_all_directions(interrupt):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(10, 400))
-    accumulator = _core.Accumulator64(400, 3, [], 0.0)
+    accumulator = _core.Accumulator("float64", 400, 3, [], 0.0)
     accumulator.update(X, X[:, 0], None, 1)
     sums, directions = accumulator.snapshot(), rng.normal(size=(401, 400))
     interrupt.after(0.5)

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -21,31 +22,52 @@ namespace moefast::bindings {
 
 namespace py = pybind11;
 
-// noconvert at each argument: Python converts, C++ insists. Only numbers at odd addresses are copied here:
-// views of them pass for C order.
+// Python converts, C++ insists. Only numbers at odd addresses are copied here: views of them pass for C
+// order.
 constexpr int kPlain =
     static_cast<int>(py::array::c_style) | static_cast<int>(py::detail::npy_api::NPY_ARRAY_ALIGNED_);
 template <class T>
 using PlainArray = py::array_t<T, kPlain>;
-// Mirrored in _core.pyi as NDArray[np.float64].
 using Array = PlainArray<double>;
-// Features, of either type; mirrored as NDArray[np.float64] | NDArray[np.float32]. Needs pybind11/stl.h.
+// Features, of either type.
 using FeatureArray = std::variant<Array, PlainArray<float>>;
 
-// Columns by themselves, of either type: a tuple of arrays.
+// Columns by themselves, of either type.
 using ColumnArrays = std::vector<FeatureArray>;
 
-inline ColumnArrays column_arrays(const py::tuple& given) {
+[[noreturn]] inline void refuse_array(const std::string& name, const py::handle& given,
+                                      const std::string& type) {
+  const py::object kind =
+      py::isinstance<py::array>(given) ? py::object(given.attr("dtype")) : py::object(py::type::of(given));
+  throw py::type_error(name + " must be an array of " + type + " in C order, got " +
+                       py::repr(kind).cast<std::string>());
+}
+
+template <class Wanted = Array>
+Wanted array_of(const std::string& name, const py::handle& given) {
+  if (!py::isinstance<Wanted>(given))
+    refuse_array(name, given, py::str(py::dtype::of<typename Wanted::value_type>()));
+  return Wanted(py::reinterpret_borrow<py::object>(given));
+}
+
+template <class Wanted = Array>
+std::optional<Wanted> optional_array(const std::string& name, const py::handle& given) {
+  if (given.is_none()) return std::nullopt;
+  return array_of<Wanted>(name, given);
+}
+
+// What a user's function has returned: its numbers may be of any type.
+inline Array converted(const py::handle& given) { return Array(py::reinterpret_borrow<py::object>(given)); }
+
+inline FeatureArray features_of(const std::string& name, const py::handle& given) {
+  if (py::isinstance<PlainArray<float>>(given)) return array_of<PlainArray<float>>(name, given);
+  if (py::isinstance<Array>(given)) return array_of(name, given);
+  refuse_array(name, given, "float64 or float32");
+}
+
+inline ColumnArrays column_arrays(const py::handle& given) {
   ColumnArrays columns;
-  for (const py::handle item : given) {
-    if (py::isinstance<Array>(item)) {
-      columns.emplace_back(py::reinterpret_borrow<Array>(item));
-    } else if (py::isinstance<PlainArray<float>>(item)) {
-      columns.emplace_back(py::reinterpret_borrow<PlainArray<float>>(item));
-    } else {
-      throw py::type_error("columns of X must be contiguous arrays of float64 or float32");
-    }
-  }
+  for (const py::handle item : given) columns.push_back(features_of("a column of X", item));
   return columns;
 }
 
@@ -73,6 +95,10 @@ inline void require_ndim(const py::array& array, const char* name, py::ssize_t n
     throw py::value_error(std::string(name) + " must have " + std::to_string(ndim) +
                           " dimension(s), got shape " + shape_text(array));
   }
+}
+
+inline std::vector<double> to_vector(const Array& array) {
+  return {array.data(), array.data() + array.size()};
 }
 
 inline Array make_array(const std::vector<double>& values, std::vector<py::ssize_t> shape) {

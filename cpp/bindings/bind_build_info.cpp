@@ -1,16 +1,12 @@
-#include <pybind11/pybind11.h>
-
 #include <pybind11/stl.h>
 
-#include <Eigen/Core>
 #include <cstdlib>
 #include <string>
 
+#include "functions.hpp"
 #include "moefast/instruction_set.hpp"
 #include "moefast/moments.hpp"
 #include "moefast/parallel.hpp"
-
-namespace py = pybind11;
 
 namespace moefast::bindings {
 namespace {
@@ -31,33 +27,39 @@ std::string compiler() {
 
 void bind_build_info(py::module_& m) {
   m.attr("__version__") = MOEFAST_VERSION;
-  m.def(
-      "build_info",
-      [] {
+  def(
+      m, "build_info", "",
+      [](const Given&) -> py::object {
         py::dict info;
         info["version"] = MOEFAST_VERSION;
         info["compiler"] = compiler();
         info["openmp"] = threads_enabled();
-        info["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
-                        "." + std::to_string(EIGEN_MINOR_VERSION);
+        info["eigen"] = MOEFAST_EIGEN_VERSION;
         info["instruction_set"] = active_instruction_set();
         info["instruction_sets"] = usable_instruction_sets();
         info["super_block_rows"] = MomentAccumulator<double>::kSuperBlock;
         return info;
       },
       "What the extension was built with.");
-  m.def("use_instruction_set", &use_instruction_set, py::arg("name"),
-        "Switch the kernels; for tests and benchmarks, not while another thread computes.");
-  m.def(
-      "fma_peak",
-      [](const std::string& dtype, index_t n_steps) {
-        if (dtype != "float64" && dtype != "float32") {
-          throw py::value_error("dtype must be 'float64' or 'float32', got '" + dtype + "'");
-        }
-        const py::gil_scoped_release release;
-        return fma_peak(dtype == "float32", n_steps);
+  def(
+      m, "use_instruction_set", "name",
+      [](const Given& given) -> py::object {
+        use_instruction_set(given.as<std::string>("name"));
+        return py::none();
       },
-      py::arg("dtype"), py::arg("n_steps"),
+      "Switch the kernels; for tests and benchmarks, not while another thread computes.");
+  def(
+      m, "fma_peak", "dtype, n_steps",
+      [](const Given& given) -> py::object {
+        const bool single = is_float32(given.as<std::string>("dtype"));
+        const index_t n_steps = given.as<index_t>("n_steps");
+        double flops;
+        {
+          const py::gil_scoped_release release;
+          flops = fma_peak(single, n_steps);
+        }
+        return py::float_(flops);
+      },
       "Multiply-adds on registers alone, one thread; returns the flops done. For benchmarks.");
   if (const char* wanted = std::getenv("MOEFAST_ISA"); wanted != nullptr && *wanted != '\0') {
     try {

@@ -1,7 +1,6 @@
-#include <pybind11/stl.h>
-
 #include "array_args.hpp"
 #include "bound_data.hpp"
+#include "functions.hpp"
 #include "moefast/equal_rows.hpp"
 #include "moefast/row_hash.hpp"
 
@@ -25,20 +24,21 @@ py::object find_equal_rows(const PlainArray<T>& X, const Array& y) {
 }  // namespace
 
 void bind_equal_rows(py::module_& m) {
-  m.def(
-      "equal_rows",
-      [](const FeatureArray& X, const Array& y) {
-        return std::visit([&y](const auto& array) { return find_equal_rows(array, y); }, X);
+  def(
+      m, "equal_rows", "X, y",
+      [](const Given& given) -> py::object {
+        const Array y = array_of("y", given["y"]);
+        return std::visit([&y](const auto& X) { return find_equal_rows(X, y); },
+                          features_of("X", given["X"]));
       },
-      py::arg("X").noconvert(), py::arg("y").noconvert(),
       "A number for each row of (X, y), the same for equal rows, in order of first appearance; None where "
       "all "
       "rows differ.");
 
-  m.def(
-      "row_hashes",
-      [](const py::tuple& given) {
-        const ColumnArrays columns = column_arrays(given);
+  def(
+      m, "row_hashes", "columns",
+      [](const Given& given) -> py::object {
+        const ColumnArrays columns = column_arrays(given["columns"]);
         const std::vector<Column> views = views_of(columns);
         if (views.empty()) throw py::value_error("columns must have at least one column");
         const index_t n =
@@ -51,7 +51,7 @@ void bind_equal_rows(py::module_& m) {
         }
         return make_array(std::move(hashes), {n});
       },
-      py::arg("columns").noconvert(), "A number for each row that depends on its values; see row_hash.hpp.");
+      "A number for each row that depends on its values; see row_hash.hpp.");
 }
 
 }  // namespace moefast::bindings

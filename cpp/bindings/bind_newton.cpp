@@ -1,19 +1,12 @@
-#include <pybind11/stl.h>
-
-#include <optional>
-#include <tuple>
-
 #include "array_args.hpp"
 #include "bound_data.hpp"
 #include "bound_stream.hpp"
 #include "em_result.hpp"
+#include "functions.hpp"
 #include "moefast/newton.hpp"
 
 namespace moefast::bindings {
 namespace {
-
-// experts, gates, dispersion; mirrored in _core.pyi.
-using ParameterTuple = std::tuple<Array, Array, Array>;
 
 const char* to_string(Curvature curvature) {
   switch (curvature) {
@@ -41,12 +34,21 @@ Metric metric_of(const EmData& data, double weight, const BoundData& sample) {
   return {&sample.view, weight / weight_of(sample.view)};
 }
 
+NewtonSettings newton_settings(const Given& given) {
+  const double tol = given.as<double>("tol");
+  const int max_passes = given.as<int>("max_passes");
+  if (!(tol >= 0)) throw py::value_error("tol must not be negative, got " + std::to_string(tol));
+  if (max_passes < 1)
+    throw py::value_error("max_passes must be at least 1, got " + std::to_string(max_passes));
+  return {tol, max_passes};
+}
+
 // `data`: EmData or RowStream, as `rows` says what they are like.
 template <class Data>
-py::dict run(const Data& data, const EmData& rows, const Metric& metric, const ParameterTuple& start,
-             const EmSettings& settings, const NewtonSettings& newton) {
-  const auto& [experts, gates, dispersion] = start;
-  MixtureParameters parameters = make_parameters(rows, experts, gates, dispersion);
+py::object run(const Given& given, const Data& data, const EmData& rows, const Metric& metric,
+               const NewtonSettings& newton) {
+  const EmSettings& settings = given.as<const EmSettings&>("settings");
+  MixtureParameters parameters = make_parameters(rows, items_of("start", given["start"], 3));
   const Poll poll = make_poll();
   NewtonResult found;
   {
@@ -61,41 +63,32 @@ py::dict run(const Data& data, const EmData& rows, const Metric& metric, const P
   return out;
 }
 
-NewtonSettings newton_settings(double tol, int max_passes) {
-  if (!(tol >= 0)) throw py::value_error("tol must not be negative, got " + std::to_string(tol));
-  if (max_passes < 1)
-    throw py::value_error("max_passes must be at least 1, got " + std::to_string(max_passes));
-  return {tol, max_passes};
+py::object run_on_data(const Given& given) {
+  const BoundData& data = given.as<const BoundData&>("data");
+  const NewtonSettings newton = newton_settings(given);
+  data.refuse_groups();
+  Metric metric;
+  if (given.has("sample"))
+    metric = metric_of(data.view, weight_of(data.view), given.as<const BoundData&>("sample"));
+  return run(given, data.view, data.view, metric, newton);
+}
+
+py::object run_on_stream(const Given& given) {
+  const RowStream& stream = given.as<const BoundStream&>("stream").view;
+  NewtonSettings newton = newton_settings(given);
+  newton.strict = true;
+  const Metric metric = metric_of(stream.rows, stream.weight, given.as<const BoundData&>("sample"));
+  return run(given, stream, stream.rows, metric, newton);
 }
 
 }  // namespace
 
 void bind_newton(py::module_& m) {
-  m.def(
-      "newton_run",
-      [](const BoundData& data, const ParameterTuple& start, const EmSettings& settings, double tol,
-         int max_passes, const BoundData* sample) {
-        const NewtonSettings newton = newton_settings(tol, max_passes);
-        data.refuse_groups();
-        const Metric metric = sample ? metric_of(data.view, weight_of(data.view), *sample) : Metric();
-        return run(data.view, data.view, metric, start, settings, newton);
-      },
-      py::arg("data"), py::arg("start").noconvert(), py::arg("settings"), py::arg("tol"),
-      py::arg("max_passes"), py::arg("sample") = py::none(),
+  def(m, "newton_run", "data, start, settings, tol, max_passes, sample=None", &run_on_data,
       "Newton's method from a tuple (experts, gates, dispersion), with second derivatives of a sample where "
       "there is one; see newton.hpp.");
-
-  m.def(
-      "newton_run_stream",
-      [](const BoundStream& stream, const ParameterTuple& start, const EmSettings& settings, double tol,
-         int max_passes, const BoundData& sample) {
-        const RowStream& view = stream.view;
-        NewtonSettings newton = newton_settings(tol, max_passes);
-        newton.strict = true;
-        return run(view, view.rows, metric_of(view.rows, view.weight, sample), start, settings, newton);
-      },
-      py::arg("stream"), py::arg("start").noconvert(), py::arg("settings"), py::arg("tol"),
-      py::arg("max_passes"), py::arg("sample"), "The same on a stream, with second derivatives of a sample.");
+  def(m, "newton_run_stream", "stream, start, settings, tol, max_passes, sample", &run_on_stream,
+      "The same on a stream, with second derivatives of a sample.");
 }
 
 }  // namespace moefast::bindings

@@ -1,23 +1,24 @@
 #include "moefast/power_iteration.hpp"
 
-#include <pybind11/stl.h>
-
 #include "array_args.hpp"
 #include "bound_tensor.hpp"
+#include "functions.hpp"
 
 namespace moefast::bindings {
 
 void bind_power_iteration(py::module_& m) {
-  m.def(
-      "power_iteration",
-      [](const BoundTensor& tensor, const Array& starts, index_t rank, int max_iter, double tolerance) {
+  def(
+      m, "power_iteration", "tensor, starts, rank, max_iter, tolerance",
+      [](const Given& given) -> py::object {
+        const BoundTensor& tensor = given.as<const BoundTensor&>("tensor");
+        const Array starts = array_of("starts", given["starts"]);
         const py::ssize_t dim = tensor.tensor().dim();
         require_ndim(starts, "starts", 2);
         require_shape(starts, "starts", {starts.shape(0), dim});
         PowerSettings settings;
-        settings.rank = rank;
-        settings.max_iter = max_iter;
-        settings.tolerance = tolerance;
+        const index_t rank = settings.rank = given.as<index_t>("rank");
+        settings.max_iter = given.as<int>("max_iter");
+        settings.tolerance = given.as<double>("tolerance");
         const Poll poll = make_poll();
         const double* first = starts.data();
         const index_t n_starts = starts.shape(0);
@@ -36,11 +37,9 @@ void bind_power_iteration(py::module_& m) {
           statuses.append(to_string(pair.status));
           n_iter.append(pair.n_iter);
         }
-        return py::make_tuple(make_array(values, {rank}), make_array(vectors, {rank, dim}),
-                              make_array(residuals, {rank}), n_iter, statuses);
+        return tuple_of({make_array(values, {rank}), make_array(vectors, {rank, dim}),
+                         make_array(residuals, {rank}), n_iter, statuses});
       },
-      py::arg("tensor"), py::arg("starts").noconvert(), py::arg("rank"), py::arg("max_iter"),
-      py::arg("tolerance"),
       "Robust tensor power method: values (rank,), vectors (rank, dim), residuals (rank,), n_iter, "
       "statuses.");
 }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "array_args.hpp"
 #include "bound_tensor.hpp"
+#include "functions.hpp"
 
 namespace moefast::bindings {
 namespace {
@@ -20,11 +22,10 @@ std::vector<double> finite_result(const Compute& compute) {
   return out;
 }
 
-std::vector<py::ssize_t> dense_shape(const SymmetricTensor& tensor) {
-  return std::vector<py::ssize_t>(static_cast<std::size_t>(tensor.order()), tensor.dim());
-}
+const BoundTensor& self_of(const Given& given) { return given.as<const BoundTensor&>("self"); }
 
-std::unique_ptr<BoundTensor> from_dense(const Array& array) {
+py::object from_dense(const Given& given) {
+  const Array array = array_of("array", given["array"]);
   if (array.ndim() < 2 || array.ndim() > 4) {
     throw py::value_error("array must have 2, 3 or 4 dimensions, got shape " + shape_text(array));
   }
@@ -32,19 +33,43 @@ std::unique_ptr<BoundTensor> from_dense(const Array& array) {
   const py::ssize_t dim = array.shape(0);
   require_shape(array, "array", std::vector<py::ssize_t>(static_cast<std::size_t>(order), dim));
   const double* entries = array.data();
-  const py::gil_scoped_release release;
-  return std::make_unique<BoundTensor>(SymmetricTensor::from_dense(entries, dim, order));
+  std::unique_ptr<BoundTensor> made;
+  {
+    const py::gil_scoped_release release;
+    made = std::make_unique<BoundTensor>(SymmetricTensor::from_dense(entries, dim, order));
+  }
+  return py::cast(std::move(made));
 }
 
-std::unique_ptr<BoundTensor> from_canonical(const Array& values, index_t dim, int order) {
-  const PackedLayout layout = SymmetricTensor::layout_of(dim, order);
-  require_shape(values, "values", {layout.size()});
+py::object from_canonical(const Given& given) {
+  const Array values = array_of("values", given["values"]);
+  const index_t dim = given.as<index_t>("dim");
+  const int order = given.as<int>("order");
+  require_shape(values, "values", {SymmetricTensor::layout_of(dim, order).size()});
   const double* entries = values.data();
-  const py::gil_scoped_release release;
-  return std::make_unique<BoundTensor>(SymmetricTensor::from_canonical(entries, dim, order));
+  std::unique_ptr<BoundTensor> made;
+  {
+    const py::gil_scoped_release release;
+    made = std::make_unique<BoundTensor>(SymmetricTensor::from_canonical(entries, dim, order));
+  }
+  return py::cast(std::move(made));
 }
 
-Array contract(const BoundTensor& self, const Array& U) {
+py::object to_dense_array(const Given& given) {
+  const SymmetricTensor& tensor = self_of(given).tensor();
+  const Poll poll = make_poll();
+  std::vector<double> dense;
+  {
+    const py::gil_scoped_release release;
+    dense = tensor.to_dense(poll);
+  }
+  return make_array(std::move(dense),
+                    std::vector<py::ssize_t>(static_cast<std::size_t>(tensor.order()), tensor.dim()));
+}
+
+py::object apply_rows(const Given& given) {
+  const BoundTensor& self = self_of(given);
+  const Array U = array_of("U", given["U"]);
   require_ndim(U, "U", 2);
   const py::ssize_t n = U.shape(0), dim = self.tensor().dim();
   require_shape(U, "U", {n, dim});
@@ -58,7 +83,9 @@ Array contract(const BoundTensor& self, const Array& U) {
                     {n, dim});
 }
 
-Array value(const BoundTensor& self, const Array& U) {
+py::object value(const Given& given) {
+  const BoundTensor& self = self_of(given);
+  const Array U = array_of("U", given["U"]);
   require_ndim(U, "U", 2);
   const py::ssize_t n = U.shape(0);
   require_shape(U, "U", {n, self.tensor().dim()});
@@ -72,7 +99,9 @@ Array value(const BoundTensor& self, const Array& U) {
                     {n});
 }
 
-Array project(const BoundTensor& self, const Array& W) {
+py::object project_on(const Given& given) {
+  const BoundTensor& self = self_of(given);
+  const Array W = array_of("W", given["W"]);
   require_ndim(W, "W", 2);
   const py::ssize_t m = W.shape(1);
   require_shape(W, "W", {self.tensor().dim(), m});
@@ -82,16 +111,25 @@ Array project(const BoundTensor& self, const Array& W) {
                     std::vector<py::ssize_t>(static_cast<std::size_t>(self.tensor().order()), m));
 }
 
-py::ssize_t require_pairs(const BoundTensor& self, const Array& U, const Array& V) {
-  require_ndim(U, "U", 2);
-  require_shape(U, "U", {U.shape(0), self.tensor().dim()});
-  require_shape(V, "V", {U.shape(0), self.tensor().dim()});
-  return U.shape(0);
-}
+// Pairs of rows.
+struct BoundPairs {
+  Array U, V;
+  py::ssize_t n, dim;
 
-Array pair_value(const BoundTensor& self, const Array& U, const Array& V) {
-  const py::ssize_t n = require_pairs(self, U, V);
-  const double *u = U.data(), *v = V.data();
+  BoundPairs(const Given& given, const BoundTensor& self)
+      : U(array_of("U", given["U"])), V(array_of("V", given["V"])), dim(self.tensor().dim()) {
+    require_ndim(U, "U", 2);
+    n = U.shape(0);
+    require_shape(U, "U", {n, dim});
+    require_shape(V, "V", {n, dim});
+  }
+};
+
+py::object pair_value(const Given& given) {
+  const BoundTensor& self = self_of(given);
+  const BoundPairs pairs(given, self);
+  const py::ssize_t n = pairs.n;
+  const double *u = pairs.U.data(), *v = pairs.V.data();
   const Poll poll = make_poll();
   return make_array(finite_result([&] {
                       std::vector<double> out(static_cast<std::size_t>(n));
@@ -102,9 +140,11 @@ Array pair_value(const BoundTensor& self, const Array& U, const Array& V) {
 }
 
 // by u, then by v: (2, n, dim)
-Array pair_gradient(const BoundTensor& self, const Array& U, const Array& V) {
-  const py::ssize_t n = require_pairs(self, U, V), dim = self.tensor().dim();
-  const double *u = U.data(), *v = V.data();
+py::object pair_gradient(const Given& given) {
+  const BoundTensor& self = self_of(given);
+  const BoundPairs pairs(given, self);
+  const py::ssize_t n = pairs.n, dim = pairs.dim;
+  const double *u = pairs.U.data(), *v = pairs.V.data();
   const Poll poll = make_poll();
   return make_array(finite_result([&] {
                       std::vector<double> out(static_cast<std::size_t>(2 * n * dim));
@@ -114,47 +154,44 @@ Array pair_gradient(const BoundTensor& self, const Array& U, const Array& V) {
                     {2, n, dim});
 }
 
-// Where an entry lies in the packed storage; indices in any order.
-index_t packed_position(index_t dim, int order, std::vector<index_t> i) {
+// Indices in any order.
+py::object packed_position(const Given& given) {
+  const index_t dim = given.as<index_t>("dim");
+  const int order = given.as<int>("order");
+  const auto i = given.as<std::vector<index_t>>("indices");
   const PackedLayout layout = SymmetricTensor::layout_of(dim, order);
   if (static_cast<int>(i.size()) != order || *std::min_element(i.begin(), i.end()) < 0 ||
       *std::max_element(i.begin(), i.end()) >= dim) {
     throw py::value_error("indices: one an order, from 0 to dim - 1");
   }
-  if (order == 2) return layout.at(i[0], i[1]);
-  return order == 3 ? layout.at(i[0], i[1], i[2]) : layout.at(i[0], i[1], i[2], i[3]);
+  return py::int_(order == 2   ? layout.at(i[0], i[1])
+                  : order == 3 ? layout.at(i[0], i[1], i[2])
+                               : layout.at(i[0], i[1], i[2], i[3]));
 }
 
 }  // namespace
 
 void bind_tensors(py::module_& m) {
-  py::class_<BoundTensor>(m, "SymmetricTensor", "A packed symmetric tensor; see symmetric_tensor.hpp.")
-      .def_static("from_dense", &from_dense, py::arg("array").noconvert())
-      .def_static("from_canonical", &from_canonical, py::arg("values").noconvert(), py::arg("dim"),
-                  py::arg("order"))
-      .def_property_readonly("dim", [](const BoundTensor& self) { return self.tensor().dim(); })
-      .def_property_readonly("order", [](const BoundTensor& self) { return self.tensor().order(); })
-      .def("to_dense",
-           [](const BoundTensor& self) {
-             const Poll poll = make_poll();
-             std::vector<double> dense;
-             {
-               const py::gil_scoped_release release;
-               dense = self.tensor().to_dense(poll);
-             }
-             return make_array(std::move(dense), dense_shape(self.tensor()));
-           })
-      .def("to_canonical",
-           [](const BoundTensor& self) {
-             return make_array(self.tensor().to_canonical(), {self.tensor().layout.size()});
-           })
-      .def("apply", &contract, py::arg("U").noconvert())
-      .def("value", &value, py::arg("U").noconvert())
-      .def("project", &project, py::arg("W").noconvert())
-      .def("pair_value", &pair_value, py::arg("U").noconvert(), py::arg("V").noconvert())
-      .def("pair_gradient", &pair_gradient, py::arg("U").noconvert(), py::arg("V").noconvert());
-  m.def("packed_position", &packed_position, py::arg("dim"), py::arg("order"), py::arg("indices"),
-        "Where an entry lies in the packed storage; for tests.");
+  const py::class_<BoundTensor> bound(m, "SymmetricTensor",
+                                      "A packed symmetric tensor; see symmetric_tensor.hpp.");
+  def(bound, "from_dense", "array", &from_dense);
+  def(bound, "from_canonical", "values, dim, order", &from_canonical);
+  def_property(bound, "dim",
+               [](const Given& given) -> py::object { return py::int_(self_of(given).tensor().dim()); });
+  def_property(bound, "order",
+               [](const Given& given) -> py::object { return py::int_(self_of(given).tensor().order()); });
+  def(bound, "to_dense", "self", &to_dense_array);
+  def(bound, "to_canonical", "self", [](const Given& given) -> py::object {
+    const SymmetricTensor& tensor = self_of(given).tensor();
+    return make_array(tensor.to_canonical(), {tensor.layout.size()});
+  });
+  def(bound, "apply", "self, U", &apply_rows);
+  def(bound, "value", "self, U", &value);
+  def(bound, "project", "self, W", &project_on);
+  def(bound, "pair_value", "self, U, V", &pair_value);
+  def(bound, "pair_gradient", "self, U, V", &pair_gradient);
+  def(m, "packed_position", "dim, order, indices", &packed_position,
+      "Where an entry lies in the packed storage, indices in any order; for tests.");
 }
 
 }  // namespace moefast::bindings

@@ -8,13 +8,10 @@
 #include <vector>
 
 #include "array_args.hpp"
+#include "functions.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast::bindings {
-
-inline std::vector<double> to_vector(const Array& array) {
-  return {array.data(), array.data() + array.size()};
-}
 
 // Of columns that are there as long as the arrays are, all of one length.
 inline std::vector<Column> views_of(const ColumnArrays& columns) {
@@ -36,95 +33,88 @@ inline std::vector<Column> views_of(const ColumnArrays& columns) {
   return views;
 }
 
-using Starts = PlainArray<std::int64_t>;
 using Columns = std::optional<std::vector<index_t>>;
 
 // The samples, with the arrays that hold them.
 struct BoundData {
-  // A table, or its columns.
-  using Features = std::variant<Array, PlainArray<float>, py::tuple>;
-  Features X;
-  ColumnArrays columns;
+  ColumnArrays X;  // one table, or columns
   Array y, w;
   std::optional<Array> means, log_densities, centre, inverse_scale;
   std::optional<Array> offset, trials, row_term, first_predictor;
   std::vector<index_t> group_starts;  // a copy, checked: other threads may change the array that was given
   EmData view;
 
-  BoundData(Features X, Array y, Array w, std::optional<Array> means, std::optional<Array> log_densities,
-            Columns expert_columns, Columns gate_columns, std::optional<Array> centre,
-            std::optional<Array> inverse_scale, std::optional<Array> offset, std::optional<Array> trials,
-            std::optional<Array> row_term, std::optional<Array> first_predictor,
-            const std::optional<Starts>& group_starts)
-      : X(std::move(X)),
-        y(std::move(y)),
-        w(std::move(w)),
-        means(std::move(means)),
-        log_densities(std::move(log_densities)),
-        centre(std::move(centre)),
-        inverse_scale(std::move(inverse_scale)),
-        offset(std::move(offset)),
-        trials(std::move(trials)),
-        row_term(std::move(row_term)),
-        first_predictor(std::move(first_predictor)) {
-    const auto [n, d] = take_features();
+  explicit BoundData(const Given& given)
+      : y(array_of("y", given["y"])),
+        w(array_of("w", given["w"])),
+        means(optional_array("means", given["means"])),
+        log_densities(optional_array("log_densities", given["log_densities"])),
+        centre(optional_array("centre", given["centre"])),
+        inverse_scale(optional_array("inverse_scale", given["inverse_scale"])),
+        offset(optional_array("offset", given["offset"])),
+        trials(optional_array("trials", given["trials"])),
+        row_term(optional_array("row_term", given["row_term"])),
+        first_predictor(optional_array("first_predictor", given["first_predictor"])) {
+    const auto [n, d] = take_features(given["X"]);
     if (n < 1) throw py::value_error("X must have at least one row");
-    if (this->y.ndim() == 2) view.n_responses = this->y.shape(0);
+    if (y.ndim() == 2) view.n_responses = y.shape(0);
     if (view.n_responses < 1) throw py::value_error("y must have at least one response");
     require_shape(
-        this->y, "y",
-        this->y.ndim() == 2 ? std::vector<py::ssize_t>{view.n_responses, n} : std::vector<py::ssize_t>{n});
-    require_shape(this->w, "w", {n});
-    view.y = this->y.data(), view.w = this->w.data();
+        y, "y", y.ndim() == 2 ? std::vector<py::ssize_t>{view.n_responses, n} : std::vector<py::ssize_t>{n});
+    require_shape(w, "w", {n});
+    view.y = y.data(), view.w = w.data();
     view.n = n, view.d = d;
-    if (this->centre.has_value() != this->inverse_scale.has_value())
+    if (centre.has_value() != inverse_scale.has_value())
       throw py::value_error("give both centre and inverse_scale, or neither");
-    if (this->centre) {
-      require_shape(*this->centre, "centre", {d});
-      require_shape(*this->inverse_scale, "inverse_scale", {d});
-      view.centre = this->centre->data(), view.inverse_scale = this->inverse_scale->data();
+    if (centre) {
+      require_shape(*centre, "centre", {d});
+      require_shape(*inverse_scale, "inverse_scale", {d});
+      view.centre = centre->data(), view.inverse_scale = inverse_scale->data();
     }
-    view.expert_columns = std::move(expert_columns), view.gate_columns = std::move(gate_columns);
+    view.expert_columns = given.as<Columns>("expert_columns");
+    view.gate_columns = given.as<Columns>("gate_columns");
     view.check_columns();
     const auto of_rows = [n](const std::optional<Array>& array, const char* name) {
       if (array) require_shape(*array, name, {n});
       return array ? array->data() : nullptr;
     };
-    view.offset = of_rows(this->offset, "offset"), view.trials = of_rows(this->trials, "trials");
-    view.row_term = of_rows(this->row_term, "row_term");
-    view.first_predictor = of_rows(this->first_predictor, "first_predictor");
-    if (group_starts) {
-      require_ndim(*group_starts, "group_starts", 1);
-      if (group_starts->size() < 2) throw py::value_error("group_starts must have at least two entries");
-      this->group_starts.assign(group_starts->data(), group_starts->data() + group_starts->size());
-      view.group_starts = this->group_starts.data();
-      view.n_groups = static_cast<index_t>(this->group_starts.size()) - 1;
+    view.offset = of_rows(offset, "offset"), view.trials = of_rows(trials, "trials");
+    view.row_term = of_rows(row_term, "row_term");
+    view.first_predictor = of_rows(first_predictor, "first_predictor");
+    if (given.has("group_starts")) {
+      const auto starts = array_of<PlainArray<std::int64_t>>("group_starts", given["group_starts"]);
+      require_ndim(starts, "group_starts", 1);
+      if (starts.size() < 2) throw py::value_error("group_starts must have at least two entries");
+      group_starts.assign(starts.data(), starts.data() + starts.size());
+      view.group_starts = group_starts.data();
+      view.n_groups = static_cast<index_t>(group_starts.size()) - 1;
       view.check_groups();
       if (!view.by_column.empty())
         throw py::value_error("rows in groups need X as one array, not by columns");
     }
-    if (this->means) view.means = this->means->data();
-    if (this->log_densities) view.log_densities = this->log_densities->data();
+    if (means) view.means = means->data();
+    if (log_densities) view.log_densities = log_densities->data();
   }
 
   // Points the view at the features; returns how many rows and columns there are.
-  std::pair<py::ssize_t, py::ssize_t> take_features() {
-    if (const py::tuple* given = std::get_if<py::tuple>(&X)) {
-      columns = column_arrays(*given);
-      if (columns.empty()) throw py::value_error("X must have a column where it is given by columns");
-      view.by_column = views_of(columns);
+  std::pair<py::ssize_t, py::ssize_t> take_features(const py::handle& given) {
+    if (py::isinstance<py::tuple>(given)) {
+      X = column_arrays(given);
+      if (X.empty()) throw py::value_error("X must have a column where it is given by columns");
+      view.by_column = views_of(X);
       const auto length = [](const py::array& values) { return values.shape(0); };
-      return {std::visit(length, columns.front()), static_cast<py::ssize_t>(columns.size())};
+      return {std::visit(length, X.front()), static_cast<py::ssize_t>(X.size())};
     }
+    X.push_back(features_of("X", given));
     const auto shape_of = [](const py::array& table) {
       require_ndim(table, "X", 2);
       return std::pair(table.shape(0), table.shape(1));
     };
-    if (const Array* doubles = std::get_if<Array>(&X)) {
+    if (const Array* doubles = std::get_if<Array>(&X.front())) {
       view.X = doubles->data();
       return shape_of(*doubles);
     }
-    const PlainArray<float>& floats = std::get<PlainArray<float>>(X);
+    const PlainArray<float>& floats = std::get<PlainArray<float>>(X.front());
     view.X32 = floats.data();
     return shape_of(floats);
   }
@@ -140,10 +130,11 @@ struct BoundData {
   }
 };
 
-// `dispersion`: the variances, (k,), or beside them the shapes, (k, 2); of q responses the Cholesky factors
-// of their covariances, (k, q, q).
-inline MixtureParameters make_parameters(const EmData& data, const Array& experts, const Array& gates,
-                                         const Array& dispersion) {
+// `given`: experts, gates and dispersion, the first three of the tuple. The dispersion: the variances, (k,),
+// or beside them the shapes, (k, 2); of q responses the Cholesky factors of their covariances, (k, q, q).
+inline MixtureParameters make_parameters(const EmData& data, const py::tuple& given) {
+  const Array experts = array_of("experts", given[0]), gates = array_of("gates", given[1]);
+  const Array dispersion = array_of("variance", given[2]);
   require_ndim(experts, "experts", 2);
   require_ndim(gates, "gates", 2);
   // Rows of experts beyond one for each gate are those of further predictors.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "array_args.hpp"
+#include "functions.hpp"
 #include "moefast/link.hpp"
 
 namespace moefast::bindings {
@@ -28,7 +29,8 @@ class PythonLink final : public Link {
     const py::gil_scoped_acquire gil;
     Array argument(n);
     std::copy_n(t, n, argument.mutable_data());
-    const auto [values, slopes] = function_(argument).cast<std::pair<Array, Array>>();
+    const py::tuple found = items_of("what the link returns", function_(argument), 2);
+    const Array values = converted(found[0]), slopes = converted(found[1]);
     require_shape(values, "the link's values", {n});
     require_shape(slopes, "the link's slopes", {n});
     std::copy_n(values.data(), n, t);
@@ -40,7 +42,7 @@ class PythonLink final : public Link {
     if (curvature_.is_none()) return Link::curvature(n, t, out);
     Array argument(n);
     std::copy_n(t, n, argument.mutable_data());
-    const Array values = curvature_(argument).cast<Array>();
+    const Array values = converted(curvature_(argument));
     require_shape(values, "the link's second derivatives", {n});
     std::copy_n(values.data(), n, out);
   }
@@ -51,12 +53,13 @@ class PythonLink final : public Link {
   py::object function_, curvature_;
 };
 
-inline std::shared_ptr<const Link> make_link(const py::object& link) {
+inline std::shared_ptr<const Link> make_link(const py::handle& link) {
   if (link.is_none()) return nullptr;
   if (py::isinstance<py::str>(link)) return built_in_link(link.cast<std::string>());
-  if (!py::isinstance<py::tuple>(link)) return std::make_shared<const PythonLink>(link);
-  const auto [function, curvature] = link.cast<std::pair<py::object, py::object>>();
-  return std::make_shared<const PythonLink>(function, curvature);
+  if (!py::isinstance<py::tuple>(link))
+    return std::make_shared<const PythonLink>(py::reinterpret_borrow<py::object>(link));
+  const py::tuple both = items_of("link", link, 2);
+  return std::make_shared<const PythonLink>(both[0], both[1]);
 }
 
 }  // namespace moefast::bindings

@@ -7,6 +7,7 @@
 
 #include "array_args.hpp"
 #include "bound_data.hpp"
+#include "functions.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast::bindings {
@@ -26,7 +27,7 @@ inline const char* to_string(PassSums sums) {
 inline EmStatistics to_statistics(const py::dict& sums, PassSums kind) {
   const auto take = [&sums](const char* name) {
     if (!sums.contains(name)) throw py::value_error("the pass returned no " + std::string(name));
-    return to_vector(sums[name].cast<Array>());
+    return to_vector(converted(sums[name]));
   };
   EmStatistics out;
   out.sums = kind;
@@ -42,9 +43,10 @@ struct BoundStream {
   py::function pass;
   RowStream view;
 
-  BoundStream(py::function given, double weight, index_t n_rows, index_t n_features, Columns expert_columns,
-              Columns gate_columns, index_t n_responses)
-      : pass(std::move(given)) {
+  explicit BoundStream(const Given& given) : pass(given.as<py::function>("pass_")) {
+    const double weight = given.as<double>("weight");
+    const index_t n_rows = given.as<index_t>("n_rows"), n_features = given.as<index_t>("n_features");
+    const index_t n_responses = given.as<index_t>("n_responses", 1);
     if (n_responses < 1)
       throw py::value_error("n_responses must be at least 1, got " + std::to_string(n_responses));
     if (n_rows < 1) throw py::value_error("n_rows must be at least 1, got " + std::to_string(n_rows));
@@ -52,7 +54,8 @@ struct BoundStream {
       throw py::value_error("n_features must not be negative, got " + std::to_string(n_features));
     if (!(weight > 0)) throw py::value_error("weight must be positive, got " + std::to_string(weight));
     view.rows.n = n_rows, view.rows.d = n_features, view.rows.n_responses = n_responses;
-    view.rows.expert_columns = std::move(expert_columns), view.rows.gate_columns = std::move(gate_columns);
+    view.rows.expert_columns = given.as<Columns>("expert_columns");
+    view.rows.gate_columns = given.as<Columns>("gate_columns");
     view.rows.check_columns();
     view.weight = weight;
     view.pass = [this](const MixtureParameters& p, PassSums sums) { return call(p, sums); };
@@ -69,11 +72,11 @@ struct BoundStream {
       dispersion.push_back(p.variance[i]);
       dispersion.push_back(p.shape.empty() ? 1.0 : p.shape[i]);
     }
-    const py::tuple parameters = py::make_tuple(
-        make_array(p.experts, {p.k * p.n_predictors, p.expert_dim}), make_array(p.gates, {p.k, p.gate_dim}),
-        p.several_responses() ? make_array(p.cholesky, {p.k, p.n_predictors, p.n_predictors})
-                              : make_array(std::move(dispersion), {p.k, 2}));
-    return to_statistics(pass(parameters, to_string(sums)), sums);
+    const py::tuple parameters = tuple_of(
+        {make_array(p.experts, {p.k * p.n_predictors, p.expert_dim}), make_array(p.gates, {p.k, p.gate_dim}),
+         p.several_responses() ? make_array(p.cholesky, {p.k, p.n_predictors, p.n_predictors})
+                               : make_array(std::move(dispersion), {p.k, 2})});
+    return to_statistics(pass(parameters, py::str(to_string(sums))), sums);
   }
 };
 

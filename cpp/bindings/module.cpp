@@ -6,6 +6,7 @@
 namespace py = pybind11;
 
 namespace moefast::bindings {
+void bind_accumulator(py::module_& m);
 void bind_build_info(py::module_& m);
 void bind_em(py::module_& m);
 void bind_equal_rows(py::module_& m);
@@ -23,6 +24,7 @@ void bind_tensors(py::module_& m);
 // contraction that a tensor makes when first asked, have a mutex.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The C++ core of moefast. Private: use the functions of the package.";
+  moefast::bindings::bind_accumulator(m);
   moefast::bindings::bind_build_info(m);
   moefast::bindings::bind_em(m);
   moefast::bindings::bind_equal_rows(m);

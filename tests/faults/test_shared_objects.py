@@ -194,8 +194,8 @@ def test_settings_cannot_be_changed_under_a_run():
     for name in ("max_iter", "common_columns", "n_threads", "link", "family"):
         with pytest.raises(AttributeError):
             setattr(settings, name, 1)
-    assert settings.but(max_iter=7).max_iter == 7
-    assert settings.max_iter == 1000
+    assert settings.but(max_iter=7).values()["max_iter"] == 7
+    assert settings.values()["max_iter"] == 1000
 
 
 def test_a_setting_of_another_type_is_named():

@@ -173,7 +173,7 @@ POLYNOMIALS = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.5, -1.0, 2.0, 0.25
 
 def sums_of(d, order=3, n=40):
     rng = np.random.default_rng(d)
-    core = _core.Accumulator64(d, order, [], 0.0)
+    core = _core.Accumulator("float64", d, order, [], 0.0)
     X, y, w = rng.normal(size=(n, d)) + 1.0, rng.normal(size=n), rng.uniform(0.5, 1.5, size=n)
     core.update(X, y, w, 1)
     return core.snapshot(), X, y, w
@@ -255,7 +255,7 @@ def test_the_core_checks_shapes_and_types(call, error):
     ],
 )
 def test_the_core_accumulator_is_strict_on_its_own(X, y, w, n_threads, error):
-    core = _core.Accumulator64(2, 3, [], 0.0)
+    core = _core.Accumulator("float64", 2, 3, [], 0.0)
     with pytest.raises(error):
         core.update(X, y, w, n_threads)
     assert core.n_samples == 0

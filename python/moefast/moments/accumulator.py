@@ -109,14 +109,14 @@ class MomentAccumulator:
         self._dtype = np.dtype(dtype_name)
         self._transform = transform
         self.n_threads = n_threads
-        kind = _core.Accumulator64 if dtype_name == "float64" else _core.Accumulator32
         threads = resolve_threads(n_threads)
         coefficients = () if transform is None else transform.coefficients
         about = 0.0 if transform is None else transform.about
         if not np.isfinite([about, *coefficients]).all():
             raise ValueError(f"transform must have finite coefficients, got {transform!r}")
-        refuse_too_large(n_features, order, kind.memory(int(n_features), int(order), len(coefficients), threads))
-        self._core: Any = kind(int(n_features), int(order), list(coefficients), float(about))
+        needed = _core.Accumulator.memory(dtype_name, int(n_features), int(order), len(coefficients), threads)
+        refuse_too_large(n_features, order, needed)
+        self._core = _core.Accumulator(dtype_name, int(n_features), int(order), list(coefficients), float(about))
 
     @property
     def n_features(self) -> int:
@@ -140,7 +140,7 @@ class MomentAccumulator:
 
     def _memory(self, n_threads: int) -> int:
         degree = 0 if self._transform is None else len(self._transform.coefficients)
-        return int(self._core.memory(self.n_features, self.order, degree, n_threads))
+        return int(self._core.memory(self._dtype.name, self.n_features, self.order, degree, n_threads))
 
     def _refuse_too_large(self, n_states: float, purpose: str) -> None:
         """Refuse what would not fit beside the state: an update by one thread less the state, and `n_states`."""

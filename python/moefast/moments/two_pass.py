@@ -103,7 +103,7 @@ def projected_mean(
 ) -> Floats:
     """Do the same as :func:`projected_moments` on checked arguments."""
     P = list(map(float, transform.coefficients))
-    sums = _core.projected_moments64(
+    sums = _core.projected_moments(
         samples.X,
         samples.y,
         samples.sample_weight,
