@@ -14,6 +14,7 @@ from moefast.groups import RowGroups, group_labels
 from moefast.inference.information import ridge_hessian
 from moefast.inference.layout import ParameterLayout
 from moefast.standardisation import Standardisation
+from oracles.em import numerical_hessian
 from oracles.responses import log_likelihood, make_responses
 
 X, Y, TRUTH = make_responses(900, 2, 2, 2, "full", seed=6)
@@ -81,13 +82,7 @@ def test_precision_is_the_second_derivative_of_the_objective(kind, noise, alpha)
         spread = at.gate_coef - at.gate_coef.mean(axis=0)
         return value - 0.5 * problem.options.gate_ridge * (spread**2).sum()
 
-    h, P = 2e-4, len(theta)
-    units = h * np.eye(P)
-    numeric = np.empty((P, P))
-    for a in range(P):
-        for b in range(a, P):
-            terms = (objective(theta + s * units[a] + t * units[b]) * s * t for s in (1, -1) for t in (1, -1))
-            numeric[a, b] = numeric[b, a] = sum(terms) / (4 * h * h)
+    numeric = numerical_hessian(objective, theta, np.full(len(theta), 2e-4))
     found = problem.derivatives(mixture)[1] - ridge_hessian(problem, mixture, layout)
     scale = np.sqrt(np.outer(np.diag(found), np.diag(found)))
     np.testing.assert_allclose(found / scale, numeric / scale, atol=2e-4)

@@ -167,3 +167,18 @@ def numerical_gradient(f, x, step=1e-5):
         down[index] -= step
         gradient[index] = (f(up) - f(down)) / (2 * step)
     return gradient
+
+
+def numerical_hessian(f, x, steps):
+    """Second differences of f at x, (P, P), along steps of their own: two values for each pair."""
+    moves, centre = np.diag(steps), f(x)
+
+    def bend(move):
+        return f(x + move) + f(x - move) - 2 * centre
+
+    alone = [bend(move) for move in moves]
+    hessian = np.diag(alone)
+    for i in range(len(x)):
+        for j in range(i):
+            hessian[i, j] = hessian[j, i] = 0.5 * (bend(moves[i] + moves[j]) - alone[i] - alone[j])
+    return hessian / np.outer(steps, steps)

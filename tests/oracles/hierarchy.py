@@ -1,4 +1,4 @@
-"""A tree of gates over experts, written slowly and obviously: one sample, one node at a time."""
+"""A tree of gates over experts, written slowly and obviously: one node at a time."""
 
 import math
 
@@ -23,7 +23,7 @@ def random_hierarchy(branches, d, rng, *, steepness=1.0, sigma=0.3):
 
 
 def leaf_probabilities(h, x, level=0, node=0):
-    """p_i(x) of the leaves below a node, by recursion."""
+    """p_i(x) of the leaves below a node, by recursion; x has a number, or those of all rows, for each feature."""
     if level == len(h.branches):
         return [1.0]
     b = h.branches[level]
@@ -31,21 +31,18 @@ def leaf_probabilities(h, x, level=0, node=0):
         sum(h.gate_coef[level][node, c, j] * x[j] for j in range(len(x))) + h.gate_intercept[level][node, c]
         for c in range(b)
     ]
-    total = sum(math.exp(logit) for logit in logits)
+    total = sum(np.exp(logit) for logit in logits)
     below = [leaf_probabilities(h, x, level + 1, node * b + c) for c in range(b)]
-    return [math.exp(logits[c]) / total * p for c in range(b) for p in below[c]]
+    return [np.exp(logits[c]) / total * p for c in range(b) for p in below[c]]
 
 
 def log_density(h, X, y):
     """log P(y | x), shape (n,)."""
-    values = []
-    for x, response in zip(X, y, strict=True):
-        density = 0.0
-        for i, p in enumerate(leaf_probabilities(h, x)):
-            e = response - sum(h.coef[i, j] * x[j] for j in range(len(x))) - h.intercept[i]
-            density += p * math.exp(-0.5 * (e / h.sigma[i]) ** 2) / (math.sqrt(2 * math.pi) * h.sigma[i])
-        values.append(math.log(density))
-    return np.array(values)
+    density = np.zeros(len(y))
+    for i, p in enumerate(leaf_probabilities(h, X.T)):
+        e = y - X @ h.coef[i] - h.intercept[i]
+        density += p * np.exp(-0.5 * (e / h.sigma[i]) ** 2) / (math.sqrt(2 * math.pi) * h.sigma[i])
+    return np.log(density)
 
 
 def objective(h, X, y, w, *, alpha=0.0, gate_alpha=0.0):

@@ -24,20 +24,3 @@ def objective(problem, mixture):
     """The log-likelihood of a problem's rows less the penalties."""
     rows = mixture.log_density(problem.Z, problem.t, problem.response.terms)
     return problem.sample_weight @ rows - penalty(mixture, problem.options, problem.weight_per_row)
-
-
-def slope(function, theta, a, step):
-    """A central difference along one parameter."""
-    up, down = theta.copy(), theta.copy()
-    up[a] += step
-    down[a] -= step
-    return (function(up) - function(down)) / (2 * step)
-
-
-def gradient(function, theta, step=1e-5):
-    return np.array([slope(function, theta, a, step) for a in range(len(theta))])
-
-
-def hessian(function, theta, step=1e-3):
-    P = range(len(theta))
-    return np.array([[slope(lambda t, a=a: slope(function, t, a, step), theta, b, step) for b in P] for a in P])
