@@ -56,6 +56,16 @@ def test_densities_are_those_of_the_loops(branches):
     np.testing.assert_allclose(product, wanted, rtol=1e-12)
 
 
+@pytest.mark.parametrize("branches", TREES)
+def test_no_rows(branches):
+    """Averages ask each replicate for the rows that it has not seen, which may be none."""
+    h, X = random_hierarchy(branches, 3, np.random.default_rng(0)), np.empty((0, 3))
+    assert h.gates(X).shape == h.expert_means(X).shape == (0, h.n_experts)
+    assert h.gates(X, 0).shape == (0, branches[0])
+    assert h.log_density(X, np.empty(0)).shape == h.mean(X).shape == h.std(X).shape == (0,)
+    assert h.quantile(X, np.array([0.5, 0.6])).shape == (0, 2)
+
+
 def test_a_tree_of_one_level_is_the_flat_mixture():
     rng = np.random.default_rng(2)
     h, X, y = random_hierarchy((3,), 2, rng), rng.normal(size=(30, 2)), rng.normal(size=30)

@@ -102,7 +102,8 @@ class HierarchicalMixture(GatedExperts):
         """Return the log of :meth:`gates`."""
         reached = np.zeros((1, len(X)))
         for above in range(len(self.branches) if level is None else level + 1):
-            reached = (reached[:, None] + self.level_log_gates(X, above)).reshape(-1, len(X))
+            below = nodes_of_level(self.branches, above + 1)  # X may have no rows, of which -1 makes nothing
+            reached = (reached[:, None] + self.level_log_gates(X, above)).reshape(below, len(X))
         return np.ascontiguousarray(reached.T)
 
     def gates(self, X: Floats, level: int | None = None) -> Floats:
