@@ -7,7 +7,12 @@ from matplotlib.figure import Figure
 from scipy.special import logsumexp
 from sklearn.base import clone
 
-from moefast import BaggedMixtureOfExperts, MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV
+from moefast import (
+    BaggedMixtureOfExperts,
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressorCV,
+)
 from moefast.bagging.agreement import Agreement
 from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicates import drawn
@@ -253,6 +258,19 @@ def test_warm_replicates_begin_at_the_fit():
     assert base.log_likelihood_ == pytest.approx(best.log_likelihood_, abs=0.1)
     assert 0.005 < model.agreement(X, y).coef_spread.max() < 0.1
     assert all(len(one.fit_report_.starts) == 1 for one in model.estimators_)
+
+
+@pytest.mark.parametrize("start", ["cold", "warm"])
+def test_trees_of_gates_are_averaged(start):
+    """The law is the average of those of the trees, each the fit of a tree to the weights of its draw."""
+    X, y = data(200)
+    tree = HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=2, max_iter=20, gate_alpha=0.1)
+    model = BaggedMixtureOfExperts(tree, n_replicates=3, n_folds=None, start=start, random_state=0).fit(X, y)
+    assert [one.branches_ for one in model.estimators_] == [(2, 2)] * 3
+    densities = [np.exp(one.score_samples(X, y)) for one in model.estimators_]
+    np.testing.assert_allclose(np.exp(model.score_samples(X, y)), np.mean(densities, axis=0), rtol=1e-10)
+    assert model.agreement(X, y).coef.shape == (4, 2)
+    assert len({one.coef_.tobytes() for one in model.estimators_}) == 3
 
 
 def test_an_estimator_that_chooses_is_asked_once():

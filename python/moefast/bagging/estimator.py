@@ -17,6 +17,7 @@ from moefast.bagging.out_of_bag import OutOfBag
 from moefast.bagging.replicate_mixture import mixture_of
 from moefast.bagging.replicates import Draw, drawn, refits, whole
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.estimators.model_data import kept_unless_done, on_design_matrix, terms_of
 from moefast.estimators.number_predictions import NumberPredictions
 from moefast.estimators.prediction import in_range
@@ -65,7 +66,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
 
     Parameters
     ----------
-    estimator : MixtureOfExpertsRegressor, MixtureOfExpertsRegressorCV or a sequence of these, optional
+    estimator : MixtureOfExpertsRegressor, its CV, HierarchicalMixtureOfExpertsRegressor or a sequence, optional
         What is fitted. Of an estimator that chooses its parameters, the choice on all rows is. Of several the one
         of the highest out-of-bag log-likelihood is taken, all with the same weights. Default: normal laws, with
         the number of experts and the ridges that predict the rows left out best
@@ -89,9 +90,9 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
 
     Attributes
     ----------
-    estimator_ : MixtureOfExpertsRegressor
+    estimator_ : MixtureOfExpertsRegressor or HierarchicalMixtureOfExpertsRegressor
         What was fitted, with "warm" the fit to all rows.
-    estimators_ : list of MixtureOfExpertsRegressor
+    estimators_ : list of these
         The replicates.
     mixture_ : AveragedMixture
         Their average, as one mixture of all their experts: ``predict_gates``, ``predict_experts`` and
@@ -107,7 +108,7 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
     out_of_bag_score_samples_ : ndarray of shape (n,)
         The same of each row of positive weight; rows in groups are sorted by these. NaN for a row that all have
         seen.
-    candidates_ : list of MixtureOfExpertsRegressor
+    candidates_ : list of these
         Among which there was a choice, empty where one was given.
     candidate_scores_ : list of float
         Their out-of-bag log-likelihoods by the first replicates, as they would be with all.
@@ -264,8 +265,10 @@ class BaggedMixtureOfExperts(NumberPredictions, BaseEstimator):  # type: ignore[
         check_verbose(self.verbose)
         given = self._given_estimators()
         for one in given:
-            if not isinstance(one, MixtureOfExpertsRegressor):
-                raise TypeError(f"estimator must be a MixtureOfExpertsRegressor or several of them, got {one!r}")
+            if not isinstance(one, (MixtureOfExpertsRegressor, HierarchicalMixtureOfExpertsRegressor)):
+                raise TypeError(
+                    f"estimator must be a (Hierarchical)MixtureOfExpertsRegressor or several of them, got {one!r}"
+                )
         if len(given) != 1 and self.n_folds is None:
             raise ValueError(
                 "the choice among several estimators, and the default, need n_folds, got n_folds=None"
