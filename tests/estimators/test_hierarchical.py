@@ -15,7 +15,6 @@ from moefast import (
     DegenerateDataWarning,
     HierarchicalMixtureOfExpertsRegressor,
     MixtureOfExpertsRegressor,
-    save_model,
 )
 from moefast.em import EmOptions, EmProblem
 from moefast.hierarchy.em import HierarchicalProblem
@@ -338,8 +337,6 @@ def test_bad_data_are_named():
             model.predict_gates(X, level)
     with pytest.raises(NotFittedError):
         HierarchicalMixtureOfExpertsRegressor().predict_gates(X)
-    with pytest.raises(TypeError, match="HierarchicalMixtureOfExpertsRegressor cannot be saved"):
-        save_model(model, "model.json")
 
 
 def test_a_fit_that_fails_leaves_the_one_before():

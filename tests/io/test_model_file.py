@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
@@ -78,10 +80,28 @@ def test_unfitted_and_own_functions_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_version_is_refused_with_both_numbers(saved):
-    _rewrite(saved, lambda d: d.update(version=6))
-    with pytest.raises(ModelFileError, match=r"version 6.*version 5"):
+@pytest.mark.parametrize("version", [4, 7, "6", None])
+def test_another_version_is_refused_with_all_numbers(saved, version):
+    _rewrite(saved, lambda d: d.update(version=version))
+    with pytest.raises(ModelFileError, match=rf"version {version!r};.* reads versions 5 and 6:"):
         load_model(saved)
+
+
+def test_a_file_of_version_5_is_read(tmp_path):
+    """Written by the last moefast that had that version; its law by hand."""
+    path = Path(__file__).parent / "model_of_version_5.json"
+    document, model = json.loads(path.read_text()), load_model(path)
+    assert document["version"] == 5
+    of = {name: np.array(values) for name, values in document["content"]["arrays"].items()}
+    x = np.linspace(-1.0, 1.0, 5)[:, None]
+    scores = np.exp(x @ of["gate_coef_"].T + of["gate_intercept_"])
+    means = x @ of["coef_"].T + of["intercept_"]
+    expected = (scores * means).sum(axis=1) / scores.sum(axis=1)
+    np.testing.assert_allclose(model.predict(pd.DataFrame(x, columns=["x"])), expected, rtol=1e-12)
+    assert (model.target_name_, model.n_samples_fit_, model.converged_) == ("y", 60, True)
+    save_model(model, tmp_path / "again.json")
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert (again["version"], again["content"]) == (6, document["content"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])

@@ -7,7 +7,13 @@ from dataclasses import asdict
 
 import pytest
 
-from moefast import MixtureOfExpertsRegressor, ModelFileError, load_model, save_model
+from moefast import (
+    HierarchicalMixtureOfExpertsRegressor,
+    MixtureOfExpertsRegressor,
+    ModelFileError,
+    load_model,
+    save_model,
+)
 from moefast.datasets import make_moe
 from moefast.search.report import FitReport
 from places import places
@@ -26,10 +32,25 @@ def model():
 
 
 @pytest.fixture(scope="module")
+def tree():
+    X, y, _ = make_moe(300, 2, 2, noise=0.4, random_state=1)
+    return HierarchicalMixtureOfExpertsRegressor((2, 1, 2), n_init=2, max_iter=200, random_state=0).fit(X, y)
+
+
+def _document(model, folder):
+    save_model(model, folder / "m.json", target="yield")
+    return json.loads((folder / "m.json").read_text())
+
+
+@pytest.fixture(scope="module")
 def document(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "m.json"
-    save_model(model, path, target="yield")
-    return json.loads(path.read_text())
+    return _document(model, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(params=["model", "tree"])
+def any_document(request, tmp_path):
+    """A model with flat gates, and a tree of them."""
+    return _document(request.getfixturevalue(request.param), tmp_path)
 
 
 def _load(document, folder):
@@ -95,14 +116,14 @@ def _kind(value):
     return {names[type(value)]}
 
 
-def test_every_field_has_a_type(document, tmp_path):
+def test_every_field_has_a_type(any_document, tmp_path):
     """Each field and entry of the file gets a value of each other kind, and is refused by its name."""
     tried = 0
-    for place in _places(document["content"]):
+    for place in _places(any_document["content"]):
         name = _name(place)
-        allowed = ALSO.get(name, set()) | _kind(_at(document["content"], place)[place[-1]])
+        allowed = ALSO.get(name, set()) | _kind(_at(any_document["content"], place)[place[-1]])
         for kind in sorted(KINDS.keys() - allowed):
-            forged = copy.deepcopy(document)
+            forged = copy.deepcopy(any_document)
             _at(forged["content"], place)[place[-1]] = KINDS[kind]
             with pytest.raises(ModelFileError) as refused:
                 _load(forged, tmp_path)
@@ -111,7 +132,7 @@ def test_every_field_has_a_type(document, tmp_path):
     assert tried > 300
 
 
-def test_every_field_is_needed_and_no_other_is_taken(document, tmp_path):
+def test_every_field_is_needed_and_no_other_is_taken(any_document, tmp_path):
     may_be_missing = (
         "out_of_time",
         "n_independent",
@@ -126,18 +147,20 @@ def test_every_field_is_needed_and_no_other_is_taken(document, tmp_path):
         "decrement",
         "cpu_seconds",
     )
-    for place in _places(document["content"]):
-        holder = _at(document["content"], place)
+    for place in _places(any_document["content"]):
+        holder = _at(any_document["content"], place)
         if not isinstance(holder, dict):
             continue
-        forged = copy.deepcopy(document)
+        forged = copy.deepcopy(any_document)
         del _at(forged["content"], place)[place[-1]]
         if place[0] == "fit_report" and place[-1] in may_be_missing:
             _load(forged, tmp_path)
         else:
-            with pytest.raises(ModelFileError, match=rf"{place[-1]}( is missing|')"):
+            # a file without what makes it one of a tree lacks what those of flat gates have
+            missing = "n_responses" if place == ("branches",) else place[-1]
+            with pytest.raises(ModelFileError, match=rf"{missing}( is missing|')"):
                 _load(forged, tmp_path)
-        forged = copy.deepcopy(document)
+        forged = copy.deepcopy(any_document)
         _at(forged["content"], place)["forged"] = 1
         with pytest.raises(ModelFileError, match="'forged'"):
             _load(forged, tmp_path)

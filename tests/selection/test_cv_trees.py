@@ -14,6 +14,7 @@ from moefast import (
     HierarchicalMixtureOfExpertsRegressor,
     MixtureOfExpertsRegressor,
     MixtureOfExpertsRegressorCV,
+    load_model,
     save_model,
 )
 from moefast.calibration import Calibration
@@ -247,18 +248,38 @@ def test_pictures_show_trees_beside_the_path(model):
     assert len(plot_gates(model, X, 1).collections) == 4
 
 
-def test_what_a_tree_is_not_is_said(model, tmp_path):
-    with pytest.raises(TypeError, match=r"a HierarchicalMixtureOfExpertsRegressor cannot be saved: .*pickle it"):
-        save_model(model, tmp_path / "model.json")
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_interval(X), model.predict_interval(X))
+def test_a_file_keeps_the_chosen_tree(model, tmp_path):
+    """With the noise and the calibration of the predictions, which are not those of its fit."""
+    save_model(model, tmp_path / "model.json")
+    again = load_model(tmp_path / "model.json")
+    for one in (again, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(one.predict_interval(X), model.predict_interval(X))
+        np.testing.assert_array_equal(
+            one.predict_interval(X, calibrated=False), model.predict_interval(X, calibrated=False)
+        )
+        np.testing.assert_array_equal(one.score_samples(X, Y), model.score_samples(X, Y))
+        np.testing.assert_array_equal(one.sigma_, model.sigma_)
+        np.testing.assert_array_equal(one.predict_gates(X), model.predict_gates(X))
+        assert one.branches_ == (2, 2)
+    assert type(again) is HierarchicalMixtureOfExpertsRegressor
+    assert (again.sigma_ != model.best_estimator_.sigma_).all()
+    assert again.log_likelihood_ == model.log_likelihood_
+    assert again.get_params() == model.best_estimator_.get_params()
+    assert str(again.summary()) == str(model._as_regressor().summary())
+
+
+def test_what_a_tree_is_not_is_said(model):
     with pytest.raises(TypeError, match="a HierarchicalMixtureOfExpertsRegressor has none yet"):
         model.inference(X, Y)
 
 
-def test_averages_take_the_chosen_tree():
+def test_averages_take_the_chosen_tree(tmp_path):
     chooses = MixtureOfExpertsRegressorCV(**ONE | {"cv": 3, "gate_basis": "linear"}, branches=(2, 2))
     model = BaggedMixtureOfExperts(chooses, n_replicates=2, n_folds=2, random_state=0).fit(X, Y)
     assert [one.branches_ for one in model.estimators_] == [(2, 2)] * 2
+    save_model(model, tmp_path / "model.json")
+    again = load_model(tmp_path / "model.json")
+    np.testing.assert_array_equal(again.predict_interval(X), model.predict_interval(X))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def prediction_table(fitted: Any, X: Any, of_rows: dict[str, Any], details: bool
 
     Parameters
     ----------
-    fitted : MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or BaggedMixtureOfExperts
+    fitted : estimator
+        What :func:`moefast.load_model` returns.
     X : DataFrame
     of_rows : dict
         Arguments of `predict`: what is known of the rows besides.

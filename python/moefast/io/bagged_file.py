@@ -25,7 +25,7 @@ from moefast.file_fields import (
     Whole,
 )
 from moefast.io.calibration_file import calibration_content, calibration_fields, calibration_of
-from moefast.io.formula_file import FORMULA, formula_content, formula_of
+from moefast.io.formula_file import formula_content, formula_fields, formula_of
 
 __all__ = ["bagged_content", "bagged_of", "is_bagged"]
 
@@ -40,17 +40,17 @@ _PARAMETERS: dict[str, Field] = {
 }
 
 
-def _rules(formula: Field, calibration: Field) -> Record:
+def _rules(content: Mapping[str, Any]) -> Record:
     return Record(
         {
             "parameters": Record(_PARAMETERS),
             "spread": Number(0.0, above=True),
-            "calibration": calibration,
+            "calibration": calibration_fields(content),
             "out_of_bag_log_likelihood": Either(Number(), Nothing()),
             "n_features": Whole(1),
             "feature_names": Either(Nothing(), Listing(Text())),
             "target": Either(Nothing(), Text()),
-            "formula": formula,
+            "formula": formula_fields(content),
             "replicates": Listing(Anything(), least=1),
         }
     )
@@ -91,8 +91,7 @@ def bagged_of(content: Mapping[str, Any], restore: Callable[[Any], Any]) -> Bagg
     ValueError
         For content that is none.
     """
-    formula: Field = Nothing() if content.get("formula") is None else FORMULA
-    _rules(formula, calibration_fields(content)).check("", content)
+    _rules(content).check("", content)
     replicates = [restore(one) for one in content["replicates"]]
     first = replicates[0]
     names, d = content["feature_names"], content["n_features"]

@@ -24,15 +24,16 @@ from moefast.file_fields import (
     Whole,
 )
 from moefast.io.fit_fields import (
+    OF_FLAT_GATES,
     PARAMETERS,
-    SHARES_ADD_UP,
+    check_shares,
     fit_content,
     fit_fields,
     plain_parameters,
     readable,
     restore_fit,
 )
-from moefast.io.formula_file import FORMULA
+from moefast.io.formula_file import formula_fields
 from moefast.links import get_link
 from moefast.mixture import Mixture
 
@@ -40,6 +41,7 @@ __all__ = ["classifier_content", "classifier_of", "is_classifier"]
 
 _PARAMETERS: dict[str, Field] = {
     **PARAMETERS,
+    **OF_FLAT_GATES,
     "start": Either(Choice(("auto", "random")), Nothing()),
 }
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "shares_")
@@ -100,7 +102,6 @@ def _check(content: Mapping[str, Any]) -> None:
     """Raise ValueError that names the field to blame when this is not the content of such a file."""
     _SIZES.check("", content)
     k, d, n_classes = len(content["arrays"]["coef_"]), content["n_features"], len(content["classes"]["labels"])
-    formula: Field = Nothing() if content.get("formula") is None else FORMULA
 
     def of_classes(rule: Field) -> Field:
         return rule if n_classes == 2 else Listing(rule, n_classes - 1)
@@ -110,7 +111,7 @@ def _check(content: Mapping[str, Any]) -> None:
         {
             "classes": Record({"kind": Anything(), "labels": Listing(label)}),
             "parameters": Record(_PARAMETERS),
-            **fit_fields((k, d, d), formula),
+            **fit_fields((k, d, d), formula_fields(content)),
             "response_std": Number(0.0, above=True),
             "arrays": Record(
                 {
@@ -123,7 +124,7 @@ def _check(content: Mapping[str, Any]) -> None:
             ),
         }
     ).check("", content)
-    SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
+    check_shares(content)
     labels = content["classes"]["labels"]
     if any(not before < after for before, after in pairwise(labels)):
         raise ValueError("classes.labels must be sorted and different")

@@ -1,4 +1,4 @@
-"""What the files of all models with flat gates have in common: rules, and how fits are written and read."""
+"""What the files of all single mixtures have in common: rules, and how fits are written and read."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from moefast.estimators.flat_gates import FlatMixtureEstimator
+from moefast.estimators.base import MixtureEstimator
 from moefast.estimators.summary import Membership
 from moefast.file_fields import Choice, Either, Field, Flag, Listing, Nothing, Number, Record, Row, Text, Whole
 from moefast.io.formula_file import formula_content, formula_of
 from moefast.search.report import FitReport, report_fields
 
 __all__ = [
+    "OF_FLAT_GATES",
+    "OF_NOISE",
     "PARAMETERS",
-    "SHARES_ADD_UP",
+    "SIGMA",
+    "check_shares",
     "fit_content",
     "fit_fields",
     "plain_parameters",
@@ -24,28 +27,33 @@ __all__ = [
     "restore_fit",
 ]
 
-SHARES_ADD_UP = Number(1.0 - 1e-6, 1.0 + 1e-6)
+SIGMA = Number(0.0, 1e307, above=True)
+"""Above it even the draws of an expert would leave the range of float64."""
 _FEATURES = Either(Nothing(), Listing(Either(Text(), Either(Whole(), Flag()))))
 PARAMETERS: dict[str, Field] = {
-    "n_experts": Whole(1, 2**31 - 1),
     "formula": Either(Nothing(), Text()),
     "expert_features": _FEATURES,
     "gate_features": _FEATURES,
-    "common_features": _FEATURES,
     "fit_intercept": Flag(),
     "fit_gate_intercept": Flag(),
     "n_init": Either(Whole(1, 2**31 - 1), Choice(("auto",))),
     "max_iter": Whole(1, 2**31 - 1),
     "tol": Number(0.0),
     "alpha": Number(0.0),
-    "alpha_towards": Choice(("zero", "mean")),
-    "l1_ratio": Number(0.0, 1.0),
     "gate_alpha": Either(Number(0.0), Choice(("auto",))),
     "time_budget": Either(Number(0.0, above=True), Nothing()),
     "random_state": Either(Whole(high=None), Nothing()),
     "n_threads": Either(Whole(1, 4096), Nothing()),
     "verbose": Either(Whole(-(2**31)), Flag()),
 }
+"""The rules for the parameters that all estimators have."""
+OF_FLAT_GATES: dict[str, Field] = {
+    "n_experts": Whole(1, 2**31 - 1),
+    "common_features": _FEATURES,
+    "alpha_towards": Choice(("zero", "mean")),
+    "l1_ratio": Number(0.0, 1.0),
+}
+OF_NOISE: dict[str, Field] = {"noise": Choice(("per_expert", "shared")), "noise_floor": Number(0.0, above=True)}
 _FIGURES: dict[str, tuple[type, Field]] = {
     "n_samples_fit_": (int, Whole(1)),
     "n_groups_fit_": (int, Whole(1)),
@@ -87,20 +95,25 @@ def fit_fields(sizes: tuple[int, int, int], formula: Field) -> dict[str, Field]:
     }
 
 
-def plain_parameters(model: FlatMixtureEstimator) -> dict[str, Any]:
+def check_shares(content: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the shares of the experts of checked content add up."""
+    Number(1.0 - 1e-6, 1.0 + 1e-6).check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
+
+
+def plain_parameters(model: MixtureEstimator) -> dict[str, Any]:
     """Return the parameters as JSON has them; None for a start that is no name, and a seed that is no integer."""
     parameters = model.get_params(deep=False)
     if not isinstance(parameters["start"], str):
         parameters["start"] = None
     seed = parameters["random_state"]
     parameters["random_state"] = int(seed) if isinstance(seed, (int, np.integer)) else None
-    for name in ("expert_features", "gate_features", "common_features"):
-        if parameters[name] is not None:
+    for name in ("expert_features", "gate_features", "common_features", "branches"):
+        if np.iterable(parameters.get(name)):
             parameters[name] = [e.item() if isinstance(e, np.generic) else e for e in parameters[name]]
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()}
 
 
-def fit_content(model: FlatMixtureEstimator, target: str | None) -> dict[str, Any]:
+def fit_content(model: MixtureEstimator, target: str | None) -> dict[str, Any]:
     """Return what a fit says of itself."""
     names, separated = getattr(model, "feature_names_in_", None), model.separated_gates_
     return {
@@ -124,7 +137,7 @@ def readable(content: dict[str, Any], check: Callable[[Mapping[str, Any]], None]
     return content
 
 
-def restore_fit(model: FlatMixtureEstimator, content: Mapping[str, Any]) -> None:
+def restore_fit(model: MixtureEstimator, content: Mapping[str, Any]) -> None:
     """Set what the fit said of itself; its mixture is there already.
 
     Raises

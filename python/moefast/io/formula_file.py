@@ -5,15 +5,16 @@ A text is not run when it is read; what a formula may call is checked then, see 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from moefast.file_fields import Either, Flag, Listing, Nothing, Number, Record, Row, Text
+from moefast.file_fields import Either, Field, Flag, Listing, Nothing, Number, Record, Row, Text
 from moefast.formulas.fitted import FittedFormula
 
-__all__ = ["FORMULA", "formula_content", "formula_of"]
+__all__ = ["formula_content", "formula_fields", "formula_of"]
 
 _LEVEL = Either(Text(), Either(Flag(), Number()))
 _SIMPLE = Either(Nothing(), _LEVEL)
@@ -44,7 +45,7 @@ class _Learnt:
         return "what a term learns: numbers, texts, arrays and pairs of them"
 
 
-FORMULA = Record(
+_FORMULA = Record(
     {
         "text": Text(),
         "expert_names": Listing(Text()),
@@ -54,7 +55,11 @@ FORMULA = Record(
         "columns": Listing(Text()),
     }
 )
-"""The rule for the field of a model that has a formula."""
+
+
+def formula_fields(content: Mapping[str, Any]) -> Field:
+    """Return the rule for the field "formula" of a model file."""
+    return Nothing() if content.get("formula") is None else _FORMULA
 
 
 def formula_content(formula: FittedFormula | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +21,7 @@ from moefast.atomic import replacing
 from moefast.bagging.estimator import BaggedMixtureOfExperts
 from moefast.estimators.classifier import MixtureOfExpertsClassifier
 from moefast.estimators.flat import MixtureOfExpertsRegressor
+from moefast.estimators.hierarchical import HierarchicalMixtureOfExpertsRegressor
 from moefast.exceptions import ModelFileError
 from moefast.families.registry import FAMILIES, from_plain, to_plain
 from moefast.file_fields import (
@@ -41,28 +42,38 @@ from moefast.io.bagged_file import bagged_content, bagged_of, is_bagged
 from moefast.io.calibration_file import calibration_content, calibration_fields, calibration_of
 from moefast.io.classifier_file import classifier_content, classifier_of, is_classifier
 from moefast.io.fit_fields import (
+    OF_FLAT_GATES,
+    OF_NOISE,
     PARAMETERS,
-    SHARES_ADD_UP,
+    SIGMA,
+    check_shares,
     fit_content,
     fit_fields,
     plain_parameters,
     readable,
     restore_fit,
 )
-from moefast.io.formula_file import FORMULA
+from moefast.io.formula_file import formula_fields
 from moefast.io.gate_basis_file import gate_basis_content, gate_basis_fields, gate_basis_of
+from moefast.io.tree_file import is_tree, tree_content, tree_of
 from moefast.links import LINKS, get_link
 from moefast.mixture import Mixture, check_mixture
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["SavedModel", "load_model", "save_model"]
+
+_Single: TypeAlias = MixtureOfExpertsRegressor | HierarchicalMixtureOfExpertsRegressor
+SavedModel: TypeAlias = _Single | MixtureOfExpertsClassifier | BaggedMixtureOfExperts
+"""What files hold."""
 
 _FORMAT = "moefast model"
-_VERSION = 5
+_VERSION = 6
+# The files of version 5 are those of version 6 without trees of gates.
+_READ = (5, _VERSION)
 _ARRAYS = ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "sigma_", "shape_", "shares_")
-# Above it even the draws of an expert would leave the range of float64.
-_LARGEST_SIGMA = 1e307
 _PARAMETERS: dict[str, Field] = {
     **PARAMETERS,
+    **OF_FLAT_GATES,
+    **OF_NOISE,
     "family": Record(
         {
             "name": Choice(tuple(FAMILIES)),
@@ -73,11 +84,9 @@ _PARAMETERS: dict[str, Field] = {
     ),
     "link": Choice(tuple(LINKS)),
     "gate_basis": Choice(GATE_BASES),
-    "noise": Choice(("per_expert", "shared")),
     "covariance_type": Choice(("full", "diag")),
     "start": Either(Choice(("auto", "spectral", "l4", "random")), Nothing()),
     "polish": Flag(),
-    "noise_floor": Number(0.0, above=True),
 }
 
 
@@ -90,7 +99,6 @@ def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | Non
     k, d, q = sizes
     width = d if n_functions is None else d + n_functions
     by_expert, by_feature = Listing(Number(), k), Listing(Listing(Number(), width), k)
-    positive = Number(0.0, _LARGEST_SIGMA, above=True)
 
     def of_responses(rule: Field) -> Field:
         return rule if q == 1 else Listing(rule, q)
@@ -112,7 +120,7 @@ def _content(sizes: tuple[int, int, int], formula: Field, n_functions: int | Non
                     "intercept_": Listing(of_responses(Number()), k),
                     "gate_coef_": by_feature,
                     "gate_intercept_": by_expert,
-                    "sigma_": Listing(of_responses(positive), k),
+                    "sigma_": Listing(of_responses(SIGMA), k),
                     "shape_": Listing(Number(0.0, above=True), k),
                     "shares_": Listing(Number(0.0, 1.0), k),
                 }
@@ -137,21 +145,16 @@ def _check(content: Mapping[str, Any]) -> None:
     """Raise ValueError that names the field to blame when this is not the content of a model file."""
     _SIZES.check("", content)
     # n_experts may have been set anew since the fit: the arrays tell how many there are.
-    formula: Field = Nothing() if content.get("formula") is None else FORMULA
     n_functions = None
     if content.get("gate_basis") is not None:
         _KEPT.check("", content)
         n_functions = len(content["gate_basis"]["kept"])
     sizes = len(content["arrays"]["coef_"]), content["n_features"], content["n_responses"]
-    _content(sizes, formula, n_functions, calibration_fields(content)).check("", content)
-    SHARES_ADD_UP.check("the sum of arrays.shares_", sum(content["arrays"]["shares_"]))
+    _content(sizes, formula_fields(content), n_functions, calibration_fields(content)).check("", content)
+    check_shares(content)
 
 
-def save_model(
-    model: MixtureOfExpertsRegressor | MixtureOfExpertsClassifier | BaggedMixtureOfExperts,
-    path: str | os.PathLike[str],
-    target: str | None = None,
-) -> None:
+def save_model(model: SavedModel, path: str | os.PathLike[str], target: str | None = None) -> None:
     """Write a fitted model to a file, whole or not at all.
 
     Of its parameters a `random_state` that is no integer and a `start` that is no name are not kept: the model
@@ -161,8 +164,9 @@ def save_model(
 
     Parameters
     ----------
-    model : MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or BaggedMixtureOfExperts
-        Fitted.
+    model : estimator
+        A fitted :class:`MixtureOfExpertsRegressor`, :class:`HierarchicalMixtureOfExpertsRegressor`,
+        :class:`MixtureOfExpertsClassifier` or :class:`BaggedMixtureOfExperts`.
     path : str or path-like
         An existing file is replaced.
     target : str, optional
@@ -173,7 +177,7 @@ def save_model(
     sklearn.exceptions.NotFittedError
         When the model is not fitted.
     TypeError
-        For trees of gates, also where a cross-validation has chosen one.
+        For other objects.
     ValueError
         When its link or family is of your own (code does not go into model files), a formula has categories whose
         levels are neither texts nor numbers, classes are none of these and no booleans, or a parameter
@@ -196,17 +200,18 @@ def save_model(
     check_is_fitted(model)
     # What a cross-validation has chosen may be a tree.
     chosen = model._as_regressor() if isinstance(model, MixtureOfExpertsRegressor) else model
-    if isinstance(model, BaggedMixtureOfExperts):
-        name = model.target_name_ if target is None else target
-        content = bagged_content(model, name, _content_of)
-    elif isinstance(model, MixtureOfExpertsClassifier):
-        content = classifier_content(model, target)
-    elif isinstance(chosen, MixtureOfExpertsRegressor):
+    if isinstance(chosen, BaggedMixtureOfExperts):
+        name = chosen.target_name_ if target is None else target
+        content = bagged_content(chosen, name, _content_of)
+    elif isinstance(chosen, MixtureOfExpertsClassifier):
+        content = classifier_content(chosen, target)
+    elif isinstance(chosen, _Single):
         content = _content_of(chosen, target)
     else:
         raise TypeError(
             f"a {type(chosen).__name__} cannot be saved: only MixtureOfExpertsRegressor, "
-            "MixtureOfExpertsClassifier and BaggedMixtureOfExperts can; pickle it"
+            "HierarchicalMixtureOfExpertsRegressor, MixtureOfExpertsClassifier and BaggedMixtureOfExperts can; "
+            "pickle it"
         )
     document = {
         "format": _FORMAT,
@@ -219,8 +224,10 @@ def save_model(
         temporary.write_text(json.dumps(document, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[str, Any]:
+def _content_of(model: _Single, target: str | None) -> dict[str, Any]:
     """Return what is written of a single mixture."""
+    if isinstance(model, HierarchicalMixtureOfExpertsRegressor):
+        return tree_content(model, target)
     if np.isnan(model.n_parameters_):
         raise ValueError("a marginal is no fit and cannot be saved; save the model of all responses")
     if model.link_ not in LINKS.values():
@@ -239,9 +246,7 @@ def _content_of(model: MixtureOfExpertsRegressor, target: str | None) -> dict[st
     return readable(content, _check)
 
 
-def load_model(
-    path: str | os.PathLike[str],
-) -> MixtureOfExpertsRegressor | MixtureOfExpertsClassifier | BaggedMixtureOfExperts:
+def load_model(path: str | os.PathLike[str]) -> SavedModel:
     """Read a model written by :func:`save_model`.
 
     Parameters
@@ -250,8 +255,9 @@ def load_model(
 
     Returns
     -------
-    MixtureOfExpertsRegressor, MixtureOfExpertsClassifier or BaggedMixtureOfExperts
-        Fitted; its attribute ``target_name_`` is the response's column name or None.
+    estimator
+        Fitted, of one of the classes that :func:`save_model` takes; its attribute ``target_name_`` is the
+        response's column name or None.
 
     Raises
     ------
@@ -282,10 +288,11 @@ def _checked_content(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path} is not a moefast model file, or it is damaged or cut short") from None
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise ModelFileError(f"{path} is not a moefast model file")
-    if document.get("version") != _VERSION or isinstance(document["version"], bool):
+    if document.get("version") not in _READ:
+        known = " and ".join(map(str, _READ))
         raise ModelFileError(
             f"{path} has model format version {document.get('version')!r}; moefast {_core.__version__} reads "
-            f"version {_VERSION}: save the model again with this moefast, or use the one that wrote it"
+            f"versions {known}: save the model again with this moefast, or use the one that wrote it"
             f" ({document.get('moefast', 'unknown')})"
         )
     content = document.get("content")
@@ -303,7 +310,10 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _restore(content: dict[str, Any]) -> MixtureOfExpertsRegressor:
+def _restore(content: dict[str, Any]) -> _Single:
+    """Return the single mixture that was written."""
+    if is_tree(content):
+        return tree_of(content)
     _check(content)
     parameters = content["parameters"]
     if parameters["start"] is None:
