@@ -94,6 +94,7 @@ def test_models_are_saved(model, tmp_path):
         ("centre", [0.0], "a centre and a scale"),
         ("scale", [1.0, 0.0], "gate_basis.scale"),
         ("knots", [[0.0, 0.0], [0.0, 1.0]], "knots that increase"),
+        ("knots", [[0.0, 0.0], [1e301, 1.0]], r"gate_basis\.knots\[1\]\[0\] must be .* at most 1e\+300"),
         ("kept", [0, 1, 2, 3, 4, 5, 6, 99], "functions that there are"),
         ("names", ["a"], "gate_basis.names"),
     ],

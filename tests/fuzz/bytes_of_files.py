@@ -13,6 +13,7 @@ from fuzz_oracle import attempt
 
 from moefast import (
     BaggedMixtureOfExperts,
+    HierarchicalMixtureOfExpertsRegressor,
     MixtureOfExpertsRegressor,
     ModelFileError,
     MomentAccumulator,
@@ -49,6 +50,11 @@ def _bagged():
     X, y = samples()
     one = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, random_state=0, n_threads=1)
     return BaggedMixtureOfExperts(one, n_replicates=2, n_folds=None, random_state=0).fit(X, y)
+
+
+def _tree():
+    X, y = samples()
+    return HierarchicalMixtureOfExpertsRegressor((2, 2), n_init=1, max_iter=5, random_state=0).fit(X, y)
 
 
 def _csv():
@@ -107,6 +113,7 @@ def _checkpoint_of_a_fit():
 GOOD = {
     "model": lambda: _saved(_model()),
     "model of a basis": lambda: _saved(_model(gate_basis="spline")),
+    "model of a tree": lambda: _saved(_tree()),
     "bagged model": lambda: _saved(_bagged()),
     "csv": _csv,
     "parquet": _parquet,
@@ -161,6 +168,8 @@ def read(kind, data):
         found = attempt(f"read {kind}", lambda: reader(path), errors=(refusal,))
         if found is not None and "model" in kind:
             attempt(f"predict of {kind}", lambda: found.predict(np.zeros((1, found.n_features_in_))))
+            if not isinstance(found, BaggedMixtureOfExperts):
+                attempt(f"summary of {kind}", lambda: str(found.summary()))
         return found
 
 

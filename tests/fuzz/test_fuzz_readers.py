@@ -115,7 +115,7 @@ def forged(draw, data):
         elif kind == 2 and isinstance(owner[last], float):
             owner[last] *= rng.choice([-1.0, 0.0, 1e300, 1e-300])
         else:
-            owner[last] = rng.choice(VALUES)
+            owner[last] = copy.deepcopy(rng.choice(VALUES))
         if not isinstance(document["content"], dict):
             break
     return json.dumps(document).encode()
@@ -146,7 +146,7 @@ def forged_checkpoint(draw, data):
                     ]
                     new = rng.choice([*kinds, old * 1e300 * 1e300, old.astype(float) * 1e300])
             else:
-                new = rng.choice(VALUES)
+                new = copy.deepcopy(rng.choice(VALUES))
             if isinstance(owner, tuple):  # becomes a list: as good for who reads it
                 owner, (above, step) = list(owner), owners[-1]
                 if isinstance(above, tuple):
@@ -157,7 +157,14 @@ def forged_checkpoint(draw, data):
     return files.with_state(data, change)
 
 
-FEW = {"bagged model": 20, "model of a basis": 20, "parquet": 8, "arrow": 8, "checkpoint of a fit": 15}
+FEW = {
+    "bagged model": 20,
+    "model of a basis": 20,
+    "model of a tree": 20,
+    "parquet": 8,
+    "arrow": 8,
+    "checkpoint of a fit": 15,
+}
 
 
 def _bytes_test(kind):
@@ -175,6 +182,7 @@ def _bytes_test(kind):
 # One property a kind, so that each has its own number of inputs.
 test_damaged_models = _bytes_test("model")
 test_damaged_models_of_a_basis = _bytes_test("model of a basis")
+test_damaged_trees = _bytes_test("model of a tree")
 test_damaged_averages = _bytes_test("bagged model")
 test_damaged_csv_files = _bytes_test("csv")
 test_damaged_accumulators = _bytes_test("accumulator")
@@ -187,7 +195,7 @@ test_damaged_arrow_files = _bytes_test("arrow")
 @given(st.data())
 @settings(max_examples=60)
 def test_forged_models(data):
-    kind = data.draw(st.sampled_from(["model", "model of a basis", "bagged model"]))
+    kind = data.draw(st.sampled_from(["model", "model of a basis", "model of a tree", "bagged model"]))
     files.read(kind, files.sealed(kind, data.draw(forged(files.good(kind)))))
 
 

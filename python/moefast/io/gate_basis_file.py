@@ -22,7 +22,8 @@ def gate_basis_fields(n_features: int, n_functions: int) -> Record:
             "columns": Listing(column, least=1),
             "centre": Listing(Number(), least=1),
             "scale": Listing(Number(0.0, above=True), least=1),
-            "knots": Listing(Listing(Number())),
+            # further out there is no room for the knots that scikit-learn puts beside them
+            "knots": Listing(Listing(Number(-1e300, 1e300))),
             "kept": Listing(Whole(), n_functions),
             "names": Listing(Text(), n_functions),
         }

@@ -55,7 +55,7 @@ class Membership:
     @property
     def ratio(self) -> Floats:
         """Size over support, shape (k,): near 1 where an expert's rows are told apart from others; NaN for 0/0."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # a file may have any numbers
             return np.asarray(self.size / self.support)
 
     @classmethod
