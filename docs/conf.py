@@ -28,10 +28,19 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "capture_repr": ("_repr_html_",),
 }
 html_theme = "pydata_sphinx_theme"
 html_title = "moefast"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
-html_sidebars = {"index": []}
-html_static_path = []
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "navbar_center": [],
+    "secondary_sidebar_items": ["page-toc"],
+}
+templates_path = ["_templates"]
+html_sidebars = {"**": ["site-nav"]}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 suppress_warnings = ["myst.xref_missing"]

@@ -2,7 +2,8 @@ r"""Gradient descent and Adam on the l2 loss and on the log-likelihood: what bot
 
 .. math::
 
-    L_2 = \frac1n \sum_n \Big(y_n - \sum_i p_i(x_n)\, g(a_i \cdot x_n + b_i)\Big)^2, \qquad
+    L_2 = \frac1n \sum_n \Big(y_n - \sum_i p_i(x_n)\, g(a_i \cdot x_n + b_i)\Big)^2,
+
     L = -\frac1n \sum_n \log \sum_i p_i(x_n)\, N(y_n \mid g(a_i \cdot x_n + b_i), s^2)
 
 All starts go on together on the same mini-batches.

@@ -5,7 +5,8 @@ posteriors:
 
 .. math::
 
-    S_m(x) = \sum_c P(c \mid x)\, S_m^{(c)}(x), \qquad
+    S_m(x) = \sum_c P(c \mid x)\, S_m^{(c)}(x),
+
     u = S_c^{-1} (x - m_c), \quad S_1^{(c)} = u, \quad S_2^{(c)} = u u^T - S_c^{-1}, \quad
     S_3^{(c)} = u^{\otimes 3} - \mathrm{sym}_3(u \otimes S_c^{-1}),
 

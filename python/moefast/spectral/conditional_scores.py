@@ -6,7 +6,8 @@ independent of the gates' columns :math:`x_g` and whitened to z, gates are const
 
 .. math::
 
-    E[t\, S_1(z)] = \sum_i p_i \alpha_i, \qquad \tfrac12 E[t^2 S_2(z)] = \sum_i p_i \alpha_i^{\otimes 2}, \qquad
+    E[t\, S_1(z)] = \sum_i p_i \alpha_i, \qquad \tfrac12 E[t^2 S_2(z)] = \sum_i p_i \alpha_i^{\otimes 2},
+
     \tfrac16 E[t^3 S_3(z)] = \sum_i p_i \alpha_i^{\otimes 3}, \qquad p_i = E[p_i(x_g)],
 
 for the response t less any function of :math:`x_g`; docs/method.md has the proof. Two things take most of the
