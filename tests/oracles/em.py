@@ -74,19 +74,19 @@ def statistics(X, y, w, p, responsibilities=None, link=None, **frozen):
     weights = [w * r[:, i] * slope[:, i] ** 2 for i in range(k)]
     for i in range(k - 1):
         weights += [w * gate[:, i] * ((i == j) - gate[:, j]) for j in range(i, k - 1)]
-    terms = {
-        "log_likelihood": w * row_log_likelihood(X, y, p, **frozen),
-        "totals": w[:, None] * r,
-        "squares": w[:, None] * r * e**2,
-        "residuals": (w[:, None] * r * e * slope)[:, :, None] * U[:, None, :],
-        "gate_slope": (w[:, None] * (r - gate))[:, :, None] * U[:, None, :],
-        "products": pairs[:, :, None] * np.stack(weights, axis=1)[:, None, :],
+    factors = {
+        "log_likelihood": (w, row_log_likelihood(X, y, p, **frozen)),
+        "totals": (w, r),
+        "squares": (w, r * e**2),
+        "residuals": (w[:, None] * r * e * slope, U),
+        "gate_slope": (w[:, None] * (r - gate), U),
+        "products": (pairs, np.stack(weights, axis=1)),
     }
     # r - p cancels where r = p, so its rounding is that of r and p.
-    sizes = dict(terms, gate_slope=(w[:, None] * (r + gate))[:, :, None] * U[:, None, :])
+    sizes = dict(factors, gate_slope=(w[:, None] * (r + gate), U))
     return (
-        {name: np.asarray(t.sum(axis=0), dtype=float) for name, t in terms.items()},
-        {name: np.asarray(np.abs(t).sum(axis=0), dtype=float) for name, t in sizes.items()},
+        {name: np.asarray(a.T @ b, dtype=float) for name, (a, b) in factors.items()},
+        {name: np.asarray(np.abs(a).T @ np.abs(b), dtype=float) for name, (a, b) in sizes.items()},
     )
 
 
