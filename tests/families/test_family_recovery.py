@@ -30,10 +30,9 @@ def test_default_fits_are_as_good_as_em_from_the_truth(name, k):
     assert sum(g > -0.05 for g in gaps) >= LEAST.get(name, 10)
 
 
-@pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_a_default_fit_is_as_good_as_em_from_the_truth(name, k):
-    assert gap(name, k, 2000 if name != "bernoulli" else 4000, seed=0) > -0.05
+def test_a_default_fit_of_three_is_as_good_as_em_from_the_truth(name):
+    assert gap(name, 3, 2000 if name != "bernoulli" else 4000, seed=0) > -0.05
 
 
 @pytest.mark.parametrize(("name", "rows"), [("bernoulli", 20_000), ("binomial", 2500), ("poisson", 2500)])
@@ -46,10 +45,11 @@ def test_searches_look_at_more_rows_of_which_each_says_little(name, rows):
 
 @pytest.mark.parametrize("name", CASES)
 def test_parameters_come_back(name):
-    """Within what their standard errors allow at this size."""
+    """Of a fit as good as EM from the truth, within what standard errors allow at this size."""
     X, y, truth, terms = CASES[name].draw(2, 6000, 3, 1)
     model = MixtureOfExpertsRegressor(2, family=truth.family, random_state=0, n_threads=1)
     model.fit(X, y, n_trials=terms.n_trials)
+    assert model.log_likelihood_ > oracle_log_likelihood(X, y, truth, terms) - 0.05
     order = [int(np.linalg.norm(model.coef_ - a, axis=1).argmin()) for a in truth.coef]
     assert sorted(order) == [0, 1]
     near = 0.4 if name == "bernoulli" else 0.1
