@@ -2,14 +2,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <stdexcept>
 #include <string>
 
-namespace moefast {
+#include "moefast/index.hpp"
 
-using index_t = std::int64_t;
+namespace moefast {
 
 // Called now and then on the calling thread during long work; it throws to stop the work, and the
 // exception reaches the caller. May be empty.

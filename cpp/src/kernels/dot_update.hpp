@@ -9,6 +9,8 @@
 // few directions.
 #pragma once
 
+#include <utility>
+
 #include "kernels/interleave.hpp"
 #include "kernels/unroll.hpp"
 #include "kernels/vectors.hpp"
@@ -25,76 +27,73 @@ constexpr index_t kProductStride = kProducts<Real> + 64 / sizeof(Real);
 // Columns that are gone through before the next rows: they stay in the second-level cache.
 constexpr index_t kDotStrip = 64;
 
-// The sums of the lanes of the accumulators First, First + Step, .., as many as a vector has lanes, in the
-// lanes of one vector; halves are added first, whatever the place of an accumulator.
-template <class Real, int Lanes, int Count, int First, int Step, int N>
+// The sums of the lanes of the vectors v[i], in lane i of one vector; halves are added first.
+template <class Real, int Lanes>
 MOEFAST_ALWAYS_INLINE inline typename Vector<Real, Lanes>::type lane_sums(
-    const typename Vector<Real, Lanes>::type (&sum)[N]) {
-  using Type = typename Vector<Real, Lanes>::type;
-  if constexpr (Count == 1) {
-    if constexpr (First < N) {
-      return sum[First];
-    } else {
-      return Type{};
-    }
-  } else {
+    typename Vector<Real, Lanes>::type (&v)[Lanes]) {
 #if MOEFAST_BYTES > 0
-    const Type a = lane_sums<Real, Lanes, Count / 2, First, 2 * Step, N>(sum);
-    const Type b = lane_sums<Real, Lanes, Count / 2, First + Step, 2 * Step, N>(sum);
-    return low<Type, Lanes>(a, b) + high<Type, Lanes>(a, b);
-#endif
+  using Type = typename Vector<Real, Lanes>::type;
+  MOEFAST_UNROLL
+  for (int half = Lanes / 2; half > 0; half /= 2) {
+    MOEFAST_UNROLL
+    for (int i = 0; i < half; ++i)
+      v[i] = low<Type, Lanes>(v[i], v[i + half]) + high<Type, Lanes>(v[i], v[i + half]);
   }
+#endif
+  return v[0];
 }
 
-// What the rows of a tile are.
-enum class Factor {
-  none,  // A
-  used,  // A f
-  kept   // A f, which is left in P
-};
-
+// Rows of A times f, or, where f is null, of A. The products are left in P.
 // M: strides ldr from row to row, ldc from column to column.
-template <class Real, int Rows, int Cols, Factor With>
+template <class Real, int Rows, int Cols>
 void dot_tile(index_t length, const Real* A, index_t lda, const Real* f, Real* P, const Real* B, index_t ldb,
               double* M, index_t ldr, index_t ldc) {
   using V = Vector<Real, kLanes<Real>>;
   using Type = typename V::type;
   constexpr int n = Rows * Cols, lanes = V::lanes, groups = (n + lanes - 1) / lanes;
   Type sum[n];
-  over<n>([&](auto i) MOEFAST_ALWAYS_INLINE { sum[i] = Type{}; });
+  MOEFAST_UNROLL
+  for (int i = 0; i < n; ++i) sum[i] = Type{};
   for (index_t l = 0; l < length; l += lanes) {
     Type row[Rows];
-    over<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE {
-      row[r] = load<V>(A + r * lda + l);
-      if constexpr (With != Factor::none) row[r] *= load<V>(f + l);
-      if constexpr (With == Factor::kept) at<V>(P + r * kProductStride<Real> + l) = row[r];
-    });
-    over<Cols>([&](auto c) MOEFAST_ALWAYS_INLINE {
+    MOEFAST_UNROLL
+    for (int r = 0; r < Rows; ++r) row[r] = load<V>(A + r * lda + l);
+    if (f) {
+      MOEFAST_UNROLL
+      for (int r = 0; r < Rows; ++r) at<V>(P + r * kProductStride<Real> + l) = row[r] *= load<V>(f + l);
+    }
+    MOEFAST_UNROLL
+    for (int c = 0; c < Cols; ++c) {
       const Type column = load<V>(B + c * ldb + l);
-      over<Rows>([&](auto r) MOEFAST_ALWAYS_INLINE { sum[r * Cols + c] += row[r] * column; });
-    });
+      MOEFAST_UNROLL
+      for (int r = 0; r < Rows; ++r) sum[r * Cols + c] += row[r] * column;
+    }
   }
   Real sums[groups * lanes];
-  unroll<groups>([&](auto g) MOEFAST_ALWAYS_INLINE {
-    at<V>(sums + g * lanes) = lane_sums<Real, lanes, lanes, g * lanes, 1, n>(sum);
-  });
-  over<Rows, Cols>([&](auto r, auto c) MOEFAST_ALWAYS_INLINE { M[r * ldr + c * ldc] += sums[r * Cols + c]; });
+  MOEFAST_UNROLL
+  for (int g = 0; g < groups; ++g) {
+    Type group[lanes];
+    MOEFAST_UNROLL
+    for (int i = 0; i < lanes; ++i) group[i] = g * lanes + i < n ? sum[g * lanes + i] : Type{};
+    at<V>(sums + g * lanes) = lane_sums<Real, lanes>(group);
+  }
+  MOEFAST_UNROLL
+  for (int r = 0; r < Rows; ++r) {
+    MOEFAST_UNROLL
+    for (int c = 0; c < Cols; ++c) M[r * ldr + c * ldc] += sums[r * Cols + c];
+  }
 }
 
-template <class Real, int Rows, int Cols, Factor With>
-void dot_tile_of(index_t height, index_t width, index_t length, const Real* A, index_t lda, const Real* f,
-                 Real* P, const Real* B, index_t ldb, double* M, index_t ldr, index_t ldc) {
-  if (height < Rows) {
-    if constexpr (Rows > 1) {
-      dot_tile_of<Real, Rows - 1, Cols, With>(height, width, length, A, lda, f, P, B, ldb, M, ldr, ldc);
-    }
-  } else if (width < Cols) {
-    if constexpr (Cols > 1) {
-      dot_tile_of<Real, Rows, Cols - 1, With>(height, width, length, A, lda, f, P, B, ldb, M, ldr, ldc);
-    }
-  } else {
-    dot_tile<Real, Rows, Cols, With>(length, A, lda, f, P, B, ldb, M, ldr, ldc);
-  }
+template <class Real>
+using DotTile = void (*)(index_t, const Real*, index_t, const Real*, Real*, const Real*, index_t, double*,
+                         index_t, index_t);
+
+// The tile of height x width.
+template <class Real, int... I>
+DotTile<Real> dot_tile_of(index_t height, index_t width, std::integer_sequence<int, I...>) {
+  constexpr int most = MOEFAST_DOT_COLUMNS;
+  static constexpr DotTile<Real> tiles[] = {dot_tile<Real, 1 + I / most, 1 + I % most>...};
+  return tiles[(height - 1) * most + width - 1];
 }
 
 // A strip of columns: block of rows after block of rows, cut evenly.
@@ -102,24 +101,17 @@ template <class Real>
 void dot_strip(index_t rows, index_t cols, index_t length, const Real* A, index_t lda, const Real* f,
                const Real* B, index_t ldb, double* M, index_t ldr, index_t ldc) {
   constexpr int most_rows = MOEFAST_DOT_ROWS, most_cols = MOEFAST_DOT_COLUMNS;
+  constexpr std::make_integer_sequence<int, most_rows * most_cols> all;
   alignas(64) Real products[most_rows * kProductStride<Real>];
   for (index_t blocks = (rows + most_rows - 1) / most_rows; blocks > 0; --blocks) {
     const index_t height = (rows + blocks - 1) / blocks;
     index_t c = 0;
     for (index_t tiles = (cols + most_cols - 1) / most_cols; tiles > 0; --tiles) {
       const index_t width = (cols - c + tiles - 1) / tiles;
-      const auto run = [&](auto tile, const Real* a, index_t stride) {
-        tile(height, width, length, a, stride, f, products, B + c * ldb, ldb, M + c * ldc, ldr, ldc);
-      };
-      if (!f) {
-        run(dot_tile_of<Real, most_rows, most_cols, Factor::none>, A, lda);
-      } else if (c > 0) {
-        run(dot_tile_of<Real, most_rows, most_cols, Factor::none>, products, kProductStride<Real>);
-      } else if (tiles > 1) {
-        run(dot_tile_of<Real, most_rows, most_cols, Factor::kept>, A, lda);
-      } else {
-        run(dot_tile_of<Real, most_rows, most_cols, Factor::used>, A, lda);
-      }
+      const auto tile = dot_tile_of<Real>(height, width, all);
+      const bool made = f && c > 0;  // by the first tile
+      tile(length, made ? products : A, made ? kProductStride<Real> : lda, made ? nullptr : f, products,
+           B + c * ldb, ldb, M + c * ldc, ldr, ldc);
       c += width;
     }
     rows -= height, A += height * lda, M += height * ldr;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "kernels/tuning.hpp"
-#include "moefast/types.hpp"
+#include "moefast/index.hpp"
 
 namespace moefast::kernels {
 
@@ -82,14 +82,6 @@ struct Kernels {
   // Numbers of a vector.
   index_t lanes;
 
-  // M[r][c] += sum_s A[s][r] * B[s][c],   r < rows, c < cols, s < samples
-  //
-  // A: samples x rows, row stride lda; B: samples x cols, row stride ldb; M: rows x cols, row stride ldm.
-  // The sum over s is held in registers and added to M once, in an order that depends on nothing but the
-  // arguments. In the float form products and register sums are float32, M is float64: keep samples small.
-  void (*rank_update)(index_t rows, index_t cols, index_t samples, const Real* A, index_t lda, const Real* B,
-                      index_t ldb, double* M, index_t ldm);
-
   // M[r][c] += sum_l A[r][l] * f[l] * B[c][l],   r < rows, c < cols, l < length: the same sums from
   // transposed panels, vectors along the summed index; f may be null. `length` is a multiple of
   // panel_columns' vectors (kPanelPadding serves all).
@@ -101,7 +93,8 @@ struct Kernels {
                      const Real* F, index_t ldf, Real* P, index_t ldp);
 
   // M[r][i] += sum_s A[s][r] * P[s][i] for the products P = U[s][a] * F[s][b] of the runs, which are a group;
-  // they are left in P. ones: A[s][rows - 1] is 1. See pair_update.hpp.
+  // they are left in P. ones: A[s][rows - 1] is 1. In the float form products and register sums are float32,
+  // M is float64: keep samples small. See pair_update.hpp.
   void (*pair_update)(const PairRun* runs, const PairGroup& group, index_t samples, const Real* U,
                       const Real* F, index_t ldu, bool ones, index_t rows, const Real* A, index_t lda,
                       Real* P, index_t ldp, double* M, index_t ldm);
@@ -134,6 +127,13 @@ struct KernelTable {
 
   // Lanes of a vector of float64, and how many of them the tile of `rectangle` has.
   index_t lanes_f64, rectangle_lanes;
+  // M[r][c] += sum_s A[s][r] * B[s][c],   r < rows, c < cols, s < samples
+  //
+  // A: samples x rows, row stride lda; B: samples x cols, row stride ldb; M: rows x cols, row stride ldm.
+  // The sum over s is held in registers and added to M once, in an order that depends on nothing but the
+  // arguments.
+  void (*rank_update)(index_t rows, index_t cols, index_t samples, const double* A, index_t lda,
+                      const double* B, index_t ldb, double* M, index_t ldm);
   // The bilinear form of a rectangle and its gradients; see rectangle.hpp.
   void (*rectangle)(const RectangleArgs&);
 
@@ -161,7 +161,7 @@ const Kernels<Real>& of() {
 
 inline void rank_update(index_t rows, index_t cols, index_t samples, const double* A, index_t lda,
                         const double* B, index_t ldb, double* M, index_t ldm) {
-  of<double>().rank_update(rows, cols, samples, A, lda, B, ldb, M, ldm);
+  active().rank_update(rows, cols, samples, A, lda, B, ldb, M, ldm);
 }
 
 }  // namespace moefast::kernels

@@ -56,25 +56,32 @@ index_t scan_strips(index_t j, index_t samples, index_t cols, const Real* X, ind
   constexpr int chains = 4;  // additions in flight
   for (; j + Vectors * Lanes <= cols; j += Vectors * Lanes) {
     Type sum[chains][Vectors], bound[Vectors];
-    over<chains, Vectors>([&](auto i, auto v) MOEFAST_ALWAYS_INLINE { sum[i][v] = Type{}; });
-    over<Vectors>([&](auto v) MOEFAST_ALWAYS_INLINE { bound[v] = load<V>(bounds + j + v * Lanes); });
+    MOEFAST_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      MOEFAST_UNROLL
+      for (int i = 0; i < chains; ++i) sum[i][v] = Type{};
+      bound[v] = load<V>(bounds + j + v * Lanes);
+    }
     const Real* x = X + j;
-    const auto take = [&](auto i, index_t s) MOEFAST_ALWAYS_INLINE {
-      over<Vectors>([&](auto v) MOEFAST_ALWAYS_INLINE {
+    const auto take = [&](int i, index_t s) MOEFAST_ALWAYS_INLINE {
+      MOEFAST_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
         const Type value = widen<Real, Lanes>(x + s * ldx + v * Lanes), size = value < 0 ? -value : value;
         sum[i][v] += value * w[s];
         bound[v] = bound[v] < size ? size : bound[v];
-      });
+      }
     };
     index_t s = 0;
     for (; s + chains <= samples; s += chains) {
-      over<chains>([&](auto i) MOEFAST_ALWAYS_INLINE { take(i, s + i); });
+      MOEFAST_UNROLL
+      for (int i = 0; i < chains; ++i) take(i, s + i);
     }
-    for (; s < samples; ++s) take(Index<0>(), s);
-    over<Vectors>([&](auto v) MOEFAST_ALWAYS_INLINE {
+    for (; s < samples; ++s) take(0, s);
+    MOEFAST_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
       at<V>(sums + j + v * Lanes) += (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]);
       at<V>(bounds + j + v * Lanes) = bound[v];
-    });
+    }
   }
   return j;
 }

@@ -19,7 +19,6 @@ namespace moefast::kernels::MOEFAST_KERNEL_NAMESPACE {
 #define MOEFAST_KERNELS(Real)           \
   {kLanes<Real> * MOEFAST_TILE_VECTORS, \
    kLanes<Real>,                        \
-   rank_update<Real>,                   \
    dot_update<Real>,                    \
    pair_panel<Real>,                    \
    pair_update<Real>,                   \
@@ -36,6 +35,7 @@ const KernelTable table = {MOEFAST_NAME(MOEFAST_KERNEL_NAMESPACE),
                            MOEFAST_KERNELS(float),
                            kLanes<double>,
                            kLanes<double> * kRectangleVectors,
+                           rank_update,
                            rectangle,
                            expectation,
                            exponentials,

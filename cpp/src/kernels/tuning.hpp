@@ -7,7 +7,7 @@
 // bits everywhere.
 #pragma once
 
-#include "moefast/types.hpp"
+#include "moefast/index.hpp"
 
 namespace moefast::kernels {
 
