@@ -198,13 +198,6 @@ def test_tabs_between_fields(run, table, tmp_path):
     assert run("fit", path, "--target", "yield", "--no-plot", "--separator", r"\t").exit_code == 0
 
 
-def test_the_model_is_kept_when_nobody_reads_the_output(csv_file, tmp_path):
-    command = [sys.executable, "-m", "moefast.cli", "fit", str(csv_file), "--target", "yield", "--no-plot"]
-    with open("/dev/full" if os.path.exists("/dev/full") else os.devnull, "w") as full:
-        subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, cwd=tmp_path, check=False)
-    assert load_model(tmp_path / "data.moefast.json").converged_
-
-
 def test_bad_models_and_columns_in_predict(run, csv_file, table, tmp_path):
     assert run("fit", csv_file, "--target", "yield", "--no-plot", "--model", tmp_path / "m.json").exit_code == 0
     fewer = tmp_path / "fewer.csv"

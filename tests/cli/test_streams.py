@@ -27,6 +27,12 @@ def test_standard_error_may_be_closed_or_full(csv_file, table, tmp_path, redirec
 
 
 @posix
+def test_the_model_is_kept_when_nobody_reads_the_output(csv_file, tmp_path):
+    process("fit data.csv --target yield --no-plot", tmp_path, ">/dev/full 2>/dev/null")
+    assert load_model(tmp_path / "data.moefast.json").converged_
+
+
+@posix
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
 def test_predictions_that_nobody_gets_are_an_error(run, csv_file, tmp_path, redirection):
     assert run("fit", csv_file, "--target", "yield", "--no-plot", "--model", "../m.json").exit_code == 0

@@ -73,14 +73,16 @@ def test_sums_do_not_depend_on_batches(batch_rows, rows, tmp_path):
         np.testing.assert_allclose(total.sums[0][name], values, rtol=0, atol=1e-12 * max(scale, len(y)))
 
 
-@pytest.mark.parametrize("batch_rows", [1, 383, 65_536])
-def test_fits_do_not_depend_on_batches(batch_rows, rows):
-    X, y = (part[: 600 if batch_rows == 1 else 24_000] for part in rows)
+@pytest.mark.parametrize(
+    ("batch_rows", "n_rows", "sample_rows"), [(1, 600, 400), (383, 24_000, 6000), (65_536, 24_000, 6000)]
+)
+def test_fits_do_not_depend_on_batches(batch_rows, n_rows, sample_rows, rows):
+    X, y = (part[:n_rows] for part in rows)
     table = table_of(X, y)
 
     def fitted(n):
         model = MixtureOfExpertsRegressor(3, random_state=0)
-        return model.fit_dataset(lambda: [table], "y", batch_rows=n, sample_rows=len(y) // 4)
+        return model.fit_dataset(lambda: [table], "y", batch_rows=n, sample_rows=sample_rows)
 
     one, other = fitted(batch_rows), fitted(4096)
     assert one.n_iter_ == other.n_iter_
