@@ -34,8 +34,9 @@ def density(parts, x, y, c=1.0):
         logits = part.gate_coef @ x + part.gate_intercept
         gates = np.exp(logits) / np.exp(logits).sum() / len(parts)
         normals += zip(gates, part.coef @ x + part.intercept, part.sigma, strict=True)
-    mean = sum(p * m for p, m, _ in normals)
-    return sum(p * norm.pdf(mean + (y - mean) / c, m, s) for p, m, s in normals) / c
+    p, m, s = np.transpose(normals)
+    mean = p @ m
+    return p @ norm.pdf(mean + (y - mean) / c, m, s) / c
 
 
 @pytest.mark.parametrize(("c", "block"), [(1.0, 2**20), (0.6, 6)])  # all rows at once, or one by one

@@ -28,7 +28,8 @@ from moefast.spectral import recover_experts
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_in_small(name, tmp_path):
-    result = reproduce(name, "--quick", "--seeds", 2, "--output", tmp_path)
+    seeds = 1 if name == "starts" else 2  # one, as --quick has by itself, where a cell takes longest
+    result = reproduce(name, "--quick", "--seeds", seeds, "--output", tmp_path)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / f"{name}-quick.csv")
     assert list(table.columns[3:]) == list(EXPERIMENTS[name].columns)
