@@ -25,10 +25,61 @@ class Accumulator {
   virtual MomentSums snapshot() const = 0;
   virtual py::tuple get_state() const = 0;
   virtual void set_state(const Given& given) = 0;  // count, weight, centre, magnitude, sums, x, y, w
+
+ protected:
+  // While this lives its thread alone uses the accumulator, and without the GIL. The GIL is always released
+  // before the mutex is taken, and the poll takes the GIL only while holding the mutex, so the two cannot
+  // wait for each other.
+  class Hold {
+   public:
+    explicit Hold(const Accumulator& held) : owner_(owner_of(held)), lock_(held.mutex_) {
+      owner_ = std::this_thread::get_id();
+    }
+    ~Hold() { owner_ = std::thread::id(); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    static std::atomic<std::thread::id>& owner_of(const Accumulator& held) {
+      if (held.owner_ == std::this_thread::get_id()) {
+        throw std::runtime_error("the accumulator was used by a signal handler while it was being updated");
+      }
+      return held.owner_;
+    }
+    std::atomic<std::thread::id>& owner_;
+    const py::gil_scoped_release release_;
+    const std::lock_guard<std::mutex> lock_;
+  };
+
+ private:
+  mutable std::mutex mutex_;
+  // The thread that holds the mutex: the poll of a long update runs signal handlers of Python in it.
+  mutable std::atomic<std::thread::id> owner_{};
 };
 
-// Serialises calls from several Python threads. The GIL is always released before the mutex is taken, and
-// the poll takes the GIL only while holding the mutex, so the two cannot wait for each other.
+// The sums of a state.
+MomentSums given_total(const Given& given, const MomentShape& shape, const Poll& poll) {
+  MomentSums total;
+  total.shape = shape;
+  total.count = given.as<index_t>("count");
+  total.weight = given.as<double>("weight");
+  const Array centre = array_of("centre", given["centre"]), sums = array_of("sums", given["sums"]);
+  const Array magnitude = array_of("magnitude", given["magnitude"]);
+  const index_t n_sums = shape.n_channels() * shape.layout().size();
+  require_shape(centre, "centre", {shape.dim()});
+  require_shape(magnitude, "magnitude", {shape.dim()});
+  require_shape(sums, "sums", {n_sums});
+  if (total.count < 0)
+    throw py::value_error("count must not be negative, got " + std::to_string(total.count));
+  total.centre = to_vector(centre), total.magnitude = to_vector(magnitude);
+  total.sums.reserve(static_cast<std::size_t>(n_sums));
+  in_parts(static_cast<std::size_t>(n_sums), poll, [&](std::size_t first, std::size_t last) {
+    total.sums.insert(total.sums.end(), sums.data() + first, sums.data() + last);
+  });
+  total.check_finite(poll);
+  return total;
+}
+
 template <class Scalar>
 class AccumulatorOf final : public Accumulator {
  public:
@@ -38,7 +89,8 @@ class AccumulatorOf final : public Accumulator {
     const BoundSamples<Scalar> samples(given, core_.n_features());
     const int n_threads = checked_threads(given);
     const Poll poll = make_poll();
-    locked([&] { core_.update(samples.view, n_threads, poll); });
+    const Hold hold(*this);
+    core_.update(samples.view, n_threads, poll);
   }
 
   void merge(const Accumulator& other) override {
@@ -46,16 +98,19 @@ class AccumulatorOf final : public Accumulator {
     if (!same) throw py::type_error("other must have the same dtype");
     const MomentAccumulator<Scalar> copy = same->copy();
     const Poll poll = make_poll();
-    locked([&] { core_.merge(copy, poll); });
+    const Hold hold(*this);
+    core_.merge(copy, poll);
   }
 
   MomentShape shape() const override { return core_.shape(); }
   index_t n_samples() const override {
-    return locked([&] { return core_.n_samples(); });
+    const Hold hold(*this);
+    return core_.n_samples();
   }
   MomentSums snapshot() const override {
     const Poll poll = make_poll();
-    return locked([&] { return core_.snapshot(poll); });
+    const Hold hold(*this);
+    return core_.snapshot(poll);
   }
 
   // (count, weight, centre, magnitude, sums, pending x, pending y, pending w)
@@ -73,37 +128,18 @@ class AccumulatorOf final : public Accumulator {
   }
 
   void set_state(const Given& given) override {
-    const index_t count = given.as<index_t>("count");
-    const double weight = given.as<double>("weight");
-    const Array centre = array_of("centre", given["centre"]), w = array_of("w", given["w"]);
-    const Array magnitude = array_of("magnitude", given["magnitude"]), sums = array_of("sums", given["sums"]);
     const auto x = array_of<PlainArray<Scalar>>("x", given["x"]);
     const auto y = array_of<PlainArray<Scalar>>("y", given["y"]);
+    const Array w = array_of("w", given["w"]);
     const py::ssize_t d = core_.n_features();
-    const MomentShape& shape = core_.shape();
-    const py::ssize_t n_sums = shape.n_channels() * shape.layout().size();
-    require_shape(centre, "centre", {d + 1});
-    require_shape(magnitude, "magnitude", {d + 1});
-    require_shape(sums, "sums", {n_sums});
     require_ndim(w, "w", 1);
     require_shape(x, "x", {w.shape(0), d});
     require_shape(y, "y", {w.shape(0)});
-    if (count < 0) throw py::value_error("count must not be negative, got " + std::to_string(count));
     if (w.shape(0) >= MomentAccumulator<Scalar>::kSuperBlock) {
       throw py::value_error("w: a state holds fewer pending rows than one super-block");
     }
     const Poll poll = make_poll();
-    MomentSums total;
-    total.shape = shape;
-    total.count = count;
-    total.weight = weight;
-    total.centre.assign(centre.data(), centre.data() + centre.size());
-    total.magnitude.assign(magnitude.data(), magnitude.data() + magnitude.size());
-    total.sums.reserve(static_cast<std::size_t>(n_sums));
-    in_parts(static_cast<std::size_t>(n_sums), poll, [&](std::size_t first, std::size_t last) {
-      total.sums.insert(total.sums.end(), sums.data() + first, sums.data() + last);
-    });
-    total.check_finite(poll);
+    MomentSums total = given_total(given, core_.shape(), poll);
     SampleView<Scalar> pending;
     pending.x = reinterpret_cast<const char*>(x.data());
     pending.y = reinterpret_cast<const char*>(y.data());
@@ -112,33 +148,18 @@ class AccumulatorOf final : public Accumulator {
     pending.x_row_stride = d * static_cast<index_t>(sizeof(Scalar));
     pending.x_col_stride = pending.y_stride = sizeof(Scalar);
     pending.w_stride = sizeof(double);
-    locked([&] { core_.restore(std::move(total), pending, poll); });
+    const Hold hold(*this);
+    core_.restore(std::move(total), pending, poll);
   }
 
  private:
-  template <class F>
-  auto locked(F&& f) const {
-    if (owner_ == std::this_thread::get_id()) {
-      throw std::runtime_error("the accumulator was used by a signal handler while it was being updated");
-    }
-    const py::gil_scoped_release release;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    struct Owner {
-      explicit Owner(std::atomic<std::thread::id>& id) : id(id) { id = std::this_thread::get_id(); }
-      ~Owner() { id = std::thread::id(); }
-      std::atomic<std::thread::id>& id;
-    } const owner(owner_);
-    return f();
-  }
   MomentAccumulator<Scalar> copy() const {
     const Poll poll = make_poll();
-    return locked([&] { return core_.copy(poll); });
+    const Hold hold(*this);
+    return core_.copy(poll);
   }
 
   MomentAccumulator<Scalar> core_;
-  mutable std::mutex mutex_;
-  // The thread that holds the mutex: the poll of a long update runs signal handlers of Python in it.
-  mutable std::atomic<std::thread::id> owner_{};
 };
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -132,59 +130,49 @@ py::object run(const Given& given) {
   return out;
 }
 
-// Settings for Python, by name. They are values. A run reads them while it does not hold Python's lock, so
-// nothing may change them then.
-struct Setting {
-  std::function<void(EmSettings&, const py::handle&)> set;
-  std::function<py::object(const EmSettings&)> get = {};  // of those that can be read
-};
-
-using SettingsByName = std::map<std::string, Setting>;
-
-template <class T>
-Setting setting_of(const std::string& name, T EmSettings::* member) {
-  return {[=](EmSettings& to, const py::handle& value) {
-            to.*member = from_python<T>("EmSettings: " + name, value);
-          },
-          [=](const EmSettings& of) -> py::object { return py::cast(of.*member); }};
+// Calls `visit` with the name and the member of each setting that Python may read. Settings are values. A run
+// reads them while it does not hold Python's lock, so nothing may change them then.
+template <class Visit>
+void visit_settings(const Visit& visit) {
+  visit("max_iter", &EmSettings::max_iter);
+  visit("tol", &EmSettings::tol);
+  visit("gradient_tol", &EmSettings::gradient_tol);
+  visit("fit_intercept", &EmSettings::fit_intercept);
+  visit("fit_gate_intercept", &EmSettings::fit_gate_intercept);
+  visit("update_noise", &EmSettings::update_noise);
+  visit("shared_noise", &EmSettings::shared_noise);
+  visit("common_columns", &EmSettings::common_columns);
+  visit("variance_floor", &EmSettings::variance_floor);
+  visit("least_covariance", &EmSettings::least_covariance);
+  visit("alpha", &EmSettings::alpha);
+  visit("alpha_mean", &EmSettings::alpha_mean);
+  visit("alpha_l1", &EmSettings::alpha_l1);
+  visit("gate_alpha", &EmSettings::gate_alpha);
+  visit("to_beat", &EmSettings::to_beat);
+  visit("inverse_temperature", &EmSettings::inverse_temperature);
+  visit("accelerate", &EmSettings::accelerate);
+  visit("n_threads", &EmSettings::n_threads);
 }
 
-const SettingsByName& settings_by_name() {
-  static const SettingsByName settings = [] {
-    SettingsByName by_name;
-    const auto add = [&](const char* name, auto member) { by_name[name] = setting_of(name, member); };
-    add("max_iter", &EmSettings::max_iter);
-    add("tol", &EmSettings::tol);
-    add("gradient_tol", &EmSettings::gradient_tol);
-    add("fit_intercept", &EmSettings::fit_intercept);
-    add("fit_gate_intercept", &EmSettings::fit_gate_intercept);
-    add("update_noise", &EmSettings::update_noise);
-    add("shared_noise", &EmSettings::shared_noise);
-    add("common_columns", &EmSettings::common_columns);
-    add("variance_floor", &EmSettings::variance_floor);
-    add("least_covariance", &EmSettings::least_covariance);
-    add("alpha", &EmSettings::alpha);
-    add("alpha_mean", &EmSettings::alpha_mean);
-    add("alpha_l1", &EmSettings::alpha_l1);
-    add("gate_alpha", &EmSettings::gate_alpha);
-    add("to_beat", &EmSettings::to_beat);
-    add("inverse_temperature", &EmSettings::inverse_temperature);
-    add("accelerate", &EmSettings::accelerate);
-    add("n_threads", &EmSettings::n_threads);
-    by_name["link"] = {[](EmSettings& to, const py::handle& link) { to.link = make_link(link); }};
-    by_name["family"] = {[](EmSettings& to, const py::handle& family) { to.family = make_family(family); }};
-    return by_name;
-  }();
-  return settings;
+void set(EmSettings& settings, const std::string& name, const py::handle& value) {
+  bool found = true;
+  if (name == "link") {
+    settings.link = make_link(value);
+  } else if (name == "family") {
+    settings.family = make_family(value);
+  } else {
+    found = false;
+    visit_settings([&]<class T>(const char* known, T EmSettings::* member) {
+      if (name != known) return;
+      settings.*member = from_python<T>("EmSettings: " + name, value);
+      found = true;
+    });
+  }
+  if (!found) throw py::attribute_error("EmSettings has no setting '" + name + "'");
 }
 
 EmSettings changed(EmSettings settings, const Given& given) {
-  for (const auto& [name, value] : given.others()) {
-    const auto found = settings_by_name().find(name);
-    if (found == settings_by_name().end())
-      throw py::attribute_error("EmSettings has no setting '" + name + "'");
-    found->second.set(settings, value);
-  }
+  for (const auto& [name, value] : given.others()) set(settings, name, value);
   settings.check();
   return settings;
 }
@@ -205,8 +193,7 @@ void bind_em(py::module_& m) {
       [](const Given& given) -> py::object {
         const EmSettings& self = given.as<const EmSettings&>("self");
         py::dict values;
-        for (const auto& [name, setting] : settings_by_name())
-          if (setting.get) values[py::str(name)] = setting.get(self);
+        visit_settings([&](const char* name, auto member) { values[name] = self.*member; });
         return values;
       },
       "All but the link and the family, by name.");
