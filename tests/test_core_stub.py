@@ -5,8 +5,10 @@ mypy's stubtest does this too, with the extension built; here it is part of the 
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import moefast
@@ -72,3 +74,30 @@ def test_members_agree(kind):
     node = next(n for n in STUB.body if isinstance(n, ast.ClassDef) and n.name == kind)
     members = {f.name for f in node.body if f.name != "__init__"}
     assert members == {n for n in vars(getattr(_core, kind)) if not n.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "link_values() needs name"),
+        (("tanh",), {}, "link_values() needs t"),
+        (("tanh", np.zeros(1), 3), {}, "link_values() takes 2 arguments"),
+        (("tanh", np.zeros(1)), {"x": 3}, "link_values() has no argument x"),
+        (("tanh", np.zeros(1)), {"t": np.zeros(1)}, "link_values() was given t twice"),
+        ((3, np.zeros(1)), {}, "link_values: name cannot be 3"),
+        (("tanh", None), {}, "t must be an array of float64 in C order, got <class 'NoneType'>"),
+    ],
+)
+def test_wrong_arguments_are_named(args, kwargs, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        _core.link_values(*args, **kwargs)
+
+
+def test_arguments_may_be_given_by_position_and_by_name():
+    t = np.linspace(-1.0, 1.0, 5)
+    for found in (
+        _core.link_values("tanh", t),
+        _core.link_values("tanh", t=t),
+        _core.link_values(t=t, name="tanh"),
+    ):
+        np.testing.assert_allclose(found[0], np.tanh(t), rtol=1e-14)
