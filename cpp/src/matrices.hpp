@@ -6,6 +6,8 @@
 
 namespace moefast {
 
+using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
 // A matrix, a block of one, or what an expression comes to.
 using MatrixView = Eigen::Ref<const Eigen::MatrixXd, 0, Eigen::OuterStride<>>;
 

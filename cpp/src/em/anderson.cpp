@@ -1,13 +1,12 @@
 #include "em/anderson.hpp"
 
+#include "em/counts.hpp"
 #include "matrices.hpp"
 
 namespace moefast {
 namespace {
 
 constexpr double kRidge = 1e-8;
-
-std::size_t at(index_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
@@ -30,15 +29,15 @@ bool Anderson::propose(const Eigen::VectorXd& theta, const Eigen::VectorXd& imag
   Eigen::MatrixXd gram(m, m);
   Eigen::VectorXd right(m);
   for (index_t i = 0; i < m; ++i) {
-    for (index_t j = 0; j <= i; ++j) gram(i, j) = gram(j, i) = d_step_[at(i)].dot(d_step_[at(j)]);
-    right[i] = d_step_[at(i)].dot(step);
+    for (index_t j = 0; j <= i; ++j) gram(i, j) = gram(j, i) = d_step_[size(i)].dot(d_step_[size(j)]);
+    right[i] = d_step_[size(i)].dot(step);
   }
   // Differences become parallel as the run arrives; the ridge keeps rounding out of gamma.
   gram.diagonal().array() += kRidge * gram.trace();
   Eigen::VectorXd gamma;
   if (!solve_ldlt(gram, right, gamma)) return false;
   proposal = image;
-  for (index_t i = 0; i < m; ++i) proposal -= gamma[i] * (d_theta_[at(i)] + d_step_[at(i)]);
+  for (index_t i = 0; i < m; ++i) proposal -= gamma[i] * (d_theta_[size(i)] + d_step_[size(i)]);
   // Backwards: near a saddle, where steps grow, the fixed point that this leads to lies behind.
   return proposal.allFinite() && (proposal - theta).dot(step) > 0;
 }

@@ -13,8 +13,6 @@ namespace {
 // known no better.
 constexpr double kAtFloor = 1e-5;
 
-using RowMatrix = ResponseCovariance::RowMatrix;
-
 // L^-1 B of a lower triangular L: responses are few, so plain loops.
 RowMatrix lower_solve(const Eigen::Ref<const RowMatrix>& L, RowMatrix B) {
   for (index_t r = 0; r < L.rows(); ++r) {

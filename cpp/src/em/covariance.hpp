@@ -15,14 +15,13 @@
 #include <vector>
 
 #include "em/information_layout.hpp"
+#include "matrices.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast {
 
 class ResponseCovariance {
  public:
-  using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
   // For settings whose family has covariances; else nothing may be asked of it. The settings have to outlive
   // it.
   explicit ResponseCovariance(const EmSettings& settings);

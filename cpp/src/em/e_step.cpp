@@ -20,17 +20,8 @@
 namespace moefast {
 namespace {
 
-// Rows are cut into at most kLanes runs, each summed on its own and added in order: the result is the same
-// for any number of threads.
-constexpr index_t kLanes = 16;
-constexpr index_t kRowsPerLane = 1024;
-// Statistics have about k^2 d^2 / 4 numbers. Lanes hold no more than this many together, unless one lane
-// does: 64 MiB beside one set of statistics.
-constexpr index_t kLaneNumbers = index_t{1} << 23;
-
 void reset(EmStatistics& s, const EmData& data, const MixtureParameters& p, const ProductColumns& columns) {
   const index_t k = p.k;
-  const auto size = [](index_t n) { return static_cast<std::size_t>(n); };
   s.log_likelihood = 0;
   s.totals.assign(size(k), 0);
   s.squares.assign(size(k * p.n_squares()), 0);
@@ -72,8 +63,7 @@ EStep::EStep(const SamplePanels& samples, const EmSettings& settings, index_t k)
   const EmData& data = samples.data();
   // Of all sums, whichever a pass makes: rows are cut at the same places then.
   const ProductColumns all(data, k, PassSums::all);
-  const index_t fitting = kLaneNumbers / (all.own_size(data) + all.gate_size(data));
-  n_lanes_ = std::clamp<index_t>(std::min(data.n / kRowsPerLane, fitting), 1, kLanes);
+  n_lanes_ = n_lanes(data.n, all.own_size(data) + all.gate_size(data));
   // Whole chunks a lane.
   const index_t chunk = SamplePanels::kChunk;
   lane_rows_ = ((data.n + n_lanes_ - 1) / n_lanes_ + chunk - 1) / chunk * chunk;

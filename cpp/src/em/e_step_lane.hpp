@@ -8,13 +8,12 @@
 #include <vector>
 
 #include "aligned.hpp"
+#include "em/counts.hpp"
 #include "em/e_step.hpp"
 #include "kernels/kernels.hpp"
 #include "moefast/parallel.hpp"
 
 namespace moefast {
-
-inline index_t n_pairs(index_t dim) { return dim * (dim + 1) / 2; }
 
 // How many columns the products of experts and of gates have.
 struct ProductColumns {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "em/counts.hpp"
 #include "em/covariance.hpp"
 #include "em/iteration.hpp"
 #include "moefast/parallel.hpp"
@@ -24,14 +25,13 @@ constexpr index_t kRunsPerThread = 4;
 constexpr double kWorkForThreads = 6e9, kPassForThreads = 2e7;
 // Iterations a run is reckoned to take, where it may take more.
 constexpr int kReckonedIterations = 25;
-// A density, its logarithm and its share, in multiply-adds.
-constexpr double kDensity = 40;
 // The share of passes that make the products of gates, about; see em/gate_metric.hpp.
 constexpr double kGateProducts = 0.25;
 
 double pass(const EmData& data, const EmStart& start) {
   const double k = static_cast<double>(start.parameters.k), dim = static_cast<double>(data.d + 1);
-  const double of_a_row = k * kDensity + (k + kGateProducts * k * (k - 1) / 2) * dim * (dim + 1) / 2;
+  const double of_a_row =
+      k * static_cast<double>(kDensity) + (k + kGateProducts * k * (k - 1) / 2) * dim * (dim + 1) / 2;
   return of_a_row * static_cast<double>(data.n);
 }
 
@@ -58,7 +58,7 @@ void take_noise(MixtureParameters& p, const EmSettings& settings) {
     std::vector<Eigen::MatrixXd> own;
     Eigen::MatrixXd mean = Eigen::MatrixXd::Zero(q, q);
     for (index_t i = 0; i < k; ++i) {
-      const Eigen::Map<const ResponseCovariance::RowMatrix> L(p.cholesky_of(i), q, q);
+      const Eigen::Map<const RowMatrix> L(p.cholesky_of(i), q, q);
       own.push_back(L.lazyProduct(L.transpose()));
       mean += own.back() / static_cast<double>(k);
     }

@@ -3,6 +3,8 @@
 #include <array>
 #include <cmath>
 
+#include "em/counts.hpp"
+
 namespace moefast {
 namespace {
 
@@ -14,12 +16,6 @@ constexpr double kMisjudged = 0.1;
 // The products of gates are worth saving where they take this part of what else a row takes. Below, the steps
 // lost cost more than is saved: at d = 3, k = 3 the ends of searches were 0.15 +- 0.05 lower.
 constexpr double kWorthSaving = 0.4;
-// Of an expert's softmaxes and density, in multiply-adds.
-constexpr index_t kDensity = 40;
-// Systems of this size poll while they are filled.
-constexpr index_t kPolled = 128;
-
-index_t n_pairs(index_t n) { return n * (n + 1) / 2; }
 
 }  // namespace
 

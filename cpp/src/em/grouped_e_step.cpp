@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "em/counts.hpp"
+
 namespace moefast {
 namespace {
-
-std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
 
 // A value of X in standard units.
 double value_at(const EmData& data, index_t row, index_t j) {

@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "aligned.hpp"
+#include "em/counts.hpp"
 #include "em/design_panel.hpp"
 #include "em/information_layout.hpp"
 #include "families/normal.hpp"
@@ -33,12 +34,9 @@
 namespace moefast {
 namespace {
 
-// As in e_step.cpp, for the same reasons. Chunks are shorter, since there are more rows of weights.
+// Chunks are shorter than those of the E-step, since there are more rows of weights.
 constexpr index_t kChunk = 192;
 constexpr index_t kStride = kChunk + kernels::kSampleStep;
-constexpr index_t kLanes = 16;
-constexpr index_t kRowsPerLane = 1024;
-constexpr index_t kLaneNumbers = index_t{1} << 23;
 
 struct Sums {
   std::vector<double> score;
@@ -320,10 +318,10 @@ class Lane {
   double *w_, *scores_, *r_, *residuals_, *slopes_, *gates_, *derivatives_, *forms_, *c_, *wc_, *weights_;
 };
 
-// Runs of whole chunks, as in e_step.cpp.
+// Runs of whole chunks, for sums of that many numbers.
 struct Runs {
   index_t count, rows;
-  Runs(index_t n, index_t most) : count(std::clamp<index_t>(std::min(n / kRowsPerLane, most), 1, kLanes)) {
+  Runs(index_t n, index_t numbers) : count(n_lanes(n, numbers)) {
     rows = ((n + count - 1) / count + kChunk - 1) / kChunk * kChunk;
   }
 };
@@ -343,7 +341,7 @@ Information information(const EmData& data, const MixtureParameters& parameters,
   settings.check_predictors(data, parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
   const index_t n_products = layout.n_products() / (score_products ? 1 : 2);
-  const Runs runs(data.n, kLaneNumbers / std::max<index_t>(1, n_products));
+  const Runs runs(data.n, n_products);
   std::vector<Sums> sums(size(runs.count));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
     sums[size(i)].score.assign(size(layout.n_parameters()), 0);
@@ -367,7 +365,7 @@ std::vector<double> row_scores(const EmData& data, const MixtureParameters& para
                                const EmSettings& settings, const Poll& poll) {
   settings.check_predictors(data, parameters);
   const ThetaLayout layout(parameters, settings, data.one_design());
-  const Runs runs(data.n, kLanes);
+  const Runs runs(data.n, 0);
   std::vector<double> out(size(data.n * layout.n_parameters()));
   parallel_for(runs.count, threads_for(data, settings), poll, [&](index_t i, Checkpoint& checkpoint) {
     Lane lane(data, parameters, settings, layout, false);

@@ -6,11 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "em/counts.hpp"
 #include "moefast/information.hpp"
 
 namespace moefast {
-
-inline std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
 
 // The numbers a row's log-density depends on, and the columns their parameters belong to.
 enum Kind { kExpert, kGate, kNoise, kShape };

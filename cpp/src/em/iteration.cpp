@@ -19,8 +19,6 @@ constexpr double kSettledDamping = 0.1;
 // data sets 4 ended lower and 5 higher than without, in 0.7 of the time; with 1e-3 it was 21 and 22 in 0.6 of
 // the time.
 constexpr double kTailGain = 1e-5;
-// Of the objective, relative to its size and the weight: what is left of a fall when steps go to 0.
-constexpr double kRounding = 1e-13;
 // A relative gain that is nothing but rounding.
 constexpr double kNoGain = 1e-15;
 // When a run counts as beaten. Gains often fall more slowly later on, or grow again where EM passes a saddle:
@@ -129,7 +127,7 @@ void Iteration::propose() {
 }
 
 bool Iteration::accept() {
-  const double rounding = kRounding * (std::abs(current_.objective) + m_step_.weight());
+  const double rounding = m_step_.rounding(current_.objective);
   if (!leap()) halve(rounding);
   if (!(next_.objective >= current_.objective - rounding)) {
     status_ = std::isfinite(next_.objective) ? Status::converged : Status::degenerate;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "em/coordinate_descent.hpp"
+#include "em/counts.hpp"
 #include "em/dispersion.hpp"
 #include "em/expert_ridge.hpp"
 #include "matrices.hpp"
@@ -13,13 +14,8 @@
 namespace moefast {
 namespace {
 
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 // Shapes this near to a bound are at it, relatively: a logarithm and back leave them a rounding beside it.
-constexpr double kAtBound = 1e-12;
-
-// Systems of this size poll while they are filled.
-constexpr index_t kPolled = 128;
+constexpr double kShapeAtBound = 1e-12;
 
 double sum_of(const std::vector<double>& values) {
   double sum = 0;
@@ -156,7 +152,7 @@ void MStep::add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const {
 
 // The squares after the steps D of expert i, m x q, S - D'T - T'D + D'G D with the slopes T and the Gram
 // matrix G; (G + alpha) D = T - alpha A'.
-void MStep::move_squares(const EmStatistics& stats, index_t i, const ResponseCovariance::RowMatrix& steps) {
+void MStep::move_squares(const EmStatistics& stats, index_t i, const RowMatrix& steps) {
   const index_t dim = data_.expert_dim(), m = steps.rows(), q = steps.cols(), pairs = q * (q + 1) / 2;
   const index_t columns = static_cast<index_t>(stats.products.size()) / (dim * (dim + 1) / 2);
   const double* packed = stats.products.data() + i;
@@ -337,8 +333,8 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
     if (settings_.fits_shape()) {
       of_shapes += stats.shape_slopes[i];
       const double up = settings_.shared_noise ? of_shapes : stats.shape_slopes[i];
-      const bool held = up > 0 ? p.shape[i] >= (1 - kAtBound) * settings_.family->largest_shape()
-                               : p.shape[i] <= (1 + kAtBound) * settings_.family->least_shape();
+      const bool held = up > 0 ? p.shape[i] >= (1 - kShapeAtBound) * settings_.family->largest_shape()
+                               : p.shape[i] <= (1 + kShapeAtBound) * settings_.family->least_shape();
       if (!held && !(settings_.shared_noise && i + 1 < p.k)) see(up);
     }
     if (p.several_responses()) continue;
@@ -356,7 +352,7 @@ double MStep::gradient(const MixtureParameters& p, const EmStatistics& stats) co
 template <class See>
 void MStep::see_responses(const MixtureParameters& p, const EmStatistics& stats, const See& see) const {
   const index_t q = p.n_predictors, dim = p.expert_dim, m = dim - (settings_.fit_intercept ? 0 : 1);
-  ResponseCovariance::RowMatrix sum = ResponseCovariance::RowMatrix::Zero(q, q);
+  RowMatrix sum = RowMatrix::Zero(q, q);
   for (index_t i = 0; i < p.k; ++i) {
     RowMatrix slopes = Eigen::Map<const RowMatrix>(&stats.residuals[i * q * dim], q, dim);
     const Eigen::Map<const RowMatrix> experts(&p.experts[i * q * dim], q, dim);

@@ -19,11 +19,13 @@
 // No ridge holds intercepts.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "em/covariance.hpp"
 #include "em/gate_metric.hpp"
 #include "em/solve.hpp"
+#include "matrices.hpp"
 #include "moefast/em.hpp"
 
 namespace moefast {
@@ -56,15 +58,15 @@ class MStep {
 
   // sum_n w
   double weight() const { return weight_; }
+  // What is left of a fall of the objective when steps go to 0.
+  double rounding(double objective) const { return 1e-13 * (std::abs(objective) + weight_); }
 
  private:
-  using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
   double fill(const EmStatistics& stats, index_t i, index_t m);
   // Adds delta to the experts, one by one or together; `squares_` follows. `pull_`: see expert_ridge.hpp.
   void move_each(MixtureParameters& p, const EmStatistics& stats, double damping);
   void move_predictors(MixtureParameters& p, const EmStatistics& stats);
-  void move_squares(const EmStatistics& stats, index_t i, const ResponseCovariance::RowMatrix& steps);
+  void move_squares(const EmStatistics& stats, index_t i, const RowMatrix& steps);
   void move_together(MixtureParameters& p, const EmStatistics& stats, double damping);
   void add_steps(MixtureParameters& p, index_t i, RowMatrix& steps) const;
   void move(MixtureParameters& p, const EmStatistics& stats, index_t i, double quadratic);

@@ -26,7 +26,7 @@ namespace {
 
 using Eigen::Index, Eigen::MatrixXd, Eigen::VectorXd;
 
-constexpr int kMaxHalvings = 20;
+constexpr int kMostHalvings = 20;
 // Of the largest eigenvalue in units of the diagonal: below it nothing bends, above it minus this something
 // bends upwards.
 constexpr double kFlat = 1e-10, kUpwards = 1e-8;
@@ -35,8 +35,6 @@ constexpr double kFlat = 1e-10, kUpwards = 1e-8;
 constexpr double kLeastBend = 1e-4, kLeastBendOffSaddle = 0.1;
 // Second derivatives are taken anew unless a step left no more than this of the decrement.
 constexpr double kGoodReduction = 0.1;
-// Of the objective, as in iteration.cpp.
-constexpr double kRounding = 1e-13;
 // The gradient, as in EmResult, of a point that is taken for a saddle.
 constexpr double kStationary = 1e-4;
 // What a step away from a saddle gains by the second derivatives, for rows of weight 1, to begin with; and
@@ -109,9 +107,9 @@ class Newton {
   }
 
  private:
-  int most_passes() const { return newton_.max_passes + (newton_.strict ? 0 : kMaxHalvings); }
+  int most_passes() const { return newton_.max_passes + (newton_.strict ? 0 : kMostHalvings); }
   double gradient() const { return m_step_.gradient(now_.parameters, now_.stats); }
-  double rounding() const { return kRounding * (std::abs(now_.objective) + m_step_.weight()); }
+  double rounding() const { return m_step_.rounding(now_.objective); }
 
   Point at(MixtureParameters p) {
     ++result_.n_passes;
@@ -204,7 +202,7 @@ class Newton {
   // Takes the step, halved until the objective does not fall; false where it always does.
   bool step() {
     double t = 1;
-    for (int halving = 0; halving <= kMaxHalvings; ++halving, t /= 2) {
+    for (int halving = 0; halving <= kMostHalvings; ++halving, t /= 2) {
       if (result_.n_passes >= most_passes()) return false;
       Point next = at(moved(direction_, t));
       // Within rounding the gradient has to shrink: else steps would never end.

@@ -18,7 +18,7 @@ namespace {
 using Eigen::VectorXd;
 
 // Columns of a block of the factor, and rows handled between two polls.
-constexpr index_t kBlock = 64;
+constexpr index_t kColumns = 64;
 constexpr index_t kRows = 512;
 
 class TridiagonalForm {
@@ -134,9 +134,9 @@ class Diagonaliser {
 
 bool polled_cholesky(Eigen::MatrixXd& S, double smallest, const Poll& poll) {
   const index_t n = S.rows();
-  for (index_t j = 0; j < n; j += kBlock) {
+  for (index_t j = 0; j < n; j += kColumns) {
     if (poll) poll();
-    const index_t width = std::min(kBlock, n - j);
+    const index_t width = std::min(kColumns, n - j);
     const auto left = S.block(j, 0, width, j);
     auto corner = S.block(j, j, width, width);
     // Eigen divides by the width of what it multiplies.

@@ -16,6 +16,8 @@
 #include <numeric>
 #include <utility>
 
+#include "em/counts.hpp"
+
 namespace moefast {
 namespace {
 
@@ -23,9 +25,7 @@ constexpr index_t kBlockNumbers = 4096;  // half of a first-level cache
 constexpr index_t kLeastRows = 16;
 constexpr double kHuge = 1e100, kTiny = 1e-100;
 // Of the largest value: a width of no more than this is rounding.
-constexpr double kRounding = 8 * std::numeric_limits<double>::epsilon();
-
-std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
+constexpr double kNoWidth = 8 * std::numeric_limits<double>::epsilon();
 
 // The sums of some of the columns.
 template <class T>
@@ -68,7 +68,7 @@ class Sweep {
     const std::size_t at = size(columns_[size(j)]), from = size(j);
     const int exponent = exponents_.empty() ? 0 : exponents_[from];
     const double mean = mean_[from], width = std::max(high_[from] - mean, mean - low_[from]);
-    const bool varies = width > kRounding * largest(j);
+    const bool varies = width > kNoWidth * largest(j);
     out.mean[at] = std::ldexp(anchor_[from] + (varies ? mean : 0.0), exponent);
     out.deviation[at] = varies ? std::ldexp(std::sqrt(squares_[from] / weight_), exponent) : 0.0;
   }

@@ -23,8 +23,6 @@
 namespace moefast {
 namespace {
 
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
 // Q[i,j,..] of one (i, j): what its columns become when they too are taken along W; m^(order - 2) numbers.
 void take_columns(const PackedLayout& layout, const double* columns, const RowMatrix& W, double* out) {
   if (layout.order == 2) {
