@@ -1,7 +1,6 @@
 #include "matrices.hpp"
 
 #include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
 
 namespace moefast {
 
@@ -9,14 +8,7 @@ Eigen::MatrixXd product(const MatrixView& A, const MatrixView& B) { return A * B
 
 Eigen::VectorXd times_vector(const MatrixView& A, const Eigen::VectorXd& v) { return A * v; }
 
-SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& S) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(S);
-  return {solver.eigenvalues(), solver.eigenvectors()};
-}
-
-bool cholesky_in_place(Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>> S) {
-  return Eigen::LLT<Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>>>(S).info() == Eigen::Success;
-}
+bool cholesky_in_place(MatrixInPlace S) { return Eigen::LLT<MatrixInPlace>(S).info() == Eigen::Success; }
 
 Eigen::MatrixXd inverse_of_cholesky(const Eigen::MatrixXd& L) {
   const auto factor = L.triangularView<Eigen::Lower>();

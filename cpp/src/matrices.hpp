@@ -10,22 +10,14 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 
 // A matrix, a block of one, or what an expression comes to.
 using MatrixView = Eigen::Ref<const Eigen::MatrixXd, 0, Eigen::OuterStride<>>;
+using MatrixInPlace = Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>>;
 
 Eigen::MatrixXd product(const MatrixView& A, const MatrixView& B);
 Eigen::VectorXd times_vector(const MatrixView& A, const Eigen::VectorXd& v);
 
-// S = V diag(values) V', values in increasing order, V in columns.
-struct SymmetricEigen {
-  Eigen::VectorXd values;
-  Eigen::MatrixXd vectors;
-};
-
-// The lower triangle of S is read.
-SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& S);
-
 // Cholesky, L in the lower triangle of S; what lies above the diagonal stays. False where S is not positive
 // definite.
-bool cholesky_in_place(Eigen::Ref<Eigen::MatrixXd, 0, Eigen::OuterStride<>> S);
+bool cholesky_in_place(MatrixInPlace S);
 
 // (L L')^-1; the lower triangle of L is read.
 Eigen::MatrixXd inverse_of_cholesky(const Eigen::MatrixXd& L);

@@ -2,6 +2,7 @@
 #include <Eigen/Core>
 
 #include "check.hpp"
+#include "em/polled_factors.hpp"
 #include "em/solve.hpp"
 
 namespace moefast::tests {
@@ -25,9 +26,27 @@ System system(index_t n, index_t rank) {
   return {rows * rows.transpose(), rows * b};
 }
 
+// S = V diag(values) V' with orthonormal V, and values that increase.
+void test_symmetric_eigen() {
+  for (const index_t n : {1, 2, 3, 20, 60}) {
+    for (const index_t rank : {n, (n + 1) / 2, index_t{0}}) {
+      const Eigen::MatrixXd S = system(n, rank).A;
+      const SymmetricEigen eigen = symmetric_eigen(S);
+      const Eigen::MatrixXd& V = eigen.vectors;
+      const Eigen::MatrixXd back = V * eigen.values.asDiagonal() * V.transpose();
+      const std::string what = std::to_string(n) + ", rank " + std::to_string(rank);
+      CHECK_AT((back - S).cwiseAbs().maxCoeff() <= 1e-13 * static_cast<double>(n) * S.cwiseAbs().maxCoeff(),
+               what);
+      CHECK_AT((V.transpose() * V - Eigen::MatrixXd::Identity(n, n)).cwiseAbs().maxCoeff() <= 1e-13, what);
+      for (index_t j = 1; j < n; ++j) CHECK_AT(eigen.values[j - 1] <= eigen.values[j], what);
+    }
+  }
+}
+
 }  // namespace
 
 void test_solve() {
+  test_symmetric_eigen();
   for (const index_t n : {1, 2, 7, 64, 65, 150, 700}) {
     for (const index_t rank : {n, n - 1, n / 2, index_t{0}}) {
       if (rank < 0 || (n == 700 && rank == 0)) continue;

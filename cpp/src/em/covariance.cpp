@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "matrices.hpp"
+#include "em/polled_factors.hpp"
 
 namespace moefast {
 namespace {

@@ -16,6 +16,7 @@
 
 #include "em/e_step.hpp"
 #include "em/m_step.hpp"
+#include "em/polled_factors.hpp"
 #include "em/stream_e_step.hpp"
 #include "em/theta.hpp"
 #include "matrices.hpp"

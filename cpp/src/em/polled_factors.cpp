@@ -2,6 +2,7 @@
 // Wilkinson's shift).
 #include "em/polled_factors.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <Eigen/Householder>
 #include <Eigen/Jacobi>
 #include <algorithm>
@@ -9,8 +10,6 @@
 #include <deque>
 #include <limits>
 #include <vector>
-
-#include "matrices.hpp"
 
 namespace moefast {
 namespace {
@@ -132,7 +131,7 @@ class Diagonaliser {
 
 }  // namespace
 
-bool polled_cholesky(Eigen::MatrixXd& S, double smallest, const Poll& poll) {
+bool polled_cholesky(MatrixInPlace S, double smallest, const Poll& poll) {
   const index_t n = S.rows();
   for (index_t j = 0; j < n; j += kColumns) {
     if (poll) poll();
@@ -153,6 +152,21 @@ bool polled_cholesky(Eigen::MatrixXd& S, double smallest, const Poll& poll) {
     }
   }
   return true;
+}
+
+SymmetricEigen symmetric_eigen(const Eigen::MatrixXd& S) {
+  const double largest = S.cwiseAbs().maxCoeff(), scale = largest > 0 ? largest : 1;
+  Eigen::MatrixXd reflections = S / scale;
+  const TridiagonalForm form(reflections, {});
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+  solver.computeFromTridiagonal(form.diagonal(), form.below());
+  SymmetricEigen eigen{scale * solver.eigenvalues(), Eigen::MatrixXd(S.rows(), S.rows())};
+  for (index_t j = 0; j < S.rows(); ++j) {
+    VectorXd vector = solver.eigenvectors().col(j);
+    form.from_tridiagonal(vector);
+    eigen.vectors.col(j) = vector;
+  }
+  return eigen;
 }
 
 Eigen::VectorXd polled_pseudo_solve(Eigen::MatrixXd& S, const Eigen::VectorXd& t, double tolerance,

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "em/polled_factors.hpp"
-#include "matrices.hpp"
 
 namespace moefast {
 namespace {
