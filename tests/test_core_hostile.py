@@ -61,6 +61,37 @@ except Exception as error:
     return run(attempts).splitlines()
 
 
+# ---- objects that were never made -----------------------------------------------------------------------
+
+
+def test_objects_without_their_content_are_refused():
+    unmade = "{0}.__new__({0})"
+    tensor, sums = unmade.format("_core.SymmetricTensor"), unmade.format("_core.Accumulator")
+    data = unmade.format("_core.EmData")
+    calls = {
+        f"{tensor}.to_dense()": "TypeError to_dense: self cannot be <",
+        f"{tensor}.dim": "TypeError dim: self cannot be <",
+        f"{sums}.update(np.ones((5, 2)), np.ones(5), None, 1)": "TypeError update: self cannot be <",
+        f"_core.Accumulator('float64', 2, 3, [], 0.0).merge({sums})": "TypeError merge: other cannot be <",
+        f"_core.e_step({data}, start(1, 2), settings())": "TypeError e_step: data cannot be <",
+    }
+    for said, expected in zip(refusals(calls), calls.values(), strict=True):
+        assert said.startswith(expected)
+
+
+def test_objects_of_the_core_have_no_pickles():
+    """By the oldest protocols too, which would call the base class of pybind11."""
+    made = [
+        "_core.Accumulator('float64', 2, 3, [], 0.0)",
+        "settings()",
+        "_core.SymmetricTensor.from_dense(np.ones((2, 2)))",
+    ]
+    calls = [f"import pickle; pickle.dumps({one}, protocol={n})" for one in made for n in range(6)]
+    calls += [f"{one}.__reduce__()" for one in made]
+    for said in refusals(calls):
+        assert said.startswith("TypeError cannot pickle <")
+
+
 # ---- no columns -----------------------------------------------------------------------------------------
 
 

@@ -165,7 +165,7 @@ class AccumulatorOf final : public Accumulator {
 }  // namespace
 
 void bind_accumulator(py::module_& m) {
-  py::class_<Accumulator> bound(m, "Accumulator", "Moments of a stream of rows; see moments.hpp.");
+  auto bound = bind_class<Accumulator>(m, "Accumulator", "Moments of a stream of rows; see moments.hpp.");
   def_init<Accumulator>(bound, "dtype, n_features, order, polynomial, about",
                         [](const Given& given) -> std::unique_ptr<Accumulator> {
                           const MomentShape shape = given_shape(given, given.as<index_t>("n_features"));

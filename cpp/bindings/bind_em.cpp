@@ -181,7 +181,7 @@ EmSettings changed(EmSettings settings, const Given& given) {
 
 void bind_em(py::module_& m) {
   // What is left out has the value that em.hpp gives it.
-  py::class_<EmSettings> settings(m, "EmSettings", "Settings of EM by name; see em.hpp.");
+  auto settings = bind_class<EmSettings>(m, "EmSettings", "Settings of EM by name; see em.hpp.");
   def_init<EmSettings>(settings, "**settings",
                        [](const Given& given) { return std::make_unique<EmSettings>(changed({}, given)); });
   def(
@@ -203,14 +203,15 @@ void bind_em(py::module_& m) {
                      py::float_(family ? family->largest_shape() : 0.0)});
   });
 
-  py::class_<BoundData> data(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.");
+  auto data =
+      bind_class<BoundData>(m, "EmData", "The samples, and what is known of frozen experts; see em.hpp.");
   def_init<BoundData>(data,
                       "X, y, w, means=None, log_densities=None, expert_columns=None, gate_columns=None, "
                       "centre=None, inverse_scale=None, offset=None, trials=None, row_term=None, "
                       "first_predictor=None, group_starts=None",
                       [](const Given& given) { return std::make_unique<BoundData>(given); });
 
-  py::class_<BoundStream> stream(
+  auto stream = bind_class<BoundStream>(
       m, "RowStream",
       "Rows that nobody holds at once: pass_(parameters, sums) returns what e_step says of all of them; see "
       "em.hpp.");

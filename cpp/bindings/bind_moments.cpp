@@ -126,8 +126,8 @@ py::object lower_order(const Given& given) {
 
 void bind_moments(py::module_& m) {
   py::register_exception_translator(translate_column_error);
-  const py::class_<MomentSums> sums(m, "MomentSums",
-                                    "Sums of monomials of (x, y) about a centre; see moment_sums.hpp.");
+  const auto sums = bind_class<MomentSums>(
+      m, "MomentSums", "Sums of monomials of (x, y) about a centre; see moment_sums.hpp.");
   def_property(sums, "n_features", [](const Given& given) -> py::object {
     return py::int_(given.as<const MomentSums&>("self").shape.n_features);
   });

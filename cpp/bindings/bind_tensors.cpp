@@ -172,8 +172,8 @@ py::object packed_position(const Given& given) {
 }  // namespace
 
 void bind_tensors(py::module_& m) {
-  const py::class_<BoundTensor> bound(m, "SymmetricTensor",
-                                      "A packed symmetric tensor; see symmetric_tensor.hpp.");
+  const auto bound =
+      bind_class<BoundTensor>(m, "SymmetricTensor", "A packed symmetric tensor; see symmetric_tensor.hpp.");
   def(bound, "from_dense", "array", &from_dense);
   def(bound, "from_canonical", "values, dim, order", &from_canonical);
   def_property(bound, "dim",

@@ -19,11 +19,21 @@ namespace moefast::bindings {
 
 namespace py = pybind11;
 
+// Whether this is a T from Python that has its C++ object. One of T.__new__ alone has none: pybind11 would
+// take memory for it that nothing has filled.
+template <class T>
+bool is_made(const py::handle& value) {
+  return py::isinstance<T>(value) &&
+         reinterpret_cast<py::detail::instance*>(value.ptr())->get_value_and_holder().holder_constructed();
+}
+
 // What Python gave as a T, which may be a reference to an object of a class that is bound.
 template <class T>
 T from_python(const std::string& name, const py::handle& value) {
   py::detail::make_caster<T> caster;
-  if ((std::is_reference_v<T> && value.is_none()) || !caster.load(value, true))
+  bool known = true;
+  if constexpr (std::is_reference_v<T>) known = is_made<std::remove_cvref_t<T>>(value);
+  if (!known || !caster.load(value, true))
     throw py::type_error(name + " cannot be " + py::repr(value).cast<std::string>());
   if constexpr (std::is_reference_v<T>) {
     return py::detail::cast_op<T>(caster);
@@ -162,6 +172,16 @@ inline void def(const py::handle& scope, const char* name, const char* arguments
   } else {
     py::setattr(scope, name, function);
   }
+}
+
+// A class without pickles: pickle's oldest protocols call pybind11's own base class, which ends the process.
+template <class T>
+py::class_<T> bind_class(py::module_& m, const char* name, const char* doc) {
+  py::class_<T> bound(m, name, doc);
+  def(bound, "__reduce__", "self", [](const Given& given) -> py::object {
+    throw py::type_error("cannot pickle " + py::repr(given["self"]).cast<std::string>());
+  });
+  return bound;
 }
 
 // An attribute to read.
