@@ -29,9 +29,10 @@ from moefast.io.fit_fields import (
     check_shares,
     fit_content,
     fit_fields,
+    given_parameters,
     plain_parameters,
     readable,
-    restore_fit,
+    restore_fit_of_one_response,
 )
 from moefast.io.formula_file import formula_fields
 from moefast.links import get_link
@@ -139,8 +140,7 @@ def classifier_of(content: Mapping[str, Any]) -> MixtureOfExpertsClassifier:
         For content that is none.
     """
     _check(content)
-    parameters = content["parameters"]
-    model = MixtureOfExpertsClassifier(**{**parameters, "start": parameters["start"] or "auto"})
+    model = MixtureOfExpertsClassifier(**given_parameters(content))
     model._checked_parameters()
     _, dtype = _LABELS[content["classes"]["kind"]]
     model.classes_ = np.array(content["classes"]["labels"], dtype=dtype)
@@ -151,8 +151,5 @@ def classifier_of(content: Mapping[str, Any]) -> MixtureOfExpertsClassifier:
     model._set_parameters(
         Mixture(**fitted, sigma=ones, shape=ones, link=get_link("linear"), family=model._family())
     )
-    model.n_responses_, model.response_names_ = 1, None
-    model.response_std_ = float(content["response_std"])
-    restore_fit(model, content)
-    model.gate_basis_ = None
+    restore_fit_of_one_response(model, content)
     return model

@@ -22,9 +22,11 @@ __all__ = [
     "check_shares",
     "fit_content",
     "fit_fields",
+    "given_parameters",
     "plain_parameters",
     "readable",
     "restore_fit",
+    "restore_fit_of_one_response",
 ]
 
 SIGMA = Number(0.0, 1e307, above=True)
@@ -113,6 +115,12 @@ def plain_parameters(model: MixtureEstimator) -> dict[str, Any]:
     return {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()}
 
 
+def given_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of checked content, for the estimator; "auto" for a start that was no name."""
+    parameters = content["parameters"]
+    return {**parameters, "start": parameters["start"] or "auto"}
+
+
 def fit_content(model: MixtureEstimator, target: str | None) -> dict[str, Any]:
     """Return what a fit says of itself."""
     names, separated = getattr(model, "feature_names_in_", None), model.separated_gates_
@@ -159,3 +167,11 @@ def restore_fit(model: MixtureEstimator, content: Mapping[str, Any]) -> None:
     model.target_name_, model.formula_ = content["target"], formula_of(content["formula"])
     if model.formula_ is not None and list(model.formula_.names) != content["feature_names"]:
         raise ValueError("the columns of formula must be feature_names")
+
+
+def restore_fit_of_one_response(model: MixtureEstimator, content: Mapping[str, Any]) -> None:
+    """Set what the fit said of itself, of a model that has one response and gates linear in their columns."""
+    model.n_responses_, model.response_names_ = 1, None
+    model.response_std_ = float(content["response_std"])
+    restore_fit(model, content)
+    model.gate_basis_ = None

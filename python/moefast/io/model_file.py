@@ -49,6 +49,7 @@ from moefast.io.fit_fields import (
     check_shares,
     fit_content,
     fit_fields,
+    given_parameters,
     plain_parameters,
     readable,
     restore_fit,
@@ -315,9 +316,7 @@ def _restore(content: dict[str, Any]) -> _Single:
     if is_tree(content):
         return tree_of(content)
     _check(content)
-    parameters = content["parameters"]
-    if parameters["start"] is None:
-        parameters = {**parameters, "start": "auto"}
+    parameters = given_parameters(content)
     model = MixtureOfExpertsRegressor(**{**parameters, "family": from_plain(parameters["family"])})
     model._checked_parameters()
     arrays = {name: np.array(values, dtype=np.float64) for name, values in content["arrays"].items()}

@@ -20,9 +20,10 @@ from moefast.io.fit_fields import (
     check_shares,
     fit_content,
     fit_fields,
+    given_parameters,
     plain_parameters,
     readable,
-    restore_fit,
+    restore_fit_of_one_response,
 )
 from moefast.io.formula_file import formula_fields
 
@@ -131,9 +132,8 @@ def tree_of(content: Mapping[str, Any]) -> HierarchicalMixtureOfExpertsRegressor
         For content that is none.
     """
     _check(content)
-    parameters = content["parameters"]
-    of_shape = {"branches": tuple(parameters["branches"]), "start": parameters["start"] or "auto"}
-    model = HierarchicalMixtureOfExpertsRegressor(**{**parameters, **of_shape})
+    parameters = given_parameters(content)
+    model = HierarchicalMixtureOfExpertsRegressor(**{**parameters, "branches": tuple(parameters["branches"])})
     model._checked_parameters()
     arrays = content["arrays"]
     of_experts = {name: np.array(arrays[name], dtype=np.float64) for name in _OF_EXPERTS}
@@ -142,8 +142,5 @@ def tree_of(content: Mapping[str, Any]) -> HierarchicalMixtureOfExpertsRegressor
     fitted: dict[str, Any] = {name.rstrip("_"): values for name, values in {**of_experts, **of_levels}.items()}
     mixture = HierarchicalMixture(tuple(content["branches"]), **fitted)
     model._set_parameters(mixture, calibration_of(content["calibration"]))
-    model.n_responses_, model.response_names_ = 1, None
-    model.response_std_ = float(content["response_std"])
-    restore_fit(model, content)
-    model.gate_basis_ = None
+    restore_fit_of_one_response(model, content)
     return model
